@@ -1,0 +1,76 @@
+"""The request budget: one per run, shared by all threads and resources."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+WINDOW_SECONDS = 60.0
+
+
+class BudgetClosed(Exception):
+    """The run is over: whoever still waits for a permit gives up."""
+
+
+class RequestBudget:
+    """At most `per_minute` requests in any 60 seconds, as the server counts them.
+
+    A permit is held from before the request is sent until 60 s after its answer. Whenever the server counted
+    the request, it was in between; so no 60 s of the server's can hold more than `per_minute` of them, whatever
+    the latency, and while fewer are held nobody waits. Wistia allows 600 a minute to everything that uses the
+    account, and announces nothing but the 429 (docs).
+    """
+
+    def __init__(self, per_minute: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self.per_minute = per_minute
+        self.waited_seconds = 0.0
+        self._clock = clock
+        self._changed = threading.Condition()
+        self._in_flight = 0
+        self._answered: deque[float] = deque()
+        self._not_before = 0.0
+        self._closed = False
+
+    @contextmanager
+    def permit(self) -> Iterator[None]:
+        """Waits until one more request fits, and counts the one made inside. Raises `BudgetClosed`."""
+        with self._changed:
+            started = self._clock()
+            while (wait := self._wait_seconds()) > 0:
+                self._changed.wait(wait)
+            self.waited_seconds += self._clock() - started
+            self._in_flight += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._in_flight -= 1
+                self._answered.append(self._clock())
+                self._changed.notify()
+
+    def hold(self, seconds: float) -> None:
+        """Nobody sends anything for `seconds`: the account's quota is used up, perhaps by someone else."""
+        with self._changed:
+            self._not_before = max(self._not_before, self._clock() + seconds)
+
+    def close(self) -> None:
+        """Ends all waiting."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+    def _wait_seconds(self) -> float:
+        if self._closed:
+            raise BudgetClosed
+        now = self._clock()
+        while self._answered and now - self._answered[0] >= WINDOW_SECONDS:
+            self._answered.popleft()
+        if self._not_before > now:
+            return self._not_before - now
+        if self._in_flight + len(self._answered) < self.per_minute:
+            return 0.0
+        # with every permit in flight, the next thing to happen is an answer, which notifies
+        return self._answered[0] + WINDOW_SECONDS - now if self._answered else WINDOW_SECONDS

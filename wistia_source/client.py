@@ -1,0 +1,321 @@
+"""The only module that knows HTTP: authentication, versions, paging, retries, concurrency."""
+
+from __future__ import annotations
+
+import random
+import re
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from itertools import count, islice
+from typing import Any, TypeVar
+
+import orjson
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3.exceptions import ConnectTimeoutError, NewConnectionError, SSLError
+
+from .budget import RequestBudget
+from .endpoints import Endpoint
+from .errors import (
+    CredentialsRejected,
+    NotFound,
+    PermissionMissing,
+    PlanLacksFeature,
+    RequestFailed,
+    SettingInvalid,
+    Unreachable,
+)
+
+PAGE_SIZE = 100
+"""The API's cap: asking for more silently returns 100 (observed)."""
+CONNECT_TIMEOUT, READ_TIMEOUT = 10.0, 90.0
+"""Seconds. A first page took 42 s in recordings, others 16 s and 30 s."""
+WORKERS = 64
+"""Threads: enough for 540 requests a minute at 7 s each; idle ones cost nothing."""
+ACTIVE_WALKS = 16
+"""Walks that one resource keeps going at a time, so that none crowds out the others."""
+ATTEMPTS = 6
+MAX_BACKOFF_SECONDS = 60.0
+MAX_QUOTA_SECONDS = 1800.0
+"""How long one request lets itself be told to come back later."""
+
+T = TypeVar("T")
+Row = dict[str, Any]
+Tally = dict[str, Any]
+"""Counts of one resource: `requests` and `retries`."""
+
+
+class _Transient(Exception):
+    """Worth another try."""
+
+    def __init__(self, reason: str, unreachable: bool = False) -> None:
+        super().__init__(reason)
+        self.unreachable = unreachable
+
+
+class _QuotaUsedUp(Exception):
+    """Worth another try, when all have waited."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(seconds)
+        self.seconds = seconds
+
+
+class _BudgetedAdapter(HTTPAdapter):
+    """Takes a permit for whatever is really sent, retries and redirects included."""
+
+    def __init__(self, budget: RequestBudget) -> None:
+        super().__init__(pool_connections=1, pool_maxsize=WORKERS, max_retries=0)
+        self._budget = budget
+
+    def send(self, *args: Any, **kwargs: Any) -> requests.Response:
+        with self._budget.permit():
+            return super().send(*args, **kwargs)
+
+
+class Client:
+    """A Wistia account over HTTP. Makes no request until asked for one.
+
+    `api_version` is `v1`, or a release of the dated modern API such as `2026-03`.
+    """
+
+    def __init__(
+        self,
+        access_token: str,
+        base_url: str,
+        api_version: str,
+        budget: RequestBudget,
+        backoff_seconds: float = 1.0,
+    ) -> None:
+        self.modern = api_version != "v1"
+        if self.modern and not re.fullmatch(r"20\d\d-(0[1-9]|1[0-2])", api_version):
+            raise SettingInvalid(
+                f"api_version is {api_version!r}, but must be 'v1' or a release of the modern API such as '2026-03'."
+            )
+        if not re.match(r"https?://[^/]+", base_url):
+            raise SettingInvalid(f"base_url is {base_url!r}, but must be an address such as 'https://api.wistia.com'.")
+        self._host = base_url.rstrip("/")
+        self._root = f"{self._host}/{'modern' if self.modern else 'v1'}"
+        self._budget = budget
+        self._backoff_seconds = backoff_seconds
+        self._closed = threading.Event()
+        self._longest_page: dict[str, int] = {}
+        self._counting = threading.Lock()
+        self._pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="wistia")
+        self._session = requests.Session()
+        # proxies and .netrc credentials of the machine: the latter would replace our token
+        self._session.trust_env = False
+        self._session.proxies = requests.utils.get_environ_proxies(self._host)
+        self._session.headers.update({"Authorization": f"Bearer {access_token}", "Accept": "application/json"})
+        if self.modern:
+            self._session.headers["X-Wistia-API-Version"] = api_version
+        adapter = _BudgetedAdapter(budget)
+        self._session.mount("https://", adapter)
+        self._session.mount("http://", adapter)
+
+    def close(self) -> None:
+        """Gives up whatever still waits for the budget; requests under way end by themselves."""
+        self._closed.set()
+        self._budget.close()
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._session.close()
+
+    def path(self, endpoint: Endpoint, parent_id: str | None = None) -> str:
+        """The endpoint's path in this version of the API, for one parent if it has one."""
+        template = (self.modern and endpoint.modern_path) or endpoint.path
+        return template.format(id=parent_id)
+
+    def get(
+        self,
+        path: str,
+        params: Mapping[str, str | int],
+        tally: Tally,
+        permission: str = "",
+    ) -> Any:
+        """The JSON answer of one GET, after retries.
+
+        Raises `CredentialsRejected`, `PermissionMissing` (naming `permission`), `PlanLacksFeature`,
+        `NotFound`, `RequestFailed` or `Unreachable`.
+        """
+        url = f"{self._root}/{path}" + ("" if self.modern else ".json")
+        failures, quota_seconds = 0, 0.0
+        while True:
+            try:
+                return self._once(url, params, tally, permission)
+            except _QuotaUsedUp as error:
+                quota_seconds += error.seconds
+                if quota_seconds > MAX_QUOTA_SECONDS:
+                    raise RequestFailed(
+                        f"GET {path} was told for {MAX_QUOTA_SECONDS / 60:.0f} minutes that the account's request "
+                        "quota is used up; lower requests_per_minute or stop what else uses the account."
+                    ) from None
+                self._budget.hold(error.seconds)
+            except _Transient as error:
+                failures += 1
+                if failures == ATTEMPTS and error.unreachable:
+                    raise Unreachable(
+                        f"{self._host} cannot be reached ({error}); check base_url and the network, then run again."
+                    ) from None
+                if failures == ATTEMPTS:
+                    raise RequestFailed(f"GET {path} kept failing: {error}.") from None
+                backoff = min(self._backoff_seconds * 2**failures, MAX_BACKOFF_SECONDS)
+                self._closed.wait(backoff * random.uniform(0.5, 1.0))
+            self._count(tally, "retries")
+
+    def pages(
+        self,
+        path: str,
+        params: Mapping[str, str | int],
+        tally: Tally,
+        permission: str = "",
+    ) -> Iterator[list[Row]]:
+        """The pages of one list, in sequence: rows that shift while we read move to later pages, never past us.
+
+        The list ends with an empty page or one shorter than the longest of this list: some accounts get 10
+        rows whatever per_page says (observed), so the number asked for proves nothing.
+        """
+        previous: list[Row] | None = None
+        for number in count(1):
+            page = self.get(path, {**params, "page": number, "per_page": PAGE_SIZE}, tally, permission)
+            if not isinstance(page, list):
+                raise RequestFailed(f"GET {path} answered with something else than a list; nothing of it is loaded.")
+            if not page:
+                return
+            if page == previous:
+                raise RequestFailed(f"GET {path} answers every page with the same rows; nothing of it is loaded.")
+            yield page
+            if len(page) < self._longest_page.get(path, 0):
+                return
+            self._longest_page[path], previous = len(page), page
+
+    def stream(self, walks: Iterable[Iterator[T]]) -> Iterator[list[T] | None]:
+        """Runs walks (iterators that make requests) side by side; yields what has arrived, in batches.
+
+        Each walk goes one step at a time, so in sequence within itself. Yields None when nothing has arrived
+        yet: dlt then lets other resources go on. The first exception of a walk ends the stream.
+        """
+        waiting = iter(walks)
+        active: dict[Future[T | _Exhausted], Iterator[T]] = {}
+
+        def step(walk: Iterator[T]) -> None:
+            active[self._pool.submit(next, walk, _EXHAUSTED)] = walk  # type: ignore[arg-type]
+
+        try:
+            while True:
+                for walk in islice(waiting, ACTIVE_WALKS - len(active)):
+                    step(walk)
+                if not active:
+                    return
+                arrived: list[T] = []
+                for future in [future for future in active if future.done()]:
+                    walk = active.pop(future)
+                    item = future.result()
+                    if not isinstance(item, _Exhausted):
+                        arrived.append(item)
+                        step(walk)
+                yield arrived or None
+        finally:
+            for future in active:
+                future.cancel()
+
+    def _once(self, url: str, params: Mapping[str, str | int], tally: Tally, permission: str) -> Any:
+        try:
+            response = self._session.get(url, params=dict(params), timeout=(CONNECT_TIMEOUT, READ_TIMEOUT))
+        except requests.RequestException as error:
+            raise _transient(error) from None
+        finally:
+            self._count(tally, "requests")
+        status = response.status_code
+        if status == 429 or (status == 503 and "Retry-After" in response.headers):
+            raise _QuotaUsedUp(_seconds(response.headers.get("Retry-After")))
+        if status >= 500:
+            raise _Transient(f"HTTP {status}{_message(response)}")
+        if status >= 400:
+            raise _rejection(response, permission)
+        try:
+            return orjson.loads(response.content)
+        except orjson.JSONDecodeError:
+            raise _Transient("the answer is not JSON") from None
+
+    def _count(self, tally: Tally, what: str) -> None:
+        with self._counting:
+            tally[what] = tally.get(what, 0) + 1
+
+
+class _Exhausted:
+    """A walk has no more."""
+
+
+_EXHAUSTED = _Exhausted()
+
+
+def _transient(error: requests.RequestException) -> _Transient:
+    """What happened on the way, without the address, which may hold personal data."""
+    if isinstance(error, requests.Timeout) and not isinstance(error, requests.ConnectionError):
+        return _Transient("no answer in time")
+    cause = error.args[0] if error.args else error
+    cause = getattr(cause, "reason", cause)
+    unreachable = isinstance(cause, NewConnectionError | ConnectTimeoutError | SSLError)
+    return _Transient(str(cause).rpartition(": ")[2], unreachable)
+
+
+def _message(response: requests.Response) -> str:
+    """What the body says of an error, as `: text`, or nothing; bodies may be empty, text or HTML."""
+    try:
+        body = orjson.loads(response.content)
+    except orjson.JSONDecodeError:
+        return ""
+    text = body.get("error") if isinstance(body, dict) else None
+    return f": {text}" if text else ""
+
+
+def _seconds(retry_after: str | None) -> float:
+    """Seconds to wait, from seconds or an HTTP date; 60 where there is neither; at most ten minutes."""
+    if retry_after is None:
+        return 60.0
+    try:
+        seconds = float(retry_after)
+    except ValueError:
+        try:
+            seconds = (parsedate_to_datetime(retry_after) - datetime.now(UTC)).total_seconds()
+        except (TypeError, ValueError):
+            seconds = 60.0
+    return min(max(seconds, 0.0), 600.0)
+
+
+def _rejection(response: requests.Response, permission: str) -> Exception:
+    """The error for a status of 4xx, with what to do about it."""
+    status, message = response.status_code, _message(response)
+    if status == 401:
+        try:
+            code = orjson.loads(response.content).get("code")
+        except (orjson.JSONDecodeError, AttributeError):
+            code = None
+        # a missing permission is a 401, not a 403 (observed)
+        if code == "unauthorized_scope":
+            return PermissionMissing(
+                f"The access token lacks the permission {permission!r}; tick it in Wistia's account settings, "
+                "API access, or make a new token with it."
+            )
+        if code == "account_inactive":
+            return CredentialsRejected("The Wistia account of this access token is inactive; use another token.")
+        return CredentialsRejected(
+            f"Wistia does not accept the access token (HTTP 401{message}); set SOURCES__WISTIA__ACCESS_TOKEN to a "
+            "token made in Wistia's account settings, API access."
+        )
+    if status == 403:
+        return PlanLacksFeature(
+            f"Wistia refuses {_place(response)} (HTTP 403{message}); ask Wistia for a plan with the Stats API, or "
+            "leave these resources out with --select."
+        )
+    if status == 404:
+        return NotFound(f"{_place(response)} is not there (HTTP 404).")
+    return RequestFailed(f"Wistia refuses {_place(response)} (HTTP {status}{message}).")
+
+
+def _place(response: requests.Response) -> str:
+    return str(response.url).partition("?")[0].partition("://")[2].partition("/")[2]
+

@@ -1,0 +1,454 @@
+"""The table of endpoints: one frozen `Endpoint` per resource, which is also one table of the warehouse.
+
+Pure data. Everything else walks this table: the resources, the schema, the README's table of tables and the
+test suite. Sources of a rule are Wistia's own descriptions (spec) or recorded answers (observed).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Literal
+
+DataType = Literal["text", "bigint", "double", "bool", "timestamp", "date", "json"]
+Kind = Literal["snapshot", "feed", "daily"]
+Version = Literal["v1", "modern"]
+
+READ_STATS = "Read detailed stats"
+READ_MEDIA = "Read all folder and media data"
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of a table.
+
+    `paths` are the places in the API's row where the value may be found, the first that has it wins; a dot
+    goes into a nested object. Without paths it is the column's name, `__` read as a dot.
+    """
+
+    name: str
+    data_type: DataType
+    description: str
+    paths: tuple[str, ...] = ()
+
+    @property
+    def sources(self) -> tuple[tuple[str, ...], ...]:
+        """The paths, split into steps."""
+        return tuple(tuple(p.split(".")) for p in self.paths or (self.name.replace("__", "."),))
+
+
+@dataclass(frozen=True)
+class Child:
+    """A list inside a row that becomes a child table, named `<table>__<field>`, with the parent's key first."""
+
+    field: str
+    grain: str
+    columns: tuple[Column, ...]
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """One endpoint of the API, one resource, one table.
+
+    kind: `snapshot` is current state, `feed` a paged list with a timestamp cursor, newest first, `daily` a
+    by_date range.
+    """
+
+    name: str
+    kind: Kind
+    path: str
+    grain: str
+    permission: str
+    primary_key: tuple[str, ...]
+    columns: tuple[Column, ...]
+    parent: str | None = None
+    """The endpoint whose rows it fans out over; `{id}` in the path is the parent's id."""
+    modern_path: str | None = None
+    """The path in the dated modern API, where it is another one."""
+    cursor: str | None = None
+    """The column that says how new a row is (feeds and daily)."""
+    lookback: timedelta = timedelta(0)
+    """How far behind the watermark a run asks again."""
+    scopes: tuple[tuple[tuple[str, str], ...], ...] = ()
+    """Listings only: the query parameters of each walk that together make the complete list."""
+    refresh_within: timedelta = timedelta(days=1)
+    """Fan-outs only: each parent is asked again at least this often."""
+    follows_plays: bool = True
+    """Fan-outs only: a new viewing session of a parent makes it due at once."""
+    optional: bool = False
+    """Whether a 404 is an answer (the endpoint is not there) and not a fault of the parent."""
+    children: tuple[Child, ...] = ()
+    ignored: frozenset[str] = frozenset({"cursor"})
+    """Fields that say nothing about the row: `cursor` belongs to a paging style."""
+
+    @property
+    def listing(self) -> bool:
+        """Whether it is a complete paged list of the account (medias, projects)."""
+        return bool(self.scopes)
+
+    def column(self, name: str) -> Column:
+        """One of its columns by name."""
+        return next(column for column in self.columns if column.name == name)
+
+    @property
+    def parent_key(self) -> str | None:
+        """The column that holds the parent's id."""
+        return None if self.parent is None else f"{self.parent.removesuffix('s')}_id"
+
+
+def _counts(of: str) -> tuple[Column, ...]:
+    return (
+        Column("load_count", "bigint", f"Times {of} was loaded."),
+        Column("play_count", "bigint", f"Times {of} was played."),
+        Column(
+            "hours_watched",
+            "double",
+            f"Hours {of} was watched. Wistia computes it as plays times the lifetime average, so values of "
+            "past days move, and totals can fall.",
+        ),
+    )
+
+
+ACCOUNT_ID = Column("account_id", "text", "The Wistia account's own id.")
+_DATE = Column("date", "date", "The day as Wistia gives it: UTC-5, not UTC (observed).")
+_MEDIA_ID = Column("media_id", "text", "The media's hashed id.")
+_PROJECT_ID = Column("project_id", "text", "The project's (folder's) hashed id.")
+
+_USER_AGENT = (
+    Column("user_agent_details__browser", "text", "Browser name."),
+    Column("user_agent_details__browser_version", "text", "Browser version."),
+    Column("user_agent_details__platform", "text", "Operating system or device."),
+    Column("user_agent_details__mobile", "bool", "Whether it is a mobile device."),
+)
+
+ACCOUNT_STATS = Endpoint(
+    name="account_stats",
+    kind="snapshot",
+    path="stats/account",
+    grain="one row per run",
+    permission=READ_STATS,
+    primary_key=("captured_at",),
+    columns=(
+        Column("captured_at", "timestamp", "When the run asked (UTC)."),
+        *_counts("any media of the account"),
+    ),
+)
+
+ACCOUNT_STATS_BY_DATE = Endpoint(
+    name="account_stats_by_date",
+    kind="daily",
+    path="stats/account/by_date",
+    grain="one row per day",
+    permission=READ_STATS,
+    primary_key=("date",),
+    cursor="date",
+    lookback=timedelta(days=14),
+    columns=(_DATE, *_counts("any media of the account")),
+)
+
+PROJECTS = Endpoint(
+    name="projects",
+    kind="snapshot",
+    path="projects",
+    modern_path="folders",
+    grain="one row per project (folder)",
+    permission=READ_MEDIA,
+    primary_key=("project_id",),
+    scopes=((),),
+    ignored=frozenset({"cursor", "medias"}),
+    columns=(
+        Column("project_id", "text", "The project's (folder's) hashed id.", ("hashedId", "hashed_id")),
+        Column("numeric_id", "bigint", "The project's numeric id.", ("id",)),
+        Column("name", "text", "Display name."),
+        Column("description", "text", "Description, may hold HTML."),
+        Column("media_count", "bigint", "Medias in the project.", ("mediaCount", "media_count")),
+        Column("created", "timestamp", "When it was created (UTC)."),
+        Column("updated", "timestamp", "When it was last changed (UTC). Not a change cursor."),
+        Column("public", "bool", "Whether anybody may view it."),
+        Column("public_id", "text", "The id in its public URL.", ("publicId", "public_id")),
+        Column(
+            "anonymous_can_upload",
+            "bool",
+            "Whether visitors may upload.",
+            ("anonymousCanUpload", "anonymous_can_upload"),
+        ),
+        Column(
+            "anonymous_can_download",
+            "bool",
+            "Whether visitors may download.",
+            ("anonymousCanDownload", "anonymous_can_download"),
+        ),
+        Column("kind", "text", "Modern API only: library, shared or account."),
+        Column("personal_library", "bool", "Modern API only: whether it is one person's library."),
+    ),
+)
+
+PROJECT_STATS = Endpoint(
+    name="project_stats",
+    kind="snapshot",
+    path="stats/projects/{id}",
+    grain="one row per project",
+    permission=READ_STATS,
+    parent="projects",
+    primary_key=("project_id",),
+    columns=(
+        _PROJECT_ID,
+        *_counts("a media of the project"),
+        Column("number_of_videos", "bigint", "Videos in the project (deprecated by Wistia)."),
+    ),
+)
+
+PROJECT_STATS_BY_DATE = Endpoint(
+    name="project_stats_by_date",
+    kind="daily",
+    path="stats/projects/{id}/by_date",
+    grain="one row per project and day",
+    permission=READ_STATS,
+    parent="projects",
+    primary_key=("project_id", "date"),
+    cursor="date",
+    lookback=timedelta(days=14),
+    # in Wistia's older documentation, in none of today's descriptions
+    optional=True,
+    columns=(_PROJECT_ID, _DATE, *_counts("a media of the project")),
+)
+
+MEDIAS = Endpoint(
+    name="medias",
+    kind="snapshot",
+    path="medias",
+    grain="one row per media",
+    permission=READ_MEDIA,
+    primary_key=("media_id",),
+    # whether a list without the filter shows archived medias is unknown, so both are asked for
+    scopes=((("archived", "false"),), (("archived", "true"),)),
+    columns=(
+        Column("media_id", "text", "The media's hashed id.", ("hashed_id", "hashedId")),
+        Column("numeric_id", "bigint", "The media's numeric id.", ("id",)),
+        Column("name", "text", "Display name."),
+        Column(
+            "type", "text", "Video, Audio, Image, PdfDocument, MicrosoftOfficeDocument, Swf or UnknownType."
+        ),
+        Column("archived", "bool", "Whether it is archived."),
+        Column("duration", "double", "Seconds for video and audio, pages for documents, else null."),
+        Column("created", "timestamp", "When it was uploaded (UTC)."),
+        Column("updated", "timestamp", "When it was last changed (UTC). Not a change cursor."),
+        Column("description", "text", "Description, may hold HTML."),
+        Column("status", "text", "queued, processing, ready or failed."),
+        Column("progress", "double", "Processing progress, 0 to 1."),
+        Column("section", "text", "Title of the section it is in, null when none."),
+        Column("protected", "bool", "Modern API only: whether viewing it needs a password."),
+        Column(
+            "project_id",
+            "text",
+            "The project's (folder's) hashed id.",
+            ("project.hashed_id", "project.hashedId", "folder.hashed_id", "folder.hashedId"),
+        ),
+        Column("project_numeric_id", "bigint", "The project's numeric id.", ("project.id", "folder.id")),
+        Column("project_name", "text", "The project's name.", ("project.name", "folder.name")),
+        Column("subfolder__hashed_id", "text", "Hashed id of the subfolder."),
+        Column("subfolder__name", "text", "Name of the subfolder."),
+        Column("subfolder__description", "text", "Description of the subfolder."),
+        Column("subfolder__position", "bigint", "Position of the subfolder in the project."),
+        Column("subfolder__created", "timestamp", "When the subfolder was created (UTC)."),
+        Column("subfolder__updated", "timestamp", "When the subfolder was last changed (UTC)."),
+        Column("thumbnail__url", "text", "Address of the thumbnail."),
+        Column("thumbnail__width", "bigint", "Width in pixels."),
+        Column("thumbnail__height", "bigint", "Height in pixels."),
+        Column("embed_code", "text", "Deprecated embed code.", ("embedCode", "embed_code")),
+        Column("tags", "json", "List of {name}."),
+        Column("assets", "json", "List of files: url, width, height, file size, content type, type."),
+    ),
+)
+
+MEDIA_STATS = Endpoint(
+    name="media_stats",
+    kind="snapshot",
+    path="stats/medias/{id}",
+    grain="one row per media",
+    permission=READ_STATS,
+    parent="medias",
+    primary_key=("media_id",),
+    columns=(
+        _MEDIA_ID,
+        *_counts("the media"),
+        Column("play_rate", "double", "Share of visitors who clicked play, 0 to 1, as Wistia computes it."),
+        Column("engagement", "double", "Average share of the media that was viewed, 0 to 1."),
+        Column("visitors", "bigint", "Unique people who loaded it."),
+    ),
+    children=(
+        Child(
+            field="actions",
+            grain="one row per media and call to action",
+            columns=(
+                Column("type", "text", "Kind of action, such as Call to Action."),
+                Column("action_count", "bigint", "Times it was taken."),
+                Column("impression_count", "bigint", "Times it was shown."),
+                Column("rate", "double", "Taken divided by shown, 0 to 1."),
+                Column("url", "text", "Where it leads, where Wistia says so."),
+                Column("text", "text", "What it says, where Wistia says so."),
+            ),
+        ),
+    ),
+)
+
+MEDIA_STATS_BY_DATE = Endpoint(
+    name="media_stats_by_date",
+    kind="daily",
+    path="stats/medias/{id}/by_date",
+    grain="one row per media and day",
+    permission=READ_STATS,
+    parent="medias",
+    primary_key=("media_id", "date"),
+    cursor="date",
+    lookback=timedelta(days=14),
+    columns=(_MEDIA_ID, _DATE, *_counts("the media")),
+)
+
+MEDIA_ENGAGEMENT = Endpoint(
+    name="media_engagement",
+    kind="snapshot",
+    path="stats/medias/{id}/engagement",
+    grain="one row per media",
+    permission=READ_STATS,
+    parent="medias",
+    primary_key=("media_id",),
+    columns=(
+        _MEDIA_ID,
+        Column("engagement", "double", "Average share of the media that was viewed, 0 to 1."),
+        Column(
+            "engagement_data",
+            "json",
+            "Views per second of the media; over 1,000 seconds scaled to 1,000 cells.",
+        ),
+        Column("rewatch_data", "json", "Rewatches per cell, same scale as engagement_data."),
+    ),
+)
+
+CAPTIONS = Endpoint(
+    name="captions",
+    kind="snapshot",
+    path="medias/{id}/captions",
+    grain="one row per media and caption file",
+    permission=READ_MEDIA,
+    parent="medias",
+    # a media may have a draft and a final caption of one language
+    primary_key=("media_id", "language", "caption_id"),
+    refresh_within=timedelta(days=7),
+    follows_plays=False,
+    columns=(
+        _MEDIA_ID,
+        Column("caption_id", "text", "The caption's hashed id.", ("id",)),
+        Column("language", "text", "Three-letter language code (ISO 639-2)."),
+        Column("english_name", "text", "The language's English name."),
+        Column("native_name", "text", "The language's own name."),
+        Column("text", "text", "The captions as SRT text."),
+        Column("is_draft", "bool", "Whether they are unpublished."),
+    ),
+)
+
+VISITORS = Endpoint(
+    name="visitors",
+    kind="feed",
+    path="stats/visitors",
+    grain="one row per visitor",
+    permission=READ_STATS,
+    primary_key=("visitor_key",),
+    cursor="last_active_at",
+    lookback=timedelta(hours=3),
+    columns=(
+        Column("visitor_key", "text", "The visitor's key."),
+        Column("created_at", "timestamp", "When first seen (UTC); can be seconds after last_active_at."),
+        Column("last_active_at", "timestamp", "When a video was last played (UTC)."),
+        Column("last_event_key", "text", "Key of the last viewing session; may be past retention."),
+        Column("load_count", "bigint", "Videos loaded."),
+        Column("play_count", "bigint", "Videos played; can be above load_count."),
+        Column("identifying_event_key", "text", "Key of the session that identified the visitor."),
+        Column("visitor_identity__name", "text", "Name, empty when unknown."),
+        Column("visitor_identity__email", "text", "Email address, null when unknown."),
+        Column("visitor_identity__org__name", "text", "Organisation."),
+        Column("visitor_identity__org__title", "text", "Title in the organisation."),
+        *_USER_AGENT,
+    ),
+)
+
+EVENTS = Endpoint(
+    name="events",
+    kind="feed",
+    path="stats/events",
+    grain="one row per viewing session and visitor",
+    permission=READ_STATS,
+    # an event_key can occur twice, for two visitors (observed)
+    primary_key=("event_key", "visitor_key"),
+    cursor="received_at",
+    lookback=timedelta(hours=3),
+    # `attributes` (edge release) repeats the fields beside it
+    ignored=frozenset({"cursor", "attributes"}),
+    columns=(
+        Column("event_key", "text", "Key of the viewing session."),
+        Column("visitor_key", "text", "Key of the visitor, empty where Privacy Mode hides it."),
+        Column("received_at", "timestamp", "About when the session started (UTC)."),
+        _MEDIA_ID,
+        Column("media_name", "text", "The media's name."),
+        Column("media_url", "text", "The media's address in the Wistia account."),
+        Column("percent_viewed", "double", "Share of the media viewed, 0 to 1; grows while it plays."),
+        Column("ip", "text", "The viewer's IP address."),
+        Column("org", "text", "Organisation that the address belongs to."),
+        Column("country", "text", "Country, by address."),
+        Column("region", "text", "Region, by address."),
+        Column("city", "text", "City, by address."),
+        Column("lat", "double", "Latitude in degrees, by address."),
+        Column("lon", "double", "Longitude in degrees, by address."),
+        Column("email", "text", "The viewer's email address, where known."),
+        Column("embed_url", "text", "Address of the page where it was watched."),
+        Column("conversion_type", "text", "Kind of conversion, empty or 0 for none."),
+        Column("conversion_data__email", "text", "Email address given in a form."),
+        Column("conversion_data__first_name", "text", "First name given in a form."),
+        Column("conversion_data__last_name", "text", "Last name given in a form."),
+        Column("conversion_data__is_new_lead", "bool", "Whether Wistia counts it as a new lead."),
+        Column("iframe_heatmap_url", "text", "Page that draws the session's heatmap."),
+        *_USER_AGENT,
+        Column("thumbnail__url", "text", "Address of the media's thumbnail."),
+        Column("thumbnail__width", "bigint", "Width in pixels."),
+        Column("thumbnail__height", "bigint", "Height in pixels."),
+        # camelCase in every version of the API (observed)
+        Column("thumbnail__file_size", "bigint", "Size in bytes.", ("thumbnail.fileSize",)),
+        Column("thumbnail__content_type", "text", "Media type.", ("thumbnail.contentType",)),
+        Column("thumbnail__type", "text", "Kind of asset."),
+    ),
+)
+
+REFRESHES = Endpoint(
+    name="refreshes",
+    kind="snapshot",
+    path="",
+    grain="one row per endpoint and parent",
+    permission="",
+    primary_key=("endpoint", "parent_id"),
+    columns=(
+        Column("endpoint", "text", "The resource that was asked."),
+        Column("parent_id", "text", "The media or project it was asked for, empty for the account."),
+        Column("refreshed_at", "timestamp", "When it was last asked (UTC)."),
+        Column("through_date", "date", "Last day asked for (by_date resources)."),
+        Column("result", "text", "`ok`, or `not_found` where Wistia answered 404."),
+    ),
+)
+"""The memory of the fan-outs: written in the load package of the data it speaks of."""
+
+ENDPOINTS: tuple[Endpoint, ...] = (
+    MEDIAS,
+    PROJECTS,
+    EVENTS,
+    VISITORS,
+    ACCOUNT_STATS,
+    ACCOUNT_STATS_BY_DATE,
+    PROJECT_STATS,
+    PROJECT_STATS_BY_DATE,
+    MEDIA_STATS,
+    MEDIA_STATS_BY_DATE,
+    MEDIA_ENGAGEMENT,
+    CAPTIONS,
+)
+"""The twelve resources, in the order in which a run starts them."""
+
+BY_NAME: dict[str, Endpoint] = {endpoint.name: endpoint for endpoint in ENDPOINTS}

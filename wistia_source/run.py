@@ -1,0 +1,151 @@
+"""What the resources of one run share: the client, the account, the listings, and what has been asked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from functools import cached_property
+
+import pyarrow as pa
+
+from .client import Client, Row, Tally
+from .endpoints import BY_NAME, EVENTS, MEDIAS, Endpoint
+from .errors import RequestFailed
+from .rows import value_of
+from .warehouse import Refresh, Warehouse
+from .windows import is_due
+
+Pause = Iterator[None]
+"""A generator that yields None until what it waits for is there: dlt then lets other resources go on."""
+
+
+@dataclass
+class Run:
+    """One run of the source. Nothing is asked before a resource is iterated."""
+
+    client: Client
+    start_date: date
+    clock: Callable[[], datetime]
+    keep_public_token: bool
+    running: set[str] = field(default_factory=set)
+    """Resources that have not finished, `refreshes` aside."""
+    catching_up: bool = False
+    """Whether events are read for the first time, when no session can say that a media has changed."""
+    notes: list[Row] = field(default_factory=list)
+    """Rows of `refreshes` that are not loaded yet."""
+    _sessions: dict[str, datetime] = field(default_factory=dict)
+    _listings: dict[str, list[Row] | None] = field(default_factory=dict)
+    _account_id: str | None = None
+
+    def account_id(self, tally: Tally) -> str:
+        """The account's own id; the first who needs it pays the request."""
+        if self._account_id is None:
+            account = self.client.get("account", {}, tally)
+            if not isinstance(account, dict) or account.get("id") is None:
+                raise RequestFailed("GET account answered without an account id; check base_url.")
+            self._account_id = str(account["id"])
+        return self._account_id
+
+    @cached_property
+    def warehouse(self) -> Warehouse:
+        """What the destination holds of this account. Only after `account_id`."""
+        assert self._account_id is not None
+        return Warehouse(self._account_id)
+
+    @cached_property
+    def _asked(self) -> dict[tuple[str, str], Refresh]:
+        return self.warehouse.refreshes()
+
+    def list_all(self, endpoint: Endpoint, tally: Tally) -> Pause:
+        """Walks a listing once a run; whoever else wants it waits for the first. Then `listed` has it."""
+        if endpoint.name in self._listings:
+            while self._listings[endpoint.name] is None:
+                yield None
+            return
+        self._listings[endpoint.name] = None
+        rows: list[Row] = []
+        path = self.client.path(endpoint)
+        for arrived in self.client.stream(
+            self.client.pages(path, dict(scope), tally, endpoint.permission) for scope in endpoint.scopes
+        ):
+            for page in arrived or ():
+                rows.extend(row for row in page if row)
+            yield None
+        self._listings[endpoint.name] = rows
+
+    def listed(self, endpoint: Endpoint) -> list[Row]:
+        """The rows of a listing that has been walked."""
+        return self._listings[endpoint.name] or []
+
+    def wait_for_sessions(self) -> Pause:
+        """Waits until this run has seen all new sessions, which say what medias have changed."""
+        while EVENTS.name in self.running and not self.catching_up:
+            yield None
+
+    def note_sessions(self, table: pa.Table) -> None:
+        """Remembers which medias have new or changed sessions."""
+        if self.catching_up:
+            return
+        now = self.clock()
+        for media_id in table["media_id"].unique().to_pylist():
+            if media_id is not None and media_id not in self._sessions:
+                self._sessions[media_id] = now
+                self.note(EVENTS, media_id)
+
+    def note(
+        self, endpoint: Endpoint, parent_id: str, through: date | None = None, result: str = "ok"
+    ) -> None:
+        """Remembers that a parent was asked."""
+        self.notes.append(
+            {
+                "endpoint": endpoint.name,
+                "parent_id": parent_id,
+                "refreshed_at": self.clock().isoformat(),
+                "through_date": through and through.isoformat(),
+                "result": result,
+            }
+        )
+
+    def through_date(self, endpoint: Endpoint, parent_id: str) -> date | None:
+        """The last day that a by_date resource was asked for."""
+        asked = self._asked.get((endpoint.name, parent_id))
+        return asked and asked.through_date
+
+    def due(self, endpoint: Endpoint) -> list[str]:
+        """The parents to ask now, those never asked first: see `windows.is_due` for the others' turns."""
+        if endpoint.parent is None:
+            return [""]
+        now = self.clock()
+        played = self._played(endpoint) if endpoint.follows_plays else {}
+        due: list[tuple[bool, str]] = []
+        for parent_id in self._ids(BY_NAME[endpoint.parent]):
+            asked = self._asked.get((endpoint.name, parent_id))
+            at = asked and asked.refreshed_at
+            if is_due(parent_id, at, endpoint.refresh_within, now) or (
+                at is not None and parent_id in played and played[parent_id] > at
+            ):
+                due.append((asked is not None, parent_id))
+        return [parent_id for _, parent_id in sorted(due)]
+
+    def _played(self, endpoint: Endpoint) -> dict[str, datetime]:
+        """When the last new or changed session of each parent landed."""
+        medias = {
+            media_id: refresh.refreshed_at
+            for (name, media_id), refresh in self._asked.items()
+            if name == EVENTS.name
+        } | self._sessions
+        if endpoint.parent == MEDIAS.name:
+            return medias
+        projects: dict[str, datetime] = {}
+        for row in self.listed(MEDIAS):
+            at = medias.get(value_of(MEDIAS.column("media_id"), row))
+            project = value_of(MEDIAS.column("project_id"), row)
+            if at and project:
+                projects[project] = max(at, projects.get(project, at))
+        return projects
+
+    def _ids(self, parent: Endpoint) -> Iterable[str]:
+        """The ids of a listing, each once: a media archived while we read is in both lists."""
+        column = parent.column(parent.primary_key[0])
+        return dict.fromkeys(id_ for row in self.listed(parent) if (id_ := value_of(column, row)))

@@ -1,0 +1,433 @@
+"""The dlt source: walks the table of endpoints and makes a resource of each. Makes no request while building."""
+
+# no postponed annotations here: dlt finds a resource's incremental cursor by its annotation
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from time import monotonic
+from typing import Any
+
+import dlt
+import pyarrow as pa
+import pyarrow.compute as pc
+from dlt.common.schema.typing import TColumnSchema
+from dlt.extract import DltResource
+
+from .budget import RequestBudget
+from .client import Client, Row, Tally
+from .endpoints import (
+    ACCOUNT_STATS_BY_DATE,
+    BY_NAME,
+    ENDPOINTS,
+    EVENTS,
+    MEDIAS,
+    REFRESHES,
+    VISITORS,
+    Column,
+    Endpoint,
+)
+from .errors import NotFound, RequestFailed, SettingInvalid
+from .rows import all_columns, child_columns, fix_event, primary_key, timestamp, to_table, with_children
+from .run import Run
+from .warehouse import changed
+from .windows import by_date_range, cut, split_by_volume
+
+ROWS_PER_BATCH = 1_000
+PLAYS_PER_WINDOW = 2_000
+"""About 20 pages: long enough to waste little on each last page, short enough to have several at a time."""
+
+DEFAULT_REQUESTS_PER_MINUTE = 540
+"""Wistia allows 600 an account (docs); the rest is left to its owner's other tools."""
+
+Batch = pa.Table | list[Row] | None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What asking for one parent came to."""
+
+    parent_id: str
+    rows: Sequence[Row] = ()
+    through: date | None = None
+    result: str = "ok"
+    error: str | None = None
+
+
+@dlt.source(name="wistia", max_table_nesting=1)
+def wistia(
+    access_token: str = dlt.secrets.value,
+    base_url: str = "https://api.wistia.com",
+    api_version: str = "v1",
+    start_date: str | None = None,
+    requests_per_minute: int = DEFAULT_REQUESTS_PER_MINUTE,
+    visitor_filter: str | None = None,
+    visitor_search: str | None = None,
+    visitor_key: str | None = None,
+    event_key: str | None = None,
+    keep_public_token: bool = False,
+    backoff_seconds: float = 1.0,
+    now: datetime | None = None,
+) -> Iterable[DltResource]:
+    """A Wistia account: twelve resources and the memory of what was asked (`refreshes`).
+
+    Args:
+        access_token: a token with the permissions "Read detailed stats" and "Read all folder and media data".
+        base_url: scheme and host of the API.
+        api_version: `v1`, or a release of the dated modern API such as `2026-03`. Tables are the same.
+        start_date: first day to load, `YYYY-MM-DD`; two years ago by default, which is all the events that
+            Wistia keeps.
+        requests_per_minute: the most requests sent in any 60 seconds.
+        visitor_filter: only visitors that `has_name`, `has_email` or are `identified_by_email_gate`; all such
+            are read each run, and the cursor of the full list stays where it is.
+        visitor_search: only visitors whose name or email starts with this; else as `visitor_filter`.
+        visitor_key: refresh this one visitor instead of the list.
+        event_key: refresh this one viewing session instead of the list.
+        keep_public_token: keep the account's public token inside `events.iframe_heatmap_url`.
+        backoff_seconds: the first pause after a failure; doubled with each further one, up to a minute.
+        now: the time of the run, for tests; the clock by default.
+
+    Raises `SettingInvalid` at once; while it runs, the errors of `wistia_source.errors`.
+    """
+    clock = (lambda: now) if now is not None else _utc_now
+    if visitor_filter not in (None, "has_name", "has_email", "identified_by_email_gate"):
+        raise SettingInvalid(
+            f"visitor_filter is {visitor_filter!r}, but must be has_name, has_email or identified_by_email_gate."
+        )
+    if requests_per_minute < 1:
+        raise SettingInvalid(f"requests_per_minute is {requests_per_minute}, but must be at least 1.")
+    run = Run(
+        client=Client(access_token, base_url, api_version, RequestBudget(requests_per_minute), backoff_seconds),
+        start_date=_start_date(start_date, clock()),
+        clock=clock,
+        keep_public_token=keep_public_token,
+    )
+    filters = {"filter": visitor_filter, "search": visitor_search}
+    visitor_params = {name: value for name, value in filters.items() if value}
+    for endpoint in ENDPOINTS:
+        if endpoint is VISITORS and visitor_key:
+            yield _resource(endpoint, _show)(run, endpoint, visitor_key)
+        elif endpoint is EVENTS and event_key:
+            yield _resource(endpoint, _show)(run, endpoint, event_key)
+        elif endpoint is VISITORS and visitor_params:
+            # a filtered list must not move the cursor of the whole one
+            yield _resource(endpoint, _feed)(run, endpoint, visitor_params)
+        elif endpoint.kind == "feed":
+            yield _resource(endpoint, _incremental_feed)(run, endpoint, _cursor(endpoint, run))
+        elif endpoint.listing:
+            yield _resource(endpoint, _listing)(run, endpoint)
+        else:
+            yield _resource(endpoint, _fan_out)(run, endpoint)
+    yield _resource(REFRESHES, _refreshes)(run)
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _start_date(text: str | None, now: datetime) -> date:
+    if text is None:
+        # a leap day has no like two years ago
+        return (now - timedelta(days=730)).date()
+    try:
+        start = date.fromisoformat(str(text))
+    except ValueError:
+        raise SettingInvalid(f"start_date is {text!r}, but must be a day such as '2026-01-31'.") from None
+    if start > now.date():
+        raise SettingInvalid(f"start_date {start} is in the future; set it to a day up to today, {now.date()}.")
+    return start
+
+
+def _cursor(endpoint: Endpoint, run: Run) -> dlt.sources.incremental[datetime]:
+    assert endpoint.cursor is not None
+    return dlt.sources.incremental[datetime](
+        endpoint.cursor,
+        initial_value=datetime.combine(run.start_date, time(), UTC),
+        lag=endpoint.lookback.total_seconds(),
+        # the merge key makes overlaps harmless; dlt's own deduplication would keep keys in the state
+        primary_key=(),
+        on_cursor_value_missing="include",
+    )
+
+
+def _resource(endpoint: Endpoint, generate: Callable[..., Any]) -> Callable[..., DltResource]:
+    """A dlt resource with everything that the table of endpoints declares."""
+    return dlt.resource(  # type: ignore[call-overload, no-any-return]
+        generate,
+        name=endpoint.name,
+        primary_key=primary_key(endpoint),
+        write_disposition={"disposition": "merge", "strategy": "delete-insert"},
+        columns=_hints(all_columns(endpoint), primary_key(endpoint)),
+        nested_hints={
+            child.field: dlt.mark.make_nested_hints(
+                columns=_hints(child_columns(endpoint, child), ())
+            )
+            for child in endpoint.children
+        },
+        schema_contract={"tables": "evolve", "columns": "evolve", "data_type": "freeze"},
+    )
+
+
+def _hints(columns: Iterable[Column], key: Sequence[str]) -> dict[str, TColumnSchema]:
+    return {
+        column.name: {
+            "name": column.name,
+            "data_type": column.data_type,
+            "description": column.description,
+            "nullable": column.name not in key,
+        }
+        for column in columns
+    }
+
+
+def _incremental_feed(
+    run: Run, endpoint: Endpoint, cursor: dlt.sources.incremental[datetime]
+) -> Iterator[Batch]:
+    """A feed from its incremental cursor on."""
+    return _tracked(run, endpoint, _from_cursor(run, endpoint, cursor))
+
+
+def _from_cursor(
+    run: Run, endpoint: Endpoint, cursor: dlt.sources.incremental[datetime]
+) -> Iterator[Batch]:
+    # dlt binds the cursor to its state only when the first batch is asked for
+    start, initial = cursor.start_value, cursor.initial_value
+    assert start is not None
+    assert initial is not None
+    # dlt has taken the lookback off already; a start at the very beginning means that nothing was loaded yet
+    first_load = start <= initial
+    if endpoint is EVENTS:
+        run.catching_up = first_load
+    watermark = start if first_load else start + endpoint.lookback
+    oldest = start if first_load else cut(watermark, endpoint.lookback, run.clock())
+    yield from _feed(run, endpoint, {}, oldest=oldest, first_load=first_load)
+
+
+def _feed(
+    run: Run,
+    endpoint: Endpoint,
+    params: dict[str, str],
+    oldest: datetime | None = None,
+    first_load: bool = False,
+) -> Iterator[Batch]:
+    """A paged list, newest first, down to `oldest`."""
+    tally = dlt.current.resource_metrics()
+    account_id = run.account_id(tally)
+    yield from _schema_first(run, endpoint)
+    known = run.warehouse.unchanged(endpoint, since=oldest)
+    path = run.client.path(endpoint)
+    windows = [params]
+    if endpoint is EVENTS:
+        assert oldest is not None
+        windows = [
+            {"start_date": first.isoformat(), "end_date": last.isoformat()}
+            for first, last in _event_windows(run, oldest.date(), first_load, tally)
+        ]
+
+    def walk(window: dict[str, str]) -> Iterator[list[Row]]:
+        for page in run.client.pages(path, window, tally, endpoint.permission):
+            yield page
+            if oldest is not None and _reaches(page, endpoint, oldest):
+                return
+
+    pending: list[Row] = []
+
+    def flush() -> pa.Table:
+        for row in pending:
+            if endpoint is EVENTS:
+                fix_event(row, run.keep_public_token)
+        table = to_table(endpoint, pending, account_id)
+        pending.clear()
+        if oldest is not None:
+            at = table[endpoint.cursor]
+            # the day filter is coarse, and the last page goes past the cut
+            table = table.filter(pc.or_kleene(pc.is_null(at), pc.greater_equal(at, pa.scalar(oldest, at.type))))
+        fresh = changed(table, known)
+        if endpoint is EVENTS:
+            run.note_sessions(fresh)
+        return fresh
+
+    for arrived in run.client.stream(walk(window) for window in windows):
+        for page in arrived or ():
+            pending.extend(_not_empty(page, tally))
+        yield _counted(flush(), tally) if len(pending) >= ROWS_PER_BATCH else None
+    if pending:
+        yield _counted(flush(), tally)
+
+
+def _event_windows(run: Run, first: date, first_load: bool, tally: Tally) -> Sequence[tuple[date, date]]:
+    """Days to ask for: one window for the hour, several side by side for a history."""
+    # events are filtered by UTC days; tomorrow covers a clock that is behind
+    last = run.clock().date() + timedelta(days=1)
+    if not first_load:
+        return [(first, last)]
+    days = run.client.get(
+        run.client.path(ACCOUNT_STATS_BY_DATE),
+        {"start_date": first.isoformat(), "end_date": last.isoformat()},
+        tally,
+        ACCOUNT_STATS_BY_DATE.permission,
+    )
+    plays = [(date.fromisoformat(day["date"]), int(day["play_count"])) for day in days]
+    return split_by_volume(first, last, plays, PLAYS_PER_WINDOW)
+
+
+def _reaches(page: Sequence[Row], endpoint: Endpoint, oldest: datetime) -> bool:
+    """Whether a page, newest first, has a row older than `oldest`."""
+    at = timestamp(page[-1].get(endpoint.cursor) or "")
+    return at is not None and at < oldest
+
+
+def _show(run: Run, endpoint: Endpoint, key: str) -> Iterator[Batch]:
+    """One row, by its key."""
+    tally = dlt.current.resource_metrics()
+    account_id = run.account_id(tally)
+    row = run.client.get(f"{run.client.path(endpoint)}/{key}", {}, tally, endpoint.permission)
+    if endpoint is EVENTS:
+        fix_event(row, run.keep_public_token)
+    yield _counted(to_table(endpoint, [row], account_id), tally)
+
+
+def _listing(run: Run, endpoint: Endpoint) -> Iterator[Batch]:
+    """A complete paged list of the account."""
+    return _tracked(run, endpoint, _list(run, endpoint))
+
+
+def _list(run: Run, endpoint: Endpoint) -> Iterator[Batch]:
+    tally = dlt.current.resource_metrics()
+    account_id = run.account_id(tally)
+    yield from _schema_first(run, endpoint)
+    yield from run.list_all(endpoint, tally)
+    table = to_table(endpoint, run.listed(endpoint), account_id)
+    yield _counted(changed(table, run.warehouse.unchanged(endpoint)), tally)
+
+
+def _fan_out(run: Run, endpoint: Endpoint) -> Iterator[Batch]:
+    """An endpoint asked once for each parent that is due, or once for the account."""
+    return _tracked(run, endpoint, _ask_parents(run, endpoint))
+
+
+def _ask_parents(run: Run, endpoint: Endpoint) -> Iterator[Batch]:
+    tally = dlt.current.resource_metrics()
+    account_id = run.account_id(tally)
+    yield from _schema_first(run, endpoint)
+    for parent in _parents(endpoint):
+        yield from run.list_all(parent, tally)
+    if endpoint.follows_plays and endpoint.parent:
+        yield from run.wait_for_sessions()
+    due = run.due(endpoint)
+    first_load = not run.warehouse.holds(endpoint.name)
+    tally["asked"] = len(due)
+    pending: list[Outcome] = []
+    for arrived in run.client.stream(_ask(run, endpoint, parent_id, tally) for parent_id in due):
+        for outcome in arrived or ():
+            if outcome.error:
+                tally.setdefault("failures", []).append({"parent_id": outcome.parent_id, "error": outcome.error})
+            else:
+                pending.append(outcome)
+        if sum(len(outcome.rows) for outcome in pending) >= ROWS_PER_BATCH:
+            yield _landed(run, endpoint, pending, account_id, first_load, tally)
+        else:
+            yield None
+    if pending:
+        yield _landed(run, endpoint, pending, account_id, first_load, tally)
+
+
+def _parents(endpoint: Endpoint) -> list[Endpoint]:
+    """The listings that an endpoint needs; a project is due when one of its medias was played."""
+    if endpoint.parent is None:
+        return []
+    return list({name: BY_NAME[name] for name in (endpoint.parent, MEDIAS.name)}.values())
+
+
+def _ask(run: Run, endpoint: Endpoint, parent_id: str, tally: Tally) -> Iterator[Outcome]:
+    """One request for one parent, as a walk. What to ask is settled here, before a thread takes it over."""
+    params: dict[str, str] = {}
+    through: date | None = None
+    if endpoint.kind == "daily":
+        first, through = by_date_range(
+            run.start_date, run.through_date(endpoint, parent_id), endpoint.lookback, run.clock()
+        )
+        # without both dates the API means yesterday and today, or answers 500 (third party)
+        params = {"start_date": first.isoformat(), "end_date": through.isoformat()}
+    path = run.client.path(endpoint, parent_id)
+
+    def walk() -> Iterator[Outcome]:
+        try:
+            answer = run.client.get(path, params, tally, endpoint.permission)
+        except NotFound as error:
+            yield Outcome(parent_id, result="not_found", error=None if endpoint.optional else str(error))
+        except RequestFailed as error:
+            yield Outcome(parent_id, error=str(error))
+        else:
+            yield Outcome(parent_id, answer if isinstance(answer, list) else [answer], through)
+
+    return walk()
+
+
+def _rows_of(run: Run, endpoint: Endpoint, outcome: Outcome, tally: Tally) -> Iterator[Row]:
+    """The rows of an outcome, with what the body leaves out: whose they are, and when they were asked for."""
+    for row in _not_empty(outcome.rows, tally):
+        if endpoint.parent_key:
+            row[endpoint.parent_key] = outcome.parent_id
+        if "captured_at" in endpoint.primary_key:
+            row["captured_at"] = run.clock().isoformat()
+        yield row
+
+
+def _landed(
+    run: Run, endpoint: Endpoint, outcomes: list[Outcome], account_id: str, first_load: bool, tally: Tally
+) -> Batch:
+    """What is new of the outcomes, as dlt takes it; the parents are noted as asked, and the list emptied."""
+    rows = [row for outcome in outcomes for row in _rows_of(run, endpoint, outcome, tally)]
+    table = to_table(endpoint, rows, account_id)
+    if not first_load:
+        parents = [outcome.parent_id for outcome in outcomes] if endpoint.parent else None
+        since = pc.min(table[endpoint.cursor]).as_py() if endpoint.cursor else None
+        table = changed(table, run.warehouse.unchanged(endpoint, parents=parents, since=since))
+    for outcome in outcomes:
+        run.note(endpoint, outcome.parent_id, outcome.through, outcome.result)
+    outcomes.clear()
+    batch = _counted(table, tally)
+    # dlt makes child tables from dicts only
+    return with_children(endpoint, batch, rows) if endpoint.children and batch is not None else batch
+
+
+def _refreshes(run: Run) -> Iterator[Batch]:
+    """The memory of the fan-outs, in the load package of the data it speaks of."""
+    while run.running:
+        yield None
+    if run.notes:
+        yield to_table(REFRESHES, run.notes, run.account_id({}))
+
+
+def _tracked(run: Run, endpoint: Endpoint, batches: Iterator[Batch]) -> Iterator[Batch]:
+    """Marks a resource as running from when dlt makes its generator, so before any is iterated."""
+    run.running.add(endpoint.name)
+
+    def until_done() -> Iterator[Batch]:
+        tally, started = dlt.current.resource_metrics(), monotonic()
+        try:
+            yield from batches
+        finally:
+            run.running.discard(endpoint.name)
+            tally["seconds"] = monotonic() - started
+
+    return until_done()
+
+
+def _schema_first(run: Run, endpoint: Endpoint) -> Iterator[Any]:
+    """Makes the table, with every column, even if nothing is found to load."""
+    if not run.warehouse.holds(endpoint.name):
+        yield dlt.mark.materialize_table_schema()
+
+
+def _not_empty(rows: Sequence[Any], tally: Tally) -> list[Row]:
+    """Rows without the empty objects that lists sometimes hold (third party); they are counted."""
+    kept = [row for row in rows if row]
+    if empty := sum(1 for row in rows if not row):
+        tally["empty_rows"] = tally.get("empty_rows", 0) + empty
+    return kept
+
+
+def _counted(table: pa.Table, tally: Tally) -> pa.Table | None:
+    tally["rows"] = tally.get("rows", 0) + table.num_rows
+    return table if table.num_rows else None
