@@ -201,7 +201,7 @@ class Client:
         active: dict[Future[T | _Exhausted], Iterator[T]] = {}
 
         def step(walk: Iterator[T]) -> None:
-            active[self._pool.submit(next, walk, _EXHAUSTED)] = walk  # type: ignore[arg-type]
+            active[self._pool.submit(next, walk, _EXHAUSTED)] = walk
 
         try:
             while True:
@@ -318,4 +318,3 @@ def _rejection(response: requests.Response, permission: str) -> Exception:
 
 def _place(response: requests.Response) -> str:
     return str(response.url).partition("?")[0].partition("://")[2].partition("/")[2]
-

@@ -226,9 +226,7 @@ MEDIAS = Endpoint(
         Column("media_id", "text", "The media's hashed id.", ("hashed_id", "hashedId")),
         Column("numeric_id", "bigint", "The media's numeric id.", ("id",)),
         Column("name", "text", "Display name."),
-        Column(
-            "type", "text", "Video, Audio, Image, PdfDocument, MicrosoftOfficeDocument, Swf or UnknownType."
-        ),
+        Column("type", "text", "Video, Audio, Image, PdfDocument, MicrosoftOfficeDocument, Swf or UnknownType."),
         Column("archived", "bool", "Whether it is archived."),
         Column("duration", "double", "Seconds for video and audio, pages for documents, else null."),
         Column("created", "timestamp", "When it was uploaded (UTC)."),

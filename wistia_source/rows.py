@@ -31,6 +31,7 @@ ARROW_TYPES: dict[DataType, pa.DataType] = {
     "json": pa.string(),
 }
 
+_CAMEL = re.compile(r"(?<=[a-z])[A-Z]")
 _HEATMAP_KEY = re.compile(r"/events/([^/?]+)/")
 _PUBLIC_TOKEN = re.compile(r"public_token=[^&#]*")
 
@@ -56,7 +57,9 @@ def fix_event(row: Row, keep_public_token: bool) -> None:
     if not row.get("event_key"):
         # older rows carry their key only inside this address (seed documents, 2012)
         found = _HEATMAP_KEY.search(heatmap) if isinstance(heatmap, str) else None
-        row["event_key"] = found.group(1) if found else f"sha1-{hashlib.sha1(orjson.dumps(row), usedforsecurity=False).hexdigest()}"
+        row["event_key"] = (
+            found.group(1) if found else f"sha1-{hashlib.sha1(orjson.dumps(row), usedforsecurity=False).hexdigest()}"
+        )
     if row.get("visitor_key") is None:
         # Privacy Mode hides it; a null in a primary key would stop the load
         row["visitor_key"] = ""
@@ -166,10 +169,10 @@ def _known(endpoint: Endpoint) -> dict[str, Any]:
     return tree
 
 
-def _array(endpoint: Endpoint, column: Column, values: list[Any]) -> pa.Array:
+def _array(endpoint: Endpoint, column: Column, values: list[Any]) -> pa.Array[Any]:
     arrow_type = ARROW_TYPES[column.data_type]
     if column.data_type == "json":
-        return _storable(pa.array([None if v is None else orjson.dumps(v).decode() for v in values], arrow_type))
+        return _storable(pa.array([_json(value) for value in values], arrow_type))
     try:
         if column.data_type in ("timestamp", "date"):
             return pa.array(values, pa.string()).cast(arrow_type)
@@ -185,8 +188,8 @@ def _converted(endpoint: Endpoint, column: Column, value: Any) -> Any:
         return None if value is None else _CONVERT[column.data_type](value)
     except (ValueError, TypeError) as error:
         raise RowUnusable(
-            f"{endpoint.name}.{column.name} should be {column.data_type}, but Wistia sent a {type(value).__name__} that "
-            "does not fit; nothing of this run is loaded: please report it, and leave the resource out with --select."
+            f"{endpoint.name}.{column.name} should be {column.data_type}, but Wistia sent a {type(value).__name__} "
+            "that does not fit; nothing of this run is loaded: report it and leave the resource out with --select."
         ) from error
 
 
@@ -194,6 +197,20 @@ def _text(value: Any) -> str | None:
     if value is None or isinstance(value, str):
         return value
     return orjson.dumps(value).decode()
+
+
+def _json(value: Any) -> str | None:
+    """A document with keys in snake_case: v1 says fileSize where the modern API says file_size."""
+    if isinstance(value, list):
+        value = [
+            {_CAMEL.sub(_lower, key): inner for key, inner in item.items()} if isinstance(item, dict) else item
+            for item in value
+        ]
+    return None if value is None else orjson.dumps(value).decode()
+
+
+def _lower(capital: re.Match[str]) -> str:
+    return "_" + capital.group().lower()
 
 
 def _bigint(value: Any) -> int | None:
@@ -238,11 +255,11 @@ _CONVERT = {
     "bool": _bool,
     "timestamp": timestamp,
     "date": _date,
-    "json": _text,
+    "json": _json,
 }
 
 
-def _storable(array: pa.Array) -> pa.Array:
+def _storable(array: pa.Array[Any]) -> pa.Array[Any]:
     """Text without U+0000, which Postgres cannot hold: one such name would stop every load from then on."""
     if pc.any(pc.match_substring(array, "\0")).as_py():
         return pc.replace_substring(array, "\0", "\ufffd")
@@ -254,7 +271,7 @@ def _each_key_once(endpoint: Endpoint, table: pa.Table) -> pa.Table:
     for name, values in zip(endpoint.primary_key, keys, strict=True):
         if None in values:
             raise RowUnusable(
-                f"Wistia sent a row of {endpoint.name} without {name}, which is part of its key; nothing of this run is "
+                f"Wistia sent a row of {endpoint.name} without {name}, part of its key; nothing of this run is "
                 "loaded: please report it, and leave the resource out with --select."
             )
     latest = {key: number for number, key in enumerate(zip(*keys, strict=True))}

@@ -93,9 +93,7 @@ class Run:
                 self._sessions[media_id] = now
                 self.note(EVENTS, media_id)
 
-    def note(
-        self, endpoint: Endpoint, parent_id: str, through: date | None = None, result: str = "ok"
-    ) -> None:
+    def note(self, endpoint: Endpoint, parent_id: str, through: date | None = None, result: str = "ok") -> None:
         """Remembers that a parent was asked."""
         self.notes.append(
             {
@@ -110,7 +108,7 @@ class Run:
     def through_date(self, endpoint: Endpoint, parent_id: str) -> date | None:
         """The last day that a by_date resource was asked for."""
         asked = self._asked.get((endpoint.name, parent_id))
-        return asked and asked.through_date
+        return asked.through_date if asked else None
 
     def due(self, endpoint: Endpoint) -> list[str]:
         """The parents to ask now, those never asked first: see `windows.is_due` for the others' turns."""
@@ -121,7 +119,7 @@ class Run:
         due: list[tuple[bool, str]] = []
         for parent_id in self._ids(BY_NAME[endpoint.parent]):
             asked = self._asked.get((endpoint.name, parent_id))
-            at = asked and asked.refreshed_at
+            at = asked.refreshed_at if asked else None
             if is_due(parent_id, at, endpoint.refresh_within, now) or (
                 at is not None and parent_id in played and played[parent_id] > at
             ):
@@ -131,9 +129,7 @@ class Run:
     def _played(self, endpoint: Endpoint) -> dict[str, datetime]:
         """When the last new or changed session of each parent landed."""
         medias = {
-            media_id: refresh.refreshed_at
-            for (name, media_id), refresh in self._asked.items()
-            if name == EVENTS.name
+            media_id: refresh.refreshed_at for (name, media_id), refresh in self._asked.items() if name == EVENTS.name
         } | self._sessions
         if endpoint.parent == MEDIAS.name:
             return medias

@@ -36,6 +36,9 @@ ROWS_PER_BATCH = 1_000
 PLAYS_PER_WINDOW = 2_000
 """About 20 pages: long enough to waste little on each last page, short enough to have several at a time."""
 
+SHORT_SPAN = timedelta(days=3)
+"""Up to here it costs more to ask how busy the days were than to read them in one go."""
+
 DEFAULT_REQUESTS_PER_MINUTE = 540
 """Wistia allows 600 an account (docs); the rest is left to its owner's other tools."""
 
@@ -88,7 +91,10 @@ def wistia(
 
     Raises `SettingInvalid` at once; while it runs, the errors of `wistia_source.errors`.
     """
-    clock = (lambda: now) if now is not None else _utc_now
+
+    def clock() -> datetime:
+        return now or datetime.now(UTC)
+
     if visitor_filter not in (None, "has_name", "has_email", "identified_by_email_gate"):
         raise SettingInvalid(
             f"visitor_filter is {visitor_filter!r}, but must be has_name, has_email or identified_by_email_gate."
@@ -120,10 +126,6 @@ def wistia(
     yield _resource(REFRESHES, _refreshes)(run)
 
 
-def _utc_now() -> datetime:
-    return datetime.now(UTC)
-
-
 def _start_date(text: str | None, now: datetime) -> date:
     if text is None:
         # a leap day has no like two years ago
@@ -151,16 +153,14 @@ def _cursor(endpoint: Endpoint, run: Run) -> dlt.sources.incremental[datetime]:
 
 def _resource(endpoint: Endpoint, generate: Callable[..., Any]) -> Callable[..., DltResource]:
     """A dlt resource with everything that the table of endpoints declares."""
-    return dlt.resource(  # type: ignore[call-overload, no-any-return]
+    return dlt.resource(
         generate,
         name=endpoint.name,
         primary_key=primary_key(endpoint),
         write_disposition={"disposition": "merge", "strategy": "delete-insert"},
         columns=_hints(all_columns(endpoint), primary_key(endpoint)),
         nested_hints={
-            child.field: dlt.mark.make_nested_hints(
-                columns=_hints(child_columns(endpoint, child), ())
-            )
+            child.field: dlt.mark.make_nested_hints(columns=_hints(child_columns(endpoint, child), ()))
             for child in endpoint.children
         },
         schema_contract={"tables": "evolve", "columns": "evolve", "data_type": "freeze"},
@@ -179,16 +179,12 @@ def _hints(columns: Iterable[Column], key: Sequence[str]) -> dict[str, TColumnSc
     }
 
 
-def _incremental_feed(
-    run: Run, endpoint: Endpoint, cursor: dlt.sources.incremental[datetime]
-) -> Iterator[Batch]:
+def _incremental_feed(run: Run, endpoint: Endpoint, cursor: dlt.sources.incremental[datetime]) -> Iterator[Batch]:
     """A feed from its incremental cursor on."""
     return _tracked(run, endpoint, _from_cursor(run, endpoint, cursor))
 
 
-def _from_cursor(
-    run: Run, endpoint: Endpoint, cursor: dlt.sources.incremental[datetime]
-) -> Iterator[Batch]:
+def _from_cursor(run: Run, endpoint: Endpoint, cursor: dlt.sources.incremental[datetime]) -> Iterator[Batch]:
     # dlt binds the cursor to its state only when the first batch is asked for
     start, initial = cursor.start_value, cursor.initial_value
     assert start is not None
@@ -199,7 +195,7 @@ def _from_cursor(
         run.catching_up = first_load
     watermark = start if first_load else start + endpoint.lookback
     oldest = start if first_load else cut(watermark, endpoint.lookback, run.clock())
-    yield from _feed(run, endpoint, {}, oldest=oldest, first_load=first_load)
+    yield from _feed(run, endpoint, {}, oldest)
 
 
 def _feed(
@@ -207,9 +203,10 @@ def _feed(
     endpoint: Endpoint,
     params: dict[str, str],
     oldest: datetime | None = None,
-    first_load: bool = False,
 ) -> Iterator[Batch]:
     """A paged list, newest first, down to `oldest`."""
+    cursor = endpoint.cursor
+    assert cursor is not None
     tally = dlt.current.resource_metrics()
     account_id = run.account_id(tally)
     yield from _schema_first(run, endpoint)
@@ -220,13 +217,13 @@ def _feed(
         assert oldest is not None
         windows = [
             {"start_date": first.isoformat(), "end_date": last.isoformat()}
-            for first, last in _event_windows(run, oldest.date(), first_load, tally)
+            for first, last in _event_windows(run, oldest.date(), tally)
         ]
 
     def walk(window: dict[str, str]) -> Iterator[list[Row]]:
         for page in run.client.pages(path, window, tally, endpoint.permission):
             yield page
-            if oldest is not None and _reaches(page, endpoint, oldest):
+            if oldest is not None and _reaches(page, cursor, oldest):
                 return
 
     pending: list[Row] = []
@@ -238,7 +235,7 @@ def _feed(
         table = to_table(endpoint, pending, account_id)
         pending.clear()
         if oldest is not None:
-            at = table[endpoint.cursor]
+            at = table[cursor]
             # the day filter is coarse, and the last page goes past the cut
             table = table.filter(pc.or_kleene(pc.is_null(at), pc.greater_equal(at, pa.scalar(oldest, at.type))))
         fresh = changed(table, known)
@@ -254,11 +251,11 @@ def _feed(
         yield _counted(flush(), tally)
 
 
-def _event_windows(run: Run, first: date, first_load: bool, tally: Tally) -> Sequence[tuple[date, date]]:
-    """Days to ask for: one window for the hour, several side by side for a history."""
+def _event_windows(run: Run, first: date, tally: Tally) -> Sequence[tuple[date, date]]:
+    """Days to ask for: one window for an hourly run, several side by side for a history."""
     # events are filtered by UTC days; tomorrow covers a clock that is behind
     last = run.clock().date() + timedelta(days=1)
-    if not first_load:
+    if last - first <= SHORT_SPAN:
         return [(first, last)]
     days = run.client.get(
         run.client.path(ACCOUNT_STATS_BY_DATE),
@@ -270,9 +267,9 @@ def _event_windows(run: Run, first: date, first_load: bool, tally: Tally) -> Seq
     return split_by_volume(first, last, plays, PLAYS_PER_WINDOW)
 
 
-def _reaches(page: Sequence[Row], endpoint: Endpoint, oldest: datetime) -> bool:
+def _reaches(page: Sequence[Row], cursor: str, oldest: datetime) -> bool:
     """Whether a page, newest first, has a row older than `oldest`."""
-    at = timestamp(page[-1].get(endpoint.cursor) or "")
+    at = timestamp(page[-1].get(cursor) or "")
     return at is not None and at < oldest
 
 

@@ -1,12 +1,13 @@
 """What the warehouse already holds, read back through dlt at the start of a run.
 
 The warehouse is the memory of the fan-outs and the proof of what has not changed: it commits with the data and
-survives a lost machine. Without a destination, or on one without SQL, nothing is remembered, and everything is asked and loaded.
+survives a lost machine. Without a destination, or on one without SQL, nothing is remembered: everything is asked
+and loaded.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
@@ -14,9 +15,9 @@ from typing import Any
 import dlt
 import pyarrow as pa
 import pyarrow.compute as pc
+from dlt.common.destination.exceptions import SqlClientNotAvailable
 from dlt.destinations.exceptions import DatabaseUndefinedRelation
 from dlt.pipeline.exceptions import PipelineConfigMissing
-from dlt.common.destination.exceptions import SqlClientNotAvailable
 
 from .endpoints import ACCOUNT_ID, REFRESHES, Endpoint
 from .rows import ROW_HASH
@@ -47,10 +48,15 @@ class Warehouse:
         return self._rows(table, [ACCOUNT_ID.name], "limit 1") is not None
 
     def unchanged(
-        self, endpoint: Endpoint, *, parents: Collection[str] | None = None, since: datetime | date | None = None
-    ) -> pa.Array:
+        self,
+        endpoint: Endpoint,
+        *,
+        parents: Collection[str] | None = None,
+        since: datetime | date | None = None,
+    ) -> pa.Array[Any]:
         """Hashes of the rows held, of the given parents and from `since` on by the endpoint's cursor."""
-        where, values = "", []
+        where = ""
+        values: list[Any] = []
         if parents is not None:
             where += f" and {endpoint.parent_key} in ({', '.join(['%s'] * len(parents))})"
             values += parents
@@ -60,7 +66,7 @@ class Warehouse:
         rows = self._rows(endpoint.name, [ROW_HASH.name], where, *values)
         return pa.array([value for (value,) in rows or ()], pa.int64())
 
-    def _rows(self, table: str, columns: list[str], where: str = "", *values: Any) -> list[tuple[Any, ...]] | None:
+    def _rows(self, table: str, columns: list[str], where: str = "", *values: Any) -> list[Sequence[Any]] | None:
         """The rows of a table, or None where it does not exist."""
         try:
             with self._pipeline.sql_client() as client:
@@ -71,7 +77,7 @@ class Warehouse:
             return None
 
 
-def changed(table: pa.Table, unchanged: pa.Array) -> pa.Table:
+def changed(table: pa.Table, unchanged: pa.Array[Any]) -> pa.Table:
     """The rows of the table whose hash the warehouse does not hold."""
     if not len(unchanged):
         return table

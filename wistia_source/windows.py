@@ -12,9 +12,7 @@ BY_DATE_ZONE = timezone(timedelta(hours=-5))
 EPOCH = datetime(2000, 1, 1, tzinfo=timezone.utc)  # noqa: UP017
 
 
-def by_date_range(
-    start: date, through: date | None, lookback: timedelta, now: datetime
-) -> tuple[date, date]:
+def by_date_range(start: date, through: date | None, lookback: timedelta, now: datetime) -> tuple[date, date]:
     """First and last day to ask a by_date endpoint for, both inclusive.
 
     The whole history from `start` the first time, later from `lookback` before the last day asked for: recent

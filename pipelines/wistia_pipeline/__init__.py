@@ -1,0 +1,1 @@
+"""Run the Wistia pipeline: load, model, report; and a sandbox to try it against."""

@@ -1,0 +1,63 @@
+"""Moments as whole seconds since 1970, and the three ways in which Wistia writes them."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+
+DAY = 86_400
+EPOCH = date(1970, 1, 1).toordinal()
+
+# days of by_date run from 05:00Z to 05:00Z, in summer too
+STATS_DAY_BEGINS = 5 * 3600
+
+
+def seconds(moment: datetime) -> int:
+    """Whole seconds since 1970 of an aware datetime."""
+    if moment.tzinfo is None:
+        raise ValueError(f"a moment needs a time zone: {moment!r}")
+    return int(moment.timestamp() // 1)
+
+
+def stats_day(at: int) -> int:
+    """The by_date day, as days since 1970, that a moment belongs to."""
+    return (at - STATS_DAY_BEGINS) // DAY
+
+
+def day_number(day: date) -> int:
+    """Days since 1970 of a calendar day."""
+    return day.toordinal() - EPOCH
+
+
+def day_text(number: int) -> str:
+    """A day since 1970 as YYYY-MM-DD."""
+    return date.fromordinal(number + EPOCH).isoformat()
+
+
+def day_of(value: date | str) -> int:
+    """Days since 1970 of a date or of text; ValueError if the text is not a plain YYYY-MM-DD."""
+    if isinstance(value, datetime):
+        raise ValueError(f"not a plain date: {value!r}")
+    if isinstance(value, date):
+        return day_number(value)
+    if len(value) != 10:
+        raise ValueError(f"not a plain date: {value!r}")
+    return day_number(date.fromisoformat(value))
+
+
+def _plain(at: int) -> str:
+    return datetime.fromtimestamp(at, UTC).isoformat()[:19]
+
+
+def stats_text(at: int) -> str:
+    """The form of Stats rows: milliseconds that are always zero."""
+    return _plain(at) + ".000Z"
+
+
+def old_stats_text(at: int) -> str:
+    """The form of Stats rows of years ago."""
+    return _plain(at) + "Z"
+
+
+def data_text(at: int) -> str:
+    """The form of medias and projects."""
+    return _plain(at) + "+00:00"

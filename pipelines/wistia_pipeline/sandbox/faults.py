@@ -1,0 +1,75 @@
+"""Faults on demand: what the next matching requests suffer."""
+
+from __future__ import annotations
+
+import re
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+Kind = Literal["status", "reset", "truncated", "html", "hang", "malformed"]
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What befalls requests whose path matches `path` (a regular expression, searched).
+
+    `after` matches pass unharmed, then `times` suffer (None: all of them, for ever).
+    """
+
+    path: str
+    kind: Kind = "status"
+    status: int = 500
+    times: int | None = 1
+    after: int = 0
+    retry_after: str | None = None
+    seconds: float = 30
+    body: str | None = None
+
+
+class Faults:
+    """The faults in force, in the order in which they were added."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._faults: list[Fault] = []
+        self._matches: list[int] = []
+
+    def add(self, fault: Fault) -> None:
+        """Put a fault in force."""
+        re.compile(fault.path)
+        with self._lock:
+            self._faults.append(fault)
+            self._matches.append(0)
+
+    def clear(self) -> None:
+        """Lift all faults."""
+        with self._lock:
+            self._faults.clear()
+            self._matches.clear()
+
+    def claim(self, path: str) -> Fault | None:
+        """The fault that a request for this path suffers, counted as used; None if it goes unharmed."""
+        with self._lock:
+            suffered: Fault | None = None
+            for index, fault in enumerate(self._faults):
+                if not re.search(fault.path, path):
+                    continue
+                seen = self._matches[index]
+                due = seen >= fault.after
+                spent = due and fault.times is not None and seen >= fault.after + fault.times
+                if spent or (due and suffered is not None):
+                    continue
+                self._matches[index] += 1
+                if due:
+                    suffered = fault
+            return suffered
+
+    def __len__(self) -> int:
+        return len(self._faults)
+
+    def __iter__(self) -> Iterator[Fault]:
+        return iter(list(self._faults))

@@ -1,0 +1,68 @@
+"""Who the visitors are: drawn from their number, none of them real."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+from unicodedata import normalize
+
+from .chance import draw
+from .vocabulary import AGENTS, COMPANIES, FIRST_NAMES, LAST_NAMES, NETWORKS, PLACES, TITLES
+
+# the blocks set aside for documentation; no packet ever comes from them
+ADDRESSES = ("192.0.2.{}", "198.51.100.{}", "203.0.113.{}", "2001:db8::{:x}")
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """A visitor: `name` is "" and `email` None while nobody knows them."""
+
+    name: str
+    first_name: str
+    last_name: str
+    email: str | None
+    gated: bool
+    company: str | None
+    title: str | None
+    ip: str
+    network: str
+    place: tuple[str, str, str, float, float]
+    agent: dict[str, Any]
+
+
+def _luck(salt: bytes) -> int:
+    return int.from_bytes(salt[2:4]) % 1000
+
+
+def is_known(seed: int, number: int) -> bool:
+    """Whether a visitor has told a name or an address."""
+    luck = _luck(draw(seed, "person", number))
+    return luck < 20 or luck >= 980
+
+
+@lru_cache(maxsize=20_000)
+def person(seed: int, number: int) -> Person:
+    """The visitor with that number."""
+    salt = draw(seed, "person", number)
+    first, last = FIRST_NAMES[salt[0] % len(FIRST_NAMES)], LAST_NAMES[salt[1] % len(LAST_NAMES)]
+    luck = _luck(salt)
+    # 1 in 50 left an address, most of them with a name; a few only have a name
+    emailed, named = luck < 20, luck < 16 or luck >= 980
+    mailbox = normalize("NFKD", f"{first}.{last}").encode("ascii", "ignore").decode().lower().replace("'", "")
+    domain = "example.com" if salt[4] % 2 else "example.org"
+    employed = named and salt[5] % 2 == 0
+    browser, version, platform, mobile = AGENTS[salt[6] % len(AGENTS)]
+    return Person(
+        name=f"{first} {last}" if named else "",
+        first_name=first if named else "",
+        last_name=last if named else "",
+        email=f"{mailbox}{number}@{domain}" if emailed else None,
+        gated=luck < 12,
+        company=COMPANIES[salt[7] % len(COMPANIES)] if employed else None,
+        title=TITLES[salt[8] % len(TITLES)] if employed else None,
+        ip=ADDRESSES[salt[9] % 4].format(salt[10] % 254 + 1),
+        network=NETWORKS[salt[11] % len(NETWORKS)],
+        place=PLACES[salt[12] % len(PLACES)],
+        agent={"browser": browser, "browser_version": version, "platform": platform, "mobile": mobile},
+    )

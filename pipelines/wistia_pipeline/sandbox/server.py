@@ -1,0 +1,332 @@
+"""The HTTP side of the sandbox: a server in a thread that answers as api.wistia.com does."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import socket
+import struct
+import threading
+import time
+from collections import deque
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from http.client import responses
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from math import ceil
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs, unquote, urlsplit
+
+from .answers import DETAILED_STATS, FOLDERS_AND_MEDIAS, Html, Refusal, Request, find_route
+from .faults import Fault, Faults
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+    from types import TracebackType
+
+    from .account import Account
+
+JSON = "application/json; charset=utf-8"
+TEXT = "text/plain; charset=utf-8"
+HTML = "text/html; charset=utf-8"
+
+ERROR_PAGE = "<!DOCTYPE html><html><head><title>Wistia</title></head><body>We'll be right back.</body></html>"
+NO_STATUS = 0
+
+
+@dataclass(frozen=True)
+class Call:
+    """A request that arrived (`at`, by time.monotonic) and the status it got; 0 where none was sent.
+
+    `headers` are in lower case and without the authorization.
+    """
+
+    at: float
+    method: str
+    path: str
+    query: dict[str, str]
+    status: int
+    headers: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What goes over the wire."""
+
+    status: int
+    body: bytes = b""
+    content_type: str = JSON
+    retry_after: str | None = None
+
+
+class Sandbox:
+    """A Wistia API for one account, on a local port, while the context lasts.
+
+    `now`, `scopes`, `plan_has_stats`, `page_cap`, `rate_limit`, `latency` and `project_by_date` may be set
+    at any time.
+    """
+
+    def __init__(
+        self,
+        account: Account,
+        *,
+        now: Callable[[], datetime] | None = None,
+        token: str = "sandbox-token",  # noqa: S107
+        scopes: Collection[str] = (DETAILED_STATS, FOLDERS_AND_MEDIAS),
+        plan_has_stats: bool = True,
+        page_cap: int = 100,
+        rate_limit: int | None = 600,
+        latency: float = 0.0,
+        project_by_date: bool = True,
+        host: str = "127.0.0.1",
+        port: int = 0,
+    ) -> None:
+        self.account = account
+        self.now = now or (lambda: datetime.now(UTC))
+        self.token = token
+        self.scopes = scopes
+        self.plan_has_stats = plan_has_stats
+        self.page_cap = page_cap
+        self.rate_limit = rate_limit
+        self.latency = latency
+        self.project_by_date = project_by_date
+        self.log: list[Call] = []
+        self.faults = Faults()
+        self._address = (host, port)
+        self._server: _Server | None = None
+        self._thread: threading.Thread | None = None
+        self._granted: deque[float] = deque()
+        self._rate_lock = threading.Lock()
+
+    @property
+    def url(self) -> str:
+        """Where it listens; paths begin with /v1 or /modern."""
+        if self._server is None:
+            raise RuntimeError("the sandbox is not running: enter it as a context manager")
+        host, port = self._server.server_address[:2]
+        return f"http://{host if isinstance(host, str) else host.decode()}:{port}"
+
+    def __enter__(self) -> Sandbox:
+        if self._server is not None:
+            raise RuntimeError("the sandbox is running already")
+        self._server = _Server(self._address, self)
+        self._thread = threading.Thread(
+            target=self._server.serve_forever,
+            kwargs={"poll_interval": 0.05},
+            name="wistia-sandbox",
+            daemon=True,
+        )
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        server, thread = self._server, self._thread
+        if server is None or thread is None:
+            return
+        server.stopping.set()
+        server.shutdown()
+        server.server_close()
+        server.hang_up()
+        thread.join()
+        self._server = self._thread = None
+
+    def wait_for_permit(self) -> int | None:
+        """None within the limit, else the seconds to wait; refused requests do not count."""
+        limit = self.rate_limit
+        with self._rate_lock:
+            now = time.monotonic()
+            while self._granted and self._granted[0] <= now - 60:
+                self._granted.popleft()
+            if limit is None or len(self._granted) < limit:
+                self._granted.append(now)
+                return None
+            oldest = self._granted[-limit] if limit else now
+            return max(1, ceil(oldest + 60 - now))
+
+    def answer(self, path: str, query: dict[str, list[str]], authorization: str | None, release: str | None) -> Reply:
+        """The answer to a GET, whatever the faults in force."""
+        try:
+            found = self._answer(path, query, authorization, release)
+        except Refusal as refusal:
+            if refusal.error is None:
+                return Reply(refusal.status)
+            error = {"error": refusal.error}
+            return Reply(refusal.status, _json({"code": refusal.code, **error} if refusal.code else error))
+        if isinstance(found, Html):
+            return Reply(200, found.text.encode(), HTML)
+        return Reply(200, _json(found))
+
+    def _answer(self, path: str, query: dict[str, list[str]], authorization: str | None, release: str | None) -> Any:
+        _, version, *rest = path.split("/", 2)
+        route = find_route(version, "/" + unquote("".join(rest)))
+        if authorization != f"Bearer {self.token}":
+            raise Refusal(401, "Invalid credentials.", "unauthorized_credentials")
+        if route is None:
+            raise Refusal(404, "Not found.")
+        what, parts = route
+        if what.scope == DETAILED_STATS and not self.plan_has_stats:
+            raise Refusal(403, "Stats are not available on your current plan")
+        if what.scope is not None and what.scope not in self.scopes:
+            # a missing permission is a 401 here, not a 403
+            raise Refusal(401, "Invalid credentials.", "unauthorized_scope")
+        return what.answer(
+            Request(
+                view=self.account.at(self.now()),
+                version=version,
+                release=release,
+                query=query,
+                page_cap=self.page_cap,
+                scopes=self.scopes,
+                project_by_date=self.project_by_date,
+                parts=parts,
+            )
+        )
+
+
+def _json(value: Any) -> bytes:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    block_on_close = False
+    request_queue_size = 256
+
+    def __init__(self, address: tuple[str, int], sandbox: Sandbox) -> None:
+        self.sandbox = sandbox
+        self.stopping = threading.Event()
+        self._open: set[socket.socket] = set()
+        self._open_lock = threading.Lock()
+        super().__init__(address, _Handler)
+
+    def server_bind(self) -> None:
+        # HTTPServer would ask a name server for the name of this host
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self.socket.bind(self.server_address)
+        self.server_address = self.socket.getsockname()
+        self.server_name, self.server_port = str(self.server_address[0]), int(self.server_address[1])
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        with self._open_lock:
+            self._open.add(request)
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        with self._open_lock:
+            self._open.discard(request)
+        super().shutdown_request(request)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Clients go away; that is no news."""
+
+    def hang_up(self) -> None:
+        """End the connections that clients keep open."""
+        with self._open_lock:
+            still_open = list(self._open)
+        for connection in still_open:
+            try:
+                connection.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                continue
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    rbufsize = 16_384
+    server: _Server
+
+    def do_GET(self) -> None:
+        sandbox = self.server.sandbox
+        arrived = time.monotonic()
+        path, query = self._asked()
+        if sandbox.latency:
+            self.server.stopping.wait(sandbox.latency)
+        wait = sandbox.wait_for_permit()
+        if wait is not None:
+            reply = Reply(429, b"Rate limit exceeded", TEXT, str(wait))
+            self._send(reply, arrived, path, query)
+            return
+        fault = sandbox.faults.claim(path)
+        if fault is not None and fault.kind in ("reset", "hang"):
+            self._log(arrived, path, query, NO_STATUS)
+            if fault.kind == "hang":
+                self.server.stopping.wait(fault.seconds)
+            self._break_off(abruptly=fault.kind == "reset")
+            return
+        if fault is not None and fault.kind in ("status", "html"):
+            reply = _faulty(fault)
+        else:
+            try:
+                authorization = self.headers.get("Authorization")
+                reply = sandbox.answer(path, query, authorization, self.headers.get("X-Wistia-API-Version"))
+            except Exception as error:
+                reply = Reply(500, _json({"error": f"Internal server error: {error!r}"}))
+        if fault is not None and fault.kind == "malformed":
+            text = reply.body[:-1] if fault.body is None else fault.body.encode()
+            reply = Reply(200, text or b'{"', JSON)
+        self._send(reply, arrived, path, query, whole=fault is None or fault.kind != "truncated")
+
+    def _not_allowed(self) -> None:
+        path, query = self._asked()
+        # a body may follow that nobody reads
+        self.close_connection = True
+        self._send(Reply(405, _json({"error": "Method not allowed."})), time.monotonic(), path, query)
+
+    do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = _not_allowed
+
+    def _asked(self) -> tuple[str, dict[str, list[str]]]:
+        parts = urlsplit(self.path)
+        return parts.path, parse_qs(parts.query, keep_blank_values=True)
+
+    def _log(self, arrived: float, path: str, query: dict[str, list[str]], status: int) -> None:
+        flat = {name: ",".join(values) for name, values in query.items()}
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        headers.pop("authorization", None)
+        self.server.sandbox.log.append(Call(arrived, self.command, path, flat, status, headers))
+
+    def _send(
+        self, reply: Reply, arrived: float, path: str, query: dict[str, list[str]], *, whole: bool = True
+    ) -> None:
+        self._log(arrived, path, query, reply.status)
+        lines = [
+            f"HTTP/1.1 {reply.status} {responses.get(reply.status, 'Unknown')}",
+            f"Content-Type: {reply.content_type}",
+            f"Content-Length: {len(reply.body) + (0 if whole else 100)}",
+            f"x-request-id: {secrets.token_hex(16)}",
+        ]
+        if reply.retry_after is not None:
+            lines.append(f"Retry-After: {reply.retry_after}")
+        if self.close_connection or not whole:
+            lines.append("Connection: close")
+        head = "\r\n".join([*lines, "", ""]).encode("latin-1")
+        body = b"" if self.command == "HEAD" else reply.body if whole else reply.body[: len(reply.body) // 2]
+        # in one piece: two sends wait for each other's acknowledgement, 40 ms a request
+        self.wfile.write(head + body)
+        if not whole:
+            self._break_off(abruptly=False)
+
+    def _break_off(self, *, abruptly: bool) -> None:
+        self.close_connection = True
+        if abruptly:
+            # closing without lingering sends a reset instead of a goodbye
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            os.close(self.connection.detach())
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Say nothing; `Sandbox.log` has it."""
+
+
+def _faulty(fault: Fault) -> Reply:
+    if fault.kind == "html":
+        return Reply(200, (fault.body or ERROR_PAGE).encode(), HTML)
+    if fault.body is not None:
+        is_json = fault.body[:1] in ("{", "[")
+        return Reply(fault.status, fault.body.encode(), JSON if is_json else TEXT, fault.retry_after)
+    if fault.status == 429:
+        return Reply(429, b"Rate limit exceeded", TEXT, fault.retry_after)
+    text = "Internal server error" if fault.status == 500 else responses.get(fault.status, "Error")
+    return Reply(fault.status, _json({"error": text}), JSON, fault.retry_after)

