@@ -42,16 +42,13 @@ def postgres_server() -> Iterator[str]:
         return
     binaries, port = _binaries(), _free_port()
     folder = Path(tempfile.mkdtemp(prefix="wistia-postgres-"))
-    as_nobody = {}
-    if os.geteuid() == 0:
-        # the server refuses to run as root
-        shutil.chown(folder, "nobody")
-        as_nobody = {"user": "nobody"}
+    # the server refuses to run as root
+    user = "nobody" if os.geteuid() == 0 else None
+    if user:
+        shutil.chown(folder, user)
 
     def call(*command: str) -> None:
-        subprocess.run(
-            [str(binaries / command[0]), *command[1:]], check=True, capture_output=True, cwd=folder, **as_nobody
-        )
+        subprocess.run([binaries / command[0], *command[1:]], check=True, capture_output=True, cwd=folder, user=user)
 
     data = str(folder / "data")
     options = f"-p {port} -k {folder} -c listen_addresses=127.0.0.1 -c fsync=off -c full_page_writes=off"

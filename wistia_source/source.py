@@ -4,8 +4,9 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from functools import wraps
 from time import monotonic
-from typing import Any
+from typing import Any, ParamSpec
 
 import dlt
 import pyarrow as pa
@@ -43,6 +44,7 @@ DEFAULT_REQUESTS_PER_MINUTE = 540
 """Wistia allows 600 an account (docs); the rest is left to its owner's other tools."""
 
 Batch = pa.Table | list[Row] | None
+P = ParamSpec("P")
 
 
 @dataclass(frozen=True)
@@ -116,7 +118,7 @@ def wistia(
             yield _resource(endpoint, _show)(run, endpoint, event_key)
         elif endpoint is VISITORS and visitor_params:
             # a filtered list must not move the cursor of the whole one
-            yield _resource(endpoint, _feed)(run, endpoint, visitor_params)
+            yield _resource(endpoint, _filtered_feed)(run, endpoint, visitor_params)
         elif endpoint.kind == "feed":
             yield _resource(endpoint, _incremental_feed)(run, endpoint, _cursor(endpoint, run))
         elif endpoint.listing:
@@ -144,7 +146,6 @@ def _cursor(endpoint: Endpoint, run: Run) -> dlt.sources.incremental[datetime]:
     return dlt.sources.incremental[datetime](
         endpoint.cursor,
         initial_value=datetime.combine(run.start_date, time(), UTC),
-        lag=endpoint.lookback.total_seconds(),
         # the merge key makes overlaps harmless; dlt's own deduplication would keep keys in the state
         primary_key=(),
         on_cursor_value_missing="include",
@@ -179,31 +180,59 @@ def _hints(columns: Iterable[Column], key: Sequence[str]) -> dict[str, TColumnSc
     }
 
 
+def _tracked(generate: Callable[P, Iterator[Batch]]) -> Callable[P, Iterator[Batch]]:
+    """Marks a resource as running from when dlt makes its generator, so before any of them is iterated."""
+
+    @wraps(generate)
+    def start(*args: P.args, **kwargs: P.kwargs) -> Iterator[Batch]:
+        run, endpoint = args[:2]
+        assert isinstance(run, Run)
+        assert isinstance(endpoint, Endpoint)
+        run.running.add(endpoint.name)
+        return until_done(run, endpoint, generate(*args, **kwargs))
+
+    def until_done(run: Run, endpoint: Endpoint, batches: Iterator[Batch]) -> Iterator[Batch]:
+        tally, started = dlt.current.resource_metrics(), monotonic()
+        try:
+            yield from batches
+        except BaseException:
+            # one failure ends the run: nobody may wait on for the budget
+            run.client.close()
+            raise
+        finally:
+            run.running.discard(endpoint.name)
+            tally["seconds"] = monotonic() - started
+
+    return start
+
+
+@_tracked
 def _incremental_feed(run: Run, endpoint: Endpoint, cursor: dlt.sources.incremental[datetime]) -> Iterator[Batch]:
     """A feed from its incremental cursor on."""
-    return _tracked(run, endpoint, _from_cursor(run, endpoint, cursor))
-
-
-def _from_cursor(run: Run, endpoint: Endpoint, cursor: dlt.sources.incremental[datetime]) -> Iterator[Batch]:
     # dlt binds the cursor to its state only when the first batch is asked for
-    start, initial = cursor.start_value, cursor.initial_value
-    assert start is not None
+    watermark, initial = cursor.start_value, cursor.initial_value
+    assert watermark is not None
     assert initial is not None
-    # dlt has taken the lookback off already; a start at the very beginning means that nothing was loaded yet
-    first_load = start <= initial
+    first_load = watermark <= initial
     if endpoint is EVENTS:
         run.catching_up = first_load
-    watermark = start if first_load else start + endpoint.lookback
-    oldest = start if first_load else cut(watermark, endpoint.lookback, run.clock())
-    yield from _feed(run, endpoint, {}, oldest)
+    oldest = watermark if first_load else cut(watermark, endpoint.lookback, run.clock())
+    # the cut is made here; dlt's own would drop the late rows behind its watermark
+    cursor.advance(watermark)
+    for batch in _walk_feed(run, endpoint, {}, oldest):
+        if isinstance(batch, pa.Table):
+            watermark = max(watermark, pc.max(batch[cursor.cursor_path]).as_py() or watermark)
+        yield batch
+    cursor.advance(watermark)
 
 
-def _feed(
-    run: Run,
-    endpoint: Endpoint,
-    params: dict[str, str],
-    oldest: datetime | None = None,
-) -> Iterator[Batch]:
+@_tracked
+def _filtered_feed(run: Run, endpoint: Endpoint, params: dict[str, str]) -> Iterator[Batch]:
+    """A feed narrowed by a filter, whole: its rows say nothing about how far the full one was read."""
+    yield from _walk_feed(run, endpoint, params, None)
+
+
+def _walk_feed(run: Run, endpoint: Endpoint, params: dict[str, str], oldest: datetime | None) -> Iterator[Batch]:
     """A paged list, newest first, down to `oldest`."""
     cursor = endpoint.cursor
     assert cursor is not None
@@ -273,6 +302,7 @@ def _reaches(page: Sequence[Row], cursor: str, oldest: datetime) -> bool:
     return at is not None and at < oldest
 
 
+@_tracked
 def _show(run: Run, endpoint: Endpoint, key: str) -> Iterator[Batch]:
     """One row, by its key."""
     tally = dlt.current.resource_metrics()
@@ -283,12 +313,9 @@ def _show(run: Run, endpoint: Endpoint, key: str) -> Iterator[Batch]:
     yield _counted(to_table(endpoint, [row], account_id), tally)
 
 
+@_tracked
 def _listing(run: Run, endpoint: Endpoint) -> Iterator[Batch]:
     """A complete paged list of the account."""
-    return _tracked(run, endpoint, _list(run, endpoint))
-
-
-def _list(run: Run, endpoint: Endpoint) -> Iterator[Batch]:
     tally = dlt.current.resource_metrics()
     account_id = run.account_id(tally)
     yield from _schema_first(run, endpoint)
@@ -297,12 +324,9 @@ def _list(run: Run, endpoint: Endpoint) -> Iterator[Batch]:
     yield _counted(changed(table, run.warehouse.unchanged(endpoint)), tally)
 
 
+@_tracked
 def _fan_out(run: Run, endpoint: Endpoint) -> Iterator[Batch]:
     """An endpoint asked once for each parent that is due, or once for the account."""
-    return _tracked(run, endpoint, _ask_parents(run, endpoint))
-
-
-def _ask_parents(run: Run, endpoint: Endpoint) -> Iterator[Batch]:
     tally = dlt.current.resource_metrics()
     account_id = run.account_id(tally)
     yield from _schema_first(run, endpoint)
@@ -393,22 +417,8 @@ def _refreshes(run: Run) -> Iterator[Batch]:
     while run.running:
         yield None
     if run.notes:
-        yield to_table(REFRESHES, run.notes, run.account_id({}))
-
-
-def _tracked(run: Run, endpoint: Endpoint, batches: Iterator[Batch]) -> Iterator[Batch]:
-    """Marks a resource as running from when dlt makes its generator, so before any is iterated."""
-    run.running.add(endpoint.name)
-
-    def until_done() -> Iterator[Batch]:
-        tally, started = dlt.current.resource_metrics(), monotonic()
-        try:
-            yield from batches
-        finally:
-            run.running.discard(endpoint.name)
-            tally["seconds"] = monotonic() - started
-
-    return until_done()
+        table = to_table(REFRESHES, run.notes, run.account_id({}))
+        yield _filled(changed(table, run.warehouse.unchanged(REFRESHES)))
 
 
 def _schema_first(run: Run, endpoint: Endpoint) -> Iterator[Any]:
@@ -427,4 +437,9 @@ def _not_empty(rows: Sequence[Any], tally: Tally) -> list[Row]:
 
 def _counted(table: pa.Table, tally: Tally) -> pa.Table | None:
     tally["rows"] = tally.get("rows", 0) + table.num_rows
+    return _filled(table)
+
+
+def _filled(table: pa.Table) -> pa.Table | None:
+    """The table, or None where it is empty: an empty file would make work, and stop a load into Postgres."""
     return table if table.num_rows else None

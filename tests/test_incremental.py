@@ -1,0 +1,253 @@
+"""What a second run asks and changes: late rows, growing sessions, due medias, faults, and nothing else."""
+
+from __future__ import annotations
+
+import shutil
+from collections import Counter
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from wistia_pipeline.sandbox import Account, Fault, Sandbox
+
+from tests.conftest import NOW, Warehouse, source_of
+from wistia_source import wistia
+from wistia_source.endpoints import ENDPOINTS
+
+HOUR = timedelta(hours=1)
+START = "2026-03-01"
+
+
+@pytest.fixture
+def living() -> Iterator[Sandbox]:
+    """A small account of a test's own, which it may change."""
+    account = Account(seed=11, start=NOW, medias=40, projects=4, visitors=200, events=1_500, days=100, hourly_events=6)
+    with Sandbox(account, rate_limit=None) as server:
+        yield server
+
+
+def sync(
+    warehouse: Warehouse, sandbox: Sandbox, now: datetime = NOW, only: tuple[str, ...] = (), **arguments: Any
+) -> int:
+    """One run; how many requests the server saw."""
+    before = len(sandbox.log)
+    source = source_of(sandbox, now, start_date=START, **arguments)
+    warehouse.load(source.with_resources(*only, "refreshes") if only else source)
+    return len(sandbox.log) - before
+
+
+def contents(warehouse: Warehouse, leave_out: tuple[str, ...] = ()) -> dict[str, Counter[str]]:
+    """Every row of every table, load ids and all."""
+    return {
+        table: Counter(repr(sorted(row.items())) for row in warehouse.rows(table))
+        for table in sorted(warehouse.tables() - set(leave_out))
+    }
+
+
+def asked(sandbox: Sandbox, since: int, path: str) -> list[str]:
+    """Paths asked for since a number of requests."""
+    return [call.path for call in list(sandbox.log)[since:] if path in call.path]
+
+
+def test_a_second_sync_with_nothing_new_changes_no_row_and_asks_little(warehouse: Warehouse, sandbox: Sandbox) -> None:
+    first = sync(warehouse, sandbox)
+    before = contents(warehouse)
+    second = sync(warehouse, sandbox)
+    assert contents(warehouse) == before
+    assert second <= first / 3
+    assert second <= 12
+
+
+def test_a_minute_later_only_account_stats_has_a_new_row(duckdb_warehouse: Warehouse, sandbox: Sandbox) -> None:
+    sync(duckdb_warehouse, sandbox)
+    before = contents(duckdb_warehouse, leave_out=("account_stats", "refreshes"))
+    source = source_of(sandbox, NOW + timedelta(minutes=1), start_date=START)
+    sandbox.now = lambda: NOW
+    duckdb_warehouse.load(source)
+    assert contents(duckdb_warehouse, leave_out=("account_stats", "refreshes")) == before
+    captured = sorted(row["captured_at"] for row in duckdb_warehouse.rows("account_stats"))
+    assert captured == [NOW, NOW + timedelta(minutes=1)]
+
+
+def test_an_hour_later_the_warehouse_equals_the_account_again(
+    warehouse: Warehouse, living: Sandbox, account: Account
+) -> None:
+    sync(warehouse, living)
+    later = NOW + HOUR
+    requests = sync(warehouse, living, later)
+    view = living_view(living, later)
+    events = {(e["event_key"], e["visitor_key"]): e for e in view.events() if e.get("event_key") and e["visitor_key"]}
+    got = {(r["event_key"], r["visitor_key"]): r for r in warehouse.rows("events")}
+    assert {key: got[key]["percent_viewed"] for key in events if key in got} == {
+        key: float(row["percent_viewed"]) for key, row in events.items() if key in got
+    }
+    new = {key for key, row in events.items() if row["received_at"] >= NOW.isoformat()}
+    assert new
+    assert new <= got.keys()
+    played = {events[key]["media_id"] for key in new} & {media["hashed_id"] for media in view.medias()}
+    stats = {row["media_id"]: row for row in warehouse.rows("media_stats")}
+    for media_id in played:
+        assert stats[media_id]["play_count"] == view.media_stats(media_id)["play_count"]
+    daily = {(r["media_id"], r["date"]): r["play_count"] for r in warehouse.rows("media_stats_by_date")}
+    for media_id in played:
+        for day in view.media_stats_by_date(media_id, "2026-06-10", "2026-06-15"):
+            assert daily[media_id, datetime.fromisoformat(day["date"]).date()] == day["play_count"]
+    assert requests < 10 + 3 * (len(played) + 15) + 2 * 4 + 5
+
+
+def living_view(sandbox: Sandbox, now: datetime) -> Any:
+    """What the account holds at a moment."""
+    return sandbox.account.at(now)
+
+
+def test_rows_that_arrive_late_or_grow_within_the_lookback_land(warehouse: Warehouse, living: Sandbox) -> None:
+    sync(warehouse, living)
+    view = living_view(living, NOW)
+    media_id = next(media["hashed_id"] for media in view.medias() if media["type"] == "Video")
+    late = living.account.add_late_event(media_id, NOW - timedelta(hours=2), percent_viewed=0.25)
+    grown = next(e["event_key"] for e in view.events() if e.get("event_key"))
+    living.account.restate_event(grown, percent_viewed=0.875)
+    sync(warehouse, living, NOW + timedelta(minutes=5))
+    viewed = {row["event_key"]: row["percent_viewed"] for row in warehouse.rows("events")}
+    assert viewed[late] == 0.25
+    assert viewed[grown] == 0.875
+    keys = [(row["event_key"], row["visitor_key"]) for row in warehouse.rows("events")]
+    assert len(keys) == len(set(keys))
+
+
+def test_a_session_from_the_future_does_not_hide_what_comes_after_it(
+    duckdb_warehouse: Warehouse, living: Sandbox
+) -> None:
+    media_id = living_view(living, NOW).medias()[0]["hashed_id"]
+    living.account.add_late_event(media_id, NOW - HOUR)
+    sync(duckdb_warehouse, living, only=("events",))
+    living.account.add_late_event(media_id, NOW + timedelta(hours=30))
+    # the sandbox's clock runs ahead of ours, so that it shows the session already
+    source = source_of(living, NOW, start_date=START)
+    living.now = lambda: NOW + timedelta(hours=31)
+    duckdb_warehouse.load(source.with_resources("events"))
+    late = living.account.add_late_event(media_id, NOW + timedelta(minutes=10))
+    sync(duckdb_warehouse, living, NOW + timedelta(minutes=20), only=("events",))
+    assert late in {row["event_key"] for row in duckdb_warehouse.rows("events")}
+
+
+def test_a_page_cap_of_ten_rows_loads_just_as_completely(duckdb_warehouse: Warehouse, sandbox: Sandbox) -> None:
+    sandbox.page_cap = 10
+    sync(duckdb_warehouse, sandbox)
+    view = living_view(sandbox, NOW)
+    assert len(duckdb_warehouse.rows("medias")) == len(view.medias()) > 100
+    events = [e for e in view.events() if e["received_at"] >= START]
+    assert len(duckdb_warehouse.rows("events")) == len(events) > 500
+    visitors = [v for v in view.visitors() if v["last_active_at"] >= START]
+    assert len(duckdb_warehouse.rows("visitors")) == len(visitors) > 100
+
+
+@pytest.mark.parametrize("status", [404, 500])
+def test_one_failing_media_costs_the_others_nothing_and_is_asked_again(
+    duckdb_warehouse: Warehouse, living: Sandbox, status: int
+) -> None:
+    media_id = living_view(living, NOW).medias()[3]["hashed_id"]
+    living.faults.add(Fault(f"stats/medias/{media_id}", status=status, times=None))
+    source = source_of(living, start_date=START)
+    duckdb_warehouse.load(source)
+    failures = {
+        (name, failure["parent_id"])
+        for name, resource in source.resources.items()
+        for failure in resource.custom_metrics.get("failures", ())
+    }
+    assert failures == {(name, media_id) for name in ("media_stats", "media_stats_by_date", "media_engagement")}
+    loaded = {row["media_id"] for row in duckdb_warehouse.rows("media_stats")}
+    assert len(loaded) == len(living_view(living, NOW).medias()) - 1
+    living.faults.clear()
+    sync(duckdb_warehouse, living)
+    assert media_id in {row["media_id"] for row in duckdb_warehouse.rows("media_stats")}
+    assert media_id in {row["media_id"] for row in duckdb_warehouse.rows("media_stats_by_date")}
+
+
+def test_project_by_date_may_be_absent_from_the_api(duckdb_warehouse: Warehouse, living: Sandbox) -> None:
+    living.project_by_date = False
+    source = source_of(living, start_date=START)
+    duckdb_warehouse.load(source)
+    assert duckdb_warehouse.rows("project_stats_by_date") == []
+    assert "failures" not in source.resources["project_stats_by_date"].custom_metrics
+    results = {r["result"] for r in duckdb_warehouse.rows("refreshes") if r["endpoint"] == "project_stats_by_date"}
+    assert results == {"not_found"}
+    before = len(living.log)
+    sync(duckdb_warehouse, living)
+    assert not asked(living, before, "stats/projects")
+
+
+def test_local_state_may_be_lost(warehouse: Warehouse, living: Sandbox, tmp_path: Path) -> None:
+    first = sync(warehouse, living)
+    before = contents(warehouse)
+    shutil.rmtree(tmp_path / "dlt")
+    assert sync(warehouse, living) <= first / 3
+    assert contents(warehouse) == before
+
+
+def test_a_lost_warehouse_is_loaded_whole_again(duckdb_warehouse: Warehouse, living: Sandbox, tmp_path: Path) -> None:
+    first = sync(duckdb_warehouse, living)
+    before = {table: sum(rows.values()) for table, rows in contents(duckdb_warehouse).items()}
+    (tmp_path / "warehouse.duckdb").unlink()
+    assert sync(duckdb_warehouse, living) == first
+    assert {table: sum(rows.values()) for table, rows in contents(duckdb_warehouse).items()} == before
+
+
+def test_one_session_and_one_visitor_are_refreshed_by_key(duckdb_warehouse: Warehouse, living: Sandbox) -> None:
+    sync(duckdb_warehouse, living)
+    old = living_view(living, NOW).events()[-1]
+    newer = living_view(living, NOW).events()[700]
+    key, visitor = newer["event_key"], newer["visitor_key"]
+    living.account.restate_event(key, percent_viewed=0.4375, email="late@example.com")
+    state = contents(duckdb_warehouse, leave_out=("events", "refreshes"))
+    assert sync(duckdb_warehouse, living, only=("events",), event_key=key) == 2
+    assert sync(duckdb_warehouse, living, only=("visitors",), visitor_key=visitor) == 2
+    row = next(row for row in duckdb_warehouse.rows("events") if row["event_key"] == key)
+    assert (row["percent_viewed"], row["email"]) == (0.4375, "late@example.com")
+    assert old["received_at"] < newer["received_at"]
+    # the cursor stays: the next run reads on from where it was
+    assert sync(duckdb_warehouse, living, only=("events",)) == 2
+    assert contents(duckdb_warehouse, leave_out=("events", "refreshes", "visitors")) == {
+        table: rows for table, rows in state.items() if table != "visitors"
+    }
+
+
+def test_a_filtered_list_of_visitors_leaves_the_cursor_alone(duckdb_warehouse: Warehouse, living: Sandbox) -> None:
+    view = living_view(living, NOW)
+    with_email = [v for v in view.visitors() if v["visitor_identity"]["email"]]
+    sync(duckdb_warehouse, living, only=("visitors",), visitor_filter="has_email")
+    assert {r["visitor_key"] for r in duckdb_warehouse.rows("visitors")} == {v["visitor_key"] for v in with_email}
+    prefix = with_email[0]["visitor_identity"]["email"][:6]
+    sync(duckdb_warehouse, living, only=("visitors",), visitor_search=prefix)
+    assert len(duckdb_warehouse.rows("visitors")) == len(with_email)
+    sync(duckdb_warehouse, living, only=("visitors",))
+    everyone = [v for v in view.visitors() if v["last_active_at"] >= START]
+    assert len(duckdb_warehouse.rows("visitors")) >= len(everyone) > len(with_email)
+
+
+@pytest.mark.slow
+def test_every_media_is_asked_once_a_day_and_no_hour_pays_for_all(duckdb_warehouse: Warehouse, living: Sandbox) -> None:
+    sync(duckdb_warehouse, living, only=("media_engagement",))
+    hourly: list[list[str]] = []
+    for hour in range(1, 25):
+        before = len(living.log)
+        sync(duckdb_warehouse, living, NOW + hour * HOUR, only=("media_engagement",))
+        hourly.append(asked(living, before, "/engagement"))
+    times = Counter(path for paths in hourly for path in paths)
+    listed = len(living_view(living, NOW).medias())
+    assert len(times) >= listed - 2
+    assert max(map(len, hourly)) <= listed / 4
+
+
+def test_building_the_source_makes_no_request(living: Sandbox) -> None:
+    source = source_of(living)
+    assert [name for name in source.resources if name != "refreshes"] == [e.name for e in ENDPOINTS]
+    assert not living.log
+
+
+def test_a_resource_can_be_read_without_a_destination(living: Sandbox) -> None:
+    living.now = lambda: NOW
+    source = wistia(access_token=living.token, base_url=living.url, now=NOW, start_date=START)
+    assert sum(table.num_rows for table in source.resources["medias"]) == len(living_view(living, NOW).medias())
