@@ -29,7 +29,7 @@ class Run:
     clock: Callable[[], datetime]
     keep_public_token: bool
     running: set[str] = field(default_factory=set)
-    """Resources that have not finished, `refreshes` aside."""
+    """Resources that have not finished."""
     catching_up: bool = False
     """Whether events are read for the first time, when no session can say that a media has changed."""
     notes: list[Row] = field(default_factory=list)
@@ -56,6 +56,12 @@ class Run:
     @cached_property
     def _asked(self) -> dict[tuple[str, str], Refresh]:
         return self.warehouse.refreshes()
+
+    def finish(self, endpoint: Endpoint) -> None:
+        """A resource has ended, well or not; the last one closes the connection to the warehouse."""
+        self.running.discard(endpoint.name)
+        if not self.running and self._account_id is not None:
+            self.warehouse.close()
 
     def list_all(self, endpoint: Endpoint, tally: Tally) -> Pause:
         """Walks a listing once a run; whoever else wants it waits for the first. Then `listed` has it."""

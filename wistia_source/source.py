@@ -125,7 +125,7 @@ def wistia(
             yield _resource(endpoint, _listing)(run, endpoint)
         else:
             yield _resource(endpoint, _fan_out)(run, endpoint)
-    yield _resource(REFRESHES, _refreshes)(run)
+    yield _resource(REFRESHES, _refreshes)(run, REFRESHES)
 
 
 def _start_date(text: str | None, now: datetime) -> date:
@@ -200,7 +200,7 @@ def _tracked(generate: Callable[P, Iterator[Batch]]) -> Callable[P, Iterator[Bat
             run.client.close()
             raise
         finally:
-            run.running.discard(endpoint.name)
+            run.finish(endpoint)
             tally["seconds"] = monotonic() - started
 
     return start
@@ -412,13 +412,14 @@ def _landed(
     return with_children(endpoint, batch, rows) if endpoint.children and batch is not None else batch
 
 
-def _refreshes(run: Run) -> Iterator[Batch]:
-    """The memory of the fan-outs, in the load package of the data it speaks of."""
-    while run.running:
+@_tracked
+def _refreshes(run: Run, endpoint: Endpoint) -> Iterator[Batch]:
+    """The memory of the fan-outs, in the load package of the data it speaks of: it waits for all others."""
+    while run.running > {endpoint.name}:
         yield None
     if run.notes:
-        table = to_table(REFRESHES, run.notes, run.account_id({}))
-        yield _filled(changed(table, run.warehouse.unchanged(REFRESHES)))
+        table = to_table(endpoint, run.notes, run.account_id({}))
+        yield _filled(changed(table, run.warehouse.unchanged(endpoint)))
 
 
 def _schema_first(run: Run, endpoint: Endpoint) -> Iterator[Any]:

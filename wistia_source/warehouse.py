@@ -16,8 +16,9 @@ import dlt
 import pyarrow as pa
 import pyarrow.compute as pc
 from dlt.common.destination.exceptions import SqlClientNotAvailable
+from dlt.common.storages.exceptions import CurrentLoadPackageStateNotAvailable
 from dlt.destinations.exceptions import DatabaseUndefinedRelation
-from dlt.pipeline.exceptions import PipelineConfigMissing
+from dlt.destinations.sql_client import SqlClientBase
 
 from .endpoints import ACCOUNT_ID, REFRESHES, Endpoint
 from .rows import ROW_HASH
@@ -36,16 +37,31 @@ class Warehouse:
 
     def __init__(self, account_id: str) -> None:
         self._account_id = account_id
+        self._client: SqlClientBase[Any] | None = None
+        self._tables: frozenset[str] = frozenset()
+        try:
+            dlt.current.load_package_state()
+        except CurrentLoadPackageStateNotAvailable:
+            # read outside of a pipeline, where everything is new
+            return
         self._pipeline = dlt.current.pipeline()
+        if schema := self._pipeline.schemas.get(dlt.current.source_schema().name):
+            self._tables = frozenset(schema.data_table_names(seen_data_only=True))
+
+    def close(self) -> None:
+        """Closes the connection; the next question opens another."""
+        if self._client is not None:
+            self._client.close_connection()
+            self._client = None
 
     def refreshes(self) -> dict[tuple[str, str], Refresh]:
         """Every (endpoint, parent id) asked so far."""
         rows = self._rows(REFRESHES.name, ["endpoint", "parent_id", "refreshed_at", "through_date"])
-        return {(endpoint, parent): Refresh(at, through) for endpoint, parent, at, through in rows or ()}
+        return {(endpoint, parent): Refresh(at, through) for endpoint, parent, at, through in rows}
 
     def holds(self, table: str) -> bool:
-        """Whether the table exists."""
-        return self._rows(table, [ACCOUNT_ID.name], "limit 1") is not None
+        """Whether the table was made by an earlier run."""
+        return table in self._tables
 
     def unchanged(
         self,
@@ -64,17 +80,30 @@ class Warehouse:
             where += f" and {endpoint.cursor} >= %s"
             values.append(since)
         rows = self._rows(endpoint.name, [ROW_HASH.name], where, *values)
-        return pa.array([value for (value,) in rows or ()], pa.int64())
+        return pa.array([value for (value,) in rows], pa.int64())
 
-    def _rows(self, table: str, columns: list[str], where: str = "", *values: Any) -> list[Sequence[Any]] | None:
-        """The rows of a table, or None where it does not exist."""
+    def _rows(self, table: str, columns: list[str], where: str = "", *values: Any) -> Sequence[Sequence[Any]]:
+        """The account's rows of a table; none where there is no such table."""
+        if not self.holds(table):
+            return ()
         try:
-            with self._pipeline.sql_client() as client:
-                name = client.make_qualified_table_name(table)
-                query = f"select {', '.join(columns)} from {name} where {ACCOUNT_ID.name} = %s {where}"  # noqa: S608
-                return list(client.execute_sql(query, self._account_id, *values) or ())
-        except (DatabaseUndefinedRelation, PipelineConfigMissing, SqlClientNotAvailable):
-            return None
+            client = self._connected()
+        except SqlClientNotAvailable:
+            return ()
+        name = client.make_qualified_table_name(table)
+        query = f"select {', '.join(columns)} from {name} where {ACCOUNT_ID.name} = %s {where}"  # noqa: S608
+        try:
+            return client.execute_sql(query, self._account_id, *values) or ()
+        except DatabaseUndefinedRelation:
+            return ()
+
+    def _connected(self) -> SqlClientBase[Any]:
+        # resolving dlt's configuration for each question costs more than the questions
+        if self._client is None:
+            client = self._pipeline.sql_client()
+            client.open_connection()
+            self._client = client
+        return self._client
 
 
 def changed(table: pa.Table, unchanged: pa.Array[Any]) -> pa.Table:
