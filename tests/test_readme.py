@@ -1,0 +1,76 @@
+"""The README names every table, setting and option, and its commands are the ones that are tested."""
+
+from __future__ import annotations
+
+import inspect
+import tomllib
+from pathlib import Path
+
+import click
+import pytest
+from wistia_pipeline.cli import main
+
+from wistia_source.endpoints import ENDPOINTS, REFRESHES, Endpoint
+from wistia_source.rows import primary_key
+from wistia_source.source import wistia
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+LINES = README.splitlines()
+
+
+def _table_row(first_cell: str) -> str:
+    return next((line for line in LINES if line.startswith(f"| `{first_cell}`")), "")
+
+
+@pytest.mark.parametrize("endpoint", [*ENDPOINTS, REFRESHES], ids=lambda endpoint: endpoint.name)
+def test_every_table_is_listed_with_its_grain_and_key(endpoint: Endpoint) -> None:
+    row = _table_row(endpoint.name)
+    assert endpoint.grain in row
+    assert row.rstrip(" |").endswith(", ".join(primary_key(endpoint)[1:]))
+    for child in endpoint.children:
+        assert child.grain in _table_row(f"{endpoint.name}__{child.field}")
+
+
+def _options() -> list[tuple[str, str]]:
+    return [
+        (name, option)
+        for name, command in main.commands.items()
+        for parameter in command.params
+        if isinstance(parameter, click.Option)
+        for option in parameter.opts
+    ]
+
+
+@pytest.mark.parametrize(("command", "option"), _options())
+def test_every_option_is_named(command: str, option: str) -> None:
+    section = README.split(f"| option of `{command}` |")[1].split("\n\n")[0]
+    assert f"`{option}" in section
+
+
+@pytest.mark.parametrize("command", list(main.commands))
+def test_every_command_is_named(command: str) -> None:
+    assert f"`wistia-pipeline {command}`" in README
+
+
+def _settings() -> list[str]:
+    return [name for name in inspect.signature(wistia).parameters if name != "now"]
+
+
+@pytest.mark.parametrize("setting", _settings())
+def test_every_setting_is_named(setting: str) -> None:
+    section = README.split("| setting |")[1].split("\n\n")[0]
+    assert f"`{setting}`" in section
+
+
+def test_config_toml_holds_the_defaults_of_the_source() -> None:
+    config = tomllib.loads((ROOT / ".dlt" / "config.toml").read_text(encoding="utf-8"))
+    parameters = inspect.signature(wistia).parameters
+    for name, value in config["sources"]["wistia"].items():
+        assert parameters[name].default == value, name
+
+
+def test_ci_runs_the_test_command_of_the_readme() -> None:
+    ci = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    assert "uv run pytest -n auto" in README
+    assert "uv run pytest -n auto" in ci
