@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, date, datetime
-from functools import cache
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from datetime import date, datetime
+from decimal import Decimal
+from functools import cache, lru_cache
+from itertools import chain, islice
 from typing import Any
 
 import orjson
 import pendulum
 import pyarrow as pa
 import pyarrow.compute as pc
+from dlt.common.normalizers.naming.snake_case import NamingConvention
 
 from .endpoints import ACCOUNT_ID, Child, Column, DataType, Endpoint
 from .errors import RowUnusable
 
 Row = dict[str, Any]
+Path = tuple[str, ...]
 
 ROW_HASH = Column("_row_hash", "bigint", "Hash of the row's values: equal means that nothing changed.")
 
@@ -34,6 +39,12 @@ ARROW_TYPES: dict[DataType, pa.DataType] = {
 _CAMEL = re.compile(r"(?<=[a-z])[A-Z]")
 _HEATMAP_KEY = re.compile(r"/events/([^/?]+)/")
 _PUBLIC_TOKEN = re.compile(r"public_token=[^&#]*")
+_STARTS_WITH_DAY = re.compile(r"\d{4}-\d\d-\d\d(?!\d)")
+_BACKSLASH_OR_NUL = re.compile(r"\\(\\|u0000)")
+
+_DLT_COLUMNS = ("_dlt_id", "_dlt_load_id", "_dlt_parent_id", "_dlt_root_id", "_dlt_list_idx")
+_LONGEST_NAME = 60
+"""Postgres cuts names at 63."""
 
 
 def all_columns(endpoint: Endpoint) -> tuple[Column, ...]:
@@ -57,14 +68,18 @@ def fix_event(row: Row, keep_public_token: bool) -> None:
     if not row.get("event_key"):
         # older rows carry their key only inside this address (seed documents, 2012)
         found = _HEATMAP_KEY.search(heatmap) if isinstance(heatmap, str) else None
-        row["event_key"] = (
-            found.group(1) if found else f"sha1-{hashlib.sha1(orjson.dumps(row), usedforsecurity=False).hexdigest()}"
-        )
+        row["event_key"] = found.group(1) if found else _surrogate_key(row)
     if row.get("visitor_key") is None:
         # Privacy Mode hides it; a null in a primary key would stop the load
         row["visitor_key"] = ""
     if not keep_public_token and isinstance(heatmap, str):
         row["iframe_heatmap_url"] = _PUBLIC_TOKEN.sub("public_token=", heatmap)
+
+
+def _surrogate_key(event: Row) -> str:
+    """A key from what stays as it is while the session plays: percent_viewed grows (observed)."""
+    session = [event.get(name) for name in ("received_at", "visitor_key", "media_id")]
+    return f"sha1-{hashlib.sha1(orjson.dumps(session), usedforsecurity=False).hexdigest()}"
 
 
 def to_table(endpoint: Endpoint, rows: Sequence[Row], account_id: str) -> pa.Table:
@@ -73,13 +88,16 @@ def to_table(endpoint: Endpoint, rows: Sequence[Row], account_id: str) -> pa.Tab
     A key that occurs twice (a page boundary moved while we read) is kept once, the later one. Undeclared fields
     are text, whatever they hold, so that no later value can fail to fit. Raises `RowUnusable`.
     """
-    values = [[account_id] * len(rows)] + [_values(column, rows) for column in endpoint.columns]
-    extras = _undeclared(endpoint, rows)
-    nested = [[row.get(child.field) for row in rows] for child in endpoint.children]
-    hashes = [
-        int.from_bytes(hashlib.blake2b(orjson.dumps(row), digest_size=8).digest(), "big", signed=True)
-        for row in zip(*values, *extras.values(), *nested, strict=True)
-    ]
+    return _each_key_once(endpoint, _typed(endpoint, rows, account_id))
+
+
+def _typed(endpoint: Endpoint, rows: Sequence[Row], account_id: str) -> pa.Table:
+    objects = _Objects(rows)
+    values = [[account_id] * len(rows), *(_values(column, objects) for column in endpoint.columns)]
+    nested = [objects.values_at((child.field,)) for child in endpoint.children]
+    undeclared = _undeclared(endpoint, objects)
+    # a row's own undeclared fields only: its hash must not depend on the batch that it comes in
+    hashes = [_hash(row) for row in zip(*values, *nested, map(undeclared.get, range(len(rows))), strict=True)]
     columns = all_columns(endpoint)
     arrays = [
         _array(endpoint, column, column_values)
@@ -89,10 +107,11 @@ def to_table(endpoint: Endpoint, rows: Sequence[Row], account_id: str) -> pa.Tab
         pa.field(column.name, ARROW_TYPES[column.data_type], nullable=column.name not in primary_key(endpoint))
         for column in columns
     ]
-    for name, column_values in extras.items():
+    for name in sorted(set(chain.from_iterable(undeclared.values()))):
+        texts = [_text(undeclared[number].get(name)) if number in undeclared else None for number in range(len(rows))]
         fields.append(pa.field(name, pa.string()))
-        arrays.append(_storable(pa.array([_text(value) for value in column_values], pa.string())))
-    return _each_key_once(endpoint, pa.Table.from_arrays(arrays, schema=pa.schema(fields)))
+        arrays.append(_storable(pa.array(texts, pa.string())))
+    return pa.Table.from_arrays(arrays, schema=pa.schema(fields))
 
 
 def with_children(endpoint: Endpoint, table: pa.Table, rows: Iterable[Row]) -> list[Row]:
@@ -100,97 +119,169 @@ def with_children(endpoint: Endpoint, table: pa.Table, rows: Iterable[Row]) -> l
     key = primary_key(endpoint)
     raw = {tuple(row.get(name) for name in endpoint.primary_key): row for row in rows}
     result: list[Row] = table.to_pylist()
-    for row in result:
-        own_key = {name: row[name] for name in key}
-        items = raw[tuple(row[name] for name in endpoint.primary_key)]
-        for child in endpoint.children:
-            row[child.field] = [
-                own_key | {column.name: _converted(endpoint, column, item.get(column.name)) for column in child.columns}
-                for item in items.get(child.field) or []
-            ]
+    for child in endpoint.children:
+        found = [_items(endpoint, child, raw[tuple(row[name] for name in endpoint.primary_key)]) for row in result]
+        typed = _typed(_as_endpoint(endpoint, child), list(chain.from_iterable(found)), "").drop([ROW_HASH.name])
+        items = iter(typed.to_pylist())
+        for row, own in zip(result, found, strict=True):
+            own_key = {name: row[name] for name in key}
+            row[child.field] = [item | own_key for item in islice(items, len(own))]
     return result
 
 
-def _values(column: Column, rows: Sequence[Row]) -> list[Any]:
+def _items(endpoint: Endpoint, child: Child, parent: Row) -> list[Row]:
+    value = parent.get(child.field) or []
+    items = [item for item in (value if isinstance(value, list) else [value]) if item]
+    if not all(isinstance(item, dict) for item in items):
+        raise RowUnusable(
+            f"{endpoint.name}.{child.field} should be a list of objects, but Wistia sent something else; nothing of "
+            "this run is loaded: report it and leave the resource out with --select."
+        )
+    return items
+
+
+@cache
+def _as_endpoint(endpoint: Endpoint, child: Child) -> Endpoint:
+    """A child table as if it were an endpoint's own."""
+    return replace(endpoint, name=f"{endpoint.name}__{child.field}", columns=child.columns, children=())
+
+
+def _hash(row: tuple[Any, ...]) -> int:
+    text = orjson.dumps(row, option=orjson.OPT_SORT_KEYS)
+    return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "big", signed=True)
+
+
+class _Objects(dict[Path, Sequence[Row]]):
+    """The objects at each path, one a row; empty where a row has none."""
+
+    def __init__(self, rows: Sequence[Row]) -> None:
+        super().__init__({(): rows})
+
+    def __missing__(self, path: Path) -> Sequence[Row]:
+        # where an object is meant there may be "" (conversion_data, observed) or null
+        self[path] = [value if isinstance(value, dict) else {} for value in self.values_at(path)]
+        return self[path]
+
+    def values_at(self, path: Path) -> list[Any]:
+        """What the rows hold at a path."""
+        *parents, step = path
+        return [value.get(step) for value in self[tuple(parents)]]
+
+
+def _values(column: Column, objects: _Objects) -> list[Any]:
     """One column's raw values."""
-    (first, *others) = column.sources
-    if others:
-        return [value_of(column, row) for row in rows]
-    if len(first) == 1:
-        (step,) = first
-        return [row.get(step) for row in rows]
-    return [_at(first, row) for row in rows]
+    first, *others = column.sources
+    values = objects.values_at(first)
+    for path in others:
+        if None in values:
+            pairs = zip(values, objects.values_at(path), strict=True)
+            values = [other if value is None else value for value, other in pairs]
+    return values
 
 
 def value_of(column: Column, row: Row) -> Any:
     """A column's raw value in one of the API's rows, null where there is none."""
-    return next((value for path in column.sources if (value := _at(path, row)) is not None), None)
+    return _values(column, _Objects([row]))[0]
 
 
-def _at(path: tuple[str, ...], row: Row) -> Any:
-    value: Any = row
-    for step in path:
-        # where an object is meant there may be "" (conversion_data, observed) or null
-        if not isinstance(value, dict):
-            return None
-        value = value.get(step)
-    return value
-
-
-def _undeclared(endpoint: Endpoint, rows: Sequence[Row]) -> dict[str, list[Any]]:
-    """Values of fields that the endpoint's table does not name, by column name, in name order."""
-    known = _known(endpoint)
-    found: dict[str, list[Any]] = {}
-
-    def note(number: int, value: Mapping[str, Any], level: Mapping[str, Any], prefix: str) -> None:
-        for key in value.keys() - level.keys():
-            if value[key] is not None:
-                found.setdefault(prefix + key, [None] * len(rows))[number] = value[key]
-        for key, inner in level.items():
-            if inner and isinstance(nested := value.get(key), dict):
-                note(number, nested, inner, f"{prefix}{key}__")
-
-    for number, row in enumerate(rows):
-        note(number, row, known, "")
-    return {name: found[name] for name in sorted(found)}
+def _undeclared(endpoint: Endpoint, objects: _Objects) -> dict[int, Row]:
+    """What the endpoint's table does not name, by row number and column name."""
+    found: dict[int, dict[Path, Any]] = {}
+    for path, declared in _declared(endpoint).items():
+        for number, value in enumerate(objects[path]):
+            if not value.keys() <= declared:
+                fields = {(*path, key): value[key] for key in value.keys() - declared if value[key] is not None}
+                found.setdefault(number, {}).update(fields)
+        if path:
+            for number, value in enumerate(objects.values_at(path)):
+                if value and not isinstance(value, dict):
+                    found.setdefault(number, {})[path] = value
+    taken = _taken(endpoint)
+    return {
+        number: {_names(tuple(sorted(fields)), taken)[path]: value for path, value in fields.items()}
+        for number, fields in found.items()
+        if fields
+    }
 
 
 @cache
-def _known(endpoint: Endpoint) -> dict[str, Any]:
-    """The declared fields as nested dicts; a leaf is empty."""
-    tree: dict[str, Any] = {name: {} for name in endpoint.ignored}
-    for child in endpoint.children:
-        tree[child.field] = {}
+def _declared(endpoint: Endpoint) -> dict[Path, frozenset[str]]:
+    """The fields that are known of each object, by the object's path."""
+    known: dict[Path, set[str]] = {(): {*endpoint.ignored, *(child.field for child in endpoint.children)}}
     for column in endpoint.columns:
         for path in column.sources:
-            level = tree
-            for step in path:
-                level = level.setdefault(step, {})
-    return tree
+            for depth, step in enumerate(path):
+                known.setdefault(path[:depth], set()).add(step)
+    return {path: frozenset(steps) for path, steps in known.items()}
+
+
+@cache
+def _taken(endpoint: Endpoint) -> frozenset[str]:
+    """Names that no undeclared field may have."""
+    declared = {column.name for column in all_columns(endpoint)} | {child.field for child in endpoint.children}
+    return frozenset(declared.union(endpoint.primary_key, _DLT_COLUMNS))
+
+
+@lru_cache(maxsize=1024)
+def _names(paths: tuple[Path, ...], taken: frozenset[str]) -> dict[Path, str]:
+    """Names of columns for the undeclared fields of one row, apart from each other and from those taken.
+
+    dlt refuses a batch in which two names become one by its naming, and would write into a declared column.
+    """
+    names: dict[Path, str] = {}
+    # a field that is spelt like its column comes before one that is not
+    for path in sorted(paths, key=lambda path: ("__".join(path) != _name(path), path)):
+        name, number = _name(path), 1
+        while name in taken or name in names.values():
+            number += 1
+            name = f"{_name(path)}_{number}"
+        names[path] = name
+    return names
+
+
+def _name(path: Path) -> str:
+    """A column's name as dlt and Postgres would have it."""
+    naming = NamingConvention()
+    name = "__".join(naming.normalize_identifier(step.strip() or "_") for step in path)
+    if len(name) <= _LONGEST_NAME:
+        return name
+    tag = hashlib.blake2b("__".join(path).encode(), digest_size=4).hexdigest()
+    return f"{name[: _LONGEST_NAME - 9].rstrip('_')}_{tag}"
 
 
 def _array(endpoint: Endpoint, column: Column, values: list[Any]) -> pa.Array[Any]:
+    array = _as_they_are(column, values)
+    if array is None:
+        converted = [_converted(endpoint, column, value) for value in values]
+        array = pa.array(converted, ARROW_TYPES[column.data_type])
+    return _storable(array) if column.data_type == "text" else array
+
+
+def _as_they_are(column: Column, values: list[Any]) -> pa.Array[Any] | None:
+    """The values without a look at each, or nothing where some are not of the column's type."""
     arrow_type = ARROW_TYPES[column.data_type]
-    if column.data_type == "json":
-        return _storable(pa.array([_json(value) for value in values], arrow_type))
+    if column.data_type == "json" or (column.data_type == "bigint" and float in set(map(type, values))):
+        # Arrow would cut 1.9 down to 1
+        return None
     try:
         if column.data_type in ("timestamp", "date"):
             return pa.array(values, pa.string()).cast(arrow_type)
-        array = pa.array(values, arrow_type)
-    except (pa.ArrowInvalid, pa.ArrowTypeError):
-        array = pa.array([_converted(endpoint, column, value) for value in values], arrow_type)
-    return _storable(array) if column.data_type == "text" else array
+        return pa.array(values, arrow_type)
+    except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):
+        return None
 
 
 def _converted(endpoint: Endpoint, column: Column, value: Any) -> Any:
     """One value in the column's type: numbers sent as text, ints as floats, any form of date are accepted."""
     try:
         return None if value is None else _CONVERT[column.data_type](value)
-    except (ValueError, TypeError) as error:
-        raise RowUnusable(
+    except (ValueError, TypeError, ArithmeticError):
+        unusable = RowUnusable(
             f"{endpoint.name}.{column.name} should be {column.data_type}, but Wistia sent a {type(value).__name__} "
             "that does not fit; nothing of this run is loaded: report it and leave the resource out with --select."
-        ) from error
+        )
+    # not from within `except`: dlt's trace keeps the messages of causes, and theirs show the viewer's value
+    raise unusable
 
 
 def _text(value: Any) -> str | None:
@@ -206,7 +297,12 @@ def _json(value: Any) -> str | None:
             {_CAMEL.sub(_lower, key): inner for key, inner in item.items()} if isinstance(item, dict) else item
             for item in value
         ]
-    return None if value is None else orjson.dumps(value).decode()
+    # Postgres takes no U+0000 in a document
+    return None if value == "" else _BACKSLASH_OR_NUL.sub(_without_nul, orjson.dumps(value).decode())
+
+
+def _without_nul(escape: re.Match[str]) -> str:
+    return "\ufffd" if escape.group(1) == "u0000" else escape.group()
 
 
 def _lower(capital: re.Match[str]) -> str:
@@ -216,9 +312,10 @@ def _lower(capital: re.Match[str]) -> str:
 def _bigint(value: Any) -> int | None:
     if value == "":
         return None
-    number = float(value) if not isinstance(value, int | str) else int(value)
-    if number != int(number):
-        raise ValueError(number)
+    # by way of text, since a float holds no more than 53 bits of a long number
+    number = Decimal(str(int(value) if isinstance(value, bool) else value))
+    if not -(2**63) <= number < 2**63 or number != int(number):
+        raise ValueError
     return int(number)
 
 
@@ -227,7 +324,7 @@ def _double(value: Any) -> float | None:
 
 
 def _bool(value: Any) -> bool | None:
-    known = {"": None, "true": True, "false": False, 1: True, 0: False}
+    known = {"": None, "true": True, "false": False, "1": True, "0": False, 1: True, 0: False}
     key = value.lower() if isinstance(value, str) else value
     if key not in known:
         raise ValueError(value)
@@ -238,10 +335,11 @@ def timestamp(value: Any) -> datetime | None:
     """An aware datetime from any of the API's forms; without a zone it is UTC. Null from an empty string."""
     if value == "":
         return None
-    parsed = value if isinstance(value, datetime) else pendulum.parse(value)
+    # pendulum takes "12:30" and "now" too, and makes them today
+    parsed = pendulum.parse(value) if _STARTS_WITH_DAY.match(value) else None
     if not isinstance(parsed, datetime):
-        raise ValueError(value)
-    return parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
+        raise ValueError
+    return parsed
 
 
 def _date(value: Any) -> date | None:

@@ -36,10 +36,8 @@ def is_due(key: str, refreshed_at: datetime | None, every: timedelta, now: datet
     """
     if refreshed_at is None:
         return True
-    period = every.total_seconds()
-    offset = zlib.crc32(key.encode()) % 86_400 / 86_400 * period
-    turn = ((now - EPOCH).total_seconds() - offset) // period * period + offset
-    return (refreshed_at - EPOCH).total_seconds() < turn
+    first_turn = EPOCH + every * (zlib.crc32(key.encode()) % 86_400) // 86_400
+    return refreshed_at < first_turn + (now - first_turn) // every * every
 
 
 def split_by_volume(
