@@ -1,38 +1,33 @@
 """The command line: `wistia-pipeline sync`, `demo`, `sandbox`."""
 
+# dlt takes a second to import: the commands that need it do so themselves, so that --help answers at once
 from __future__ import annotations
 
 import json
+import os
 import sys
+import traceback
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
 
-from wistia_source.endpoints import BY_NAME
-
-from .failures import explain
-from .progress import Progress
-from .settings import use_defaults
-from .sync import SyncResult, make_pipeline, run_sync
-from .tables import resources_table
+if TYPE_CHECKING:
+    from .sync import SyncResult
 
 EXIT_FAILED, EXIT_PARTIAL = 1, 3
+MOST_PARENTS_NAMED = 20
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="dlt-source-wistia")
 def main() -> None:
     """Loads Wistia video analytics into a warehouse, hour after hour."""
-    use_defaults()
 
 
-def _selected(_: click.Context, __: click.Parameter, value: str | None) -> tuple[str, ...]:
-    names = tuple(name.strip() for name in (value or "").split(",") if name.strip())
-    if unknown := [name for name in names if name not in BY_NAME]:
-        raise click.ClickException(f"There is no resource {', '.join(unknown)}; choose from {', '.join(BY_NAME)}.")
-    return names
+def _names(_: click.Context, __: click.Parameter, value: str | None) -> tuple[str, ...]:
+    return tuple(name.strip() for name in (value or "").split(",") if name.strip())
 
 
 @main.command()
@@ -42,9 +37,9 @@ def _selected(_: click.Context, __: click.Parameter, value: str | None) -> tuple
     show_default=True,
     help="Where to load: duckdb, postgres, or any other destination that dlt knows.",
 )
-@click.option("--select", callback=_selected, help="Only these resources, separated by commas.")
-@click.option("--visitor-key", help="Refresh this one visitor and nothing else.")
-@click.option("--event-key", help="Refresh this one viewing session and nothing else.")
+@click.option("--select", callback=_names, metavar="NAMES", help="Only these resources: events,visitors,...")
+@click.option("--visitor-key", metavar="KEY", help="Refresh this one visitor and nothing else.")
+@click.option("--event-key", metavar="KEY", help="Refresh this one viewing session and nothing else.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
 @click.option("--verbose", is_flag=True, help="Show the traceback of a failure.")
 def sync(
@@ -55,43 +50,89 @@ def sync(
     as_json: bool,
     verbose: bool,
 ) -> None:
-    """One incremental run: loads what is new or has changed."""
-    source_args: dict[str, Any] = {}
-    if visitor_key:
-        source_args["visitor_key"], select = visitor_key, (*select, "visitors")
-    if event_key:
-        source_args["event_key"], select = event_key, (*select, "events")
-    result = SyncResult()
+    """One incremental run: loads what is new or has changed.
+
+    Exits with 0 when all is loaded, 1 when the run failed, 3 when only some medias or projects could not be read.
+    """
+    from .failures import explain, stop_signal
+    from .progress import Progress
+    from .settings import use_defaults
+    from .sync import SyncResult, make_pipeline, run_sync
+
+    keys = {"visitor_key": visitor_key, "event_key": event_key}
+    source_args: dict[str, Any] = {name: key for name, key in keys.items() if key}
+    if source_args:
+        select = tuple(name.replace("_key", "s") for name in source_args)
+    result, stopped = SyncResult(), None
     try:
+        use_defaults()
         with Progress() as progress:
             run_sync(make_pipeline(destination, progress), progress, result, select, source_args)
-    except Exception as error:
+    except (Exception, KeyboardInterrupt) as error:
         if verbose:
-            raise
-        result.status, result.error = "failed", explain(error)
+            traceback.print_exception(error)
+        result.status, result.error, stopped = "failed", explain(error), stop_signal(error)
+    _show(result, as_json)
+    if stopped:
+        # requests under way may take a minute more, and nobody wants their answers
+        sys.stdout.flush()
+        os._exit(128 + stopped)
+    sys.exit({"ok": 0, "failed": EXIT_FAILED, "partial": EXIT_PARTIAL}[result.status])
+
+
+def _show(result: SyncResult, as_json: bool) -> None:
+    """The result on standard output, what went wrong on standard error."""
+    from .tables import resources_table
+
     if as_json:
         click.echo(json.dumps(asdict(result)))
     elif result.status != "failed":
         Console().print(resources_table(result))
     if result.error:
         click.echo(f"Error: {result.error}", err=True)
-    for failure in result.failures:
+    for failure in result.failures[:MOST_PARENTS_NAMED]:
         click.echo(f"Not loaded: {failure['resource']} of {failure['parent_id']}: {failure['error']}", err=True)
-    sys.exit({"ok": 0, "failed": EXIT_FAILED, "partial": EXIT_PARTIAL}[result.status])
+    more = len(result.failures) - MOST_PARENTS_NAMED
+    if more > 0:
+        click.echo(f"Not loaded: {more:,} more; --json names them all.", err=True)
+    if result.status == "partial":
+        click.echo("Everything else is loaded; the next run asks for these again.", err=True)
 
 
 @main.command()
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option("--port", default=8787, show_default=True, help="Port to listen on; 0 takes any free one.")
-@click.option("--medias", default=150, show_default=True, help="Medias of the account.")
-@click.option("--projects", default=8, show_default=True, help="Projects of the account.")
-@click.option("--visitors", default=3_000, show_default=True, help="Visitors of the account.")
-@click.option("--events", default=20_000, show_default=True, help="Viewing sessions of the last two years.")
+@click.option(
+    "--port",
+    default=8787,
+    show_default=True,
+    type=click.IntRange(0, 65_535),
+    help="Port to listen on; 0 takes any free one.",
+)
+@click.option("--medias", default=150, show_default=True, type=click.IntRange(0), help="Medias of the account.")
+@click.option("--projects", default=8, show_default=True, type=click.IntRange(1), help="Projects of the account.")
+@click.option("--visitors", default=3_000, show_default=True, type=click.IntRange(1), help="Visitors of the account.")
+@click.option(
+    "--events",
+    default=20_000,
+    show_default=True,
+    type=click.IntRange(0),
+    help="Viewing sessions of the last two years.",
+)
 @click.option("--seed", default=1, show_default=True, help="Another seed makes another account.")
 @click.option("--token", default="sandbox-token", show_default=True, help="The access token it accepts.")
-@click.option("--rate-limit", default=600, show_default=True, help="Requests a minute before it answers 429.")
-@click.option("--latency", default=0.0, show_default=True, help="Seconds that each answer takes.")
-@click.option("--page-cap", default=100, show_default=True, help="Most rows on a page, whatever is asked.")
+@click.option(
+    "--rate-limit",
+    default=600,
+    show_default=True,
+    type=click.IntRange(1),
+    help="Requests a minute before it answers 429.",
+)
+@click.option(
+    "--latency", default=0.0, show_default=True, type=click.FloatRange(0), help="Seconds that each answer takes."
+)
+@click.option(
+    "--page-cap", default=100, show_default=True, type=click.IntRange(1), help="Most rows on a page, whatever is asked."
+)
 def sandbox(
     host: str,
     port: int,
@@ -105,7 +146,7 @@ def sandbox(
     latency: float,
     page_cap: int,
 ) -> None:
-    """A local Wistia API with made-up data that lives, for any client to try."""
+    """A local Wistia API with made-up data that lives, for any client."""
     from .serve import serve
 
     serve(
@@ -127,13 +168,22 @@ def sandbox(
     default="wistia_demo.duckdb",
     show_default=True,
     type=click.Path(dir_okay=False),
-    help="The warehouse file to write; one that is there is replaced.",
+    help="The warehouse file to write; that of an earlier demo is replaced.",
 )
 def demo(output: str) -> None:
-    """Loads a made-up account from a local Wistia API, lets an hour pass, and loads again."""
+    """Loads a made-up account twice, an hour apart.
+
+    Starts a local Wistia API, loads its account into a DuckDB file, lets an hour pass, loads again and shows what
+    landed and how many requests it took.
+    """
     from .demo import run_demo
+    from .failures import explain, stop_signal
+    from .settings import use_defaults
 
     try:
+        use_defaults()
         run_demo(output)
-    except Exception as error:
-        raise click.ClickException(explain(error)) from error
+    except (Exception, KeyboardInterrupt) as error:
+        click.echo(f"Error: {explain(error)}", err=True)
+        stopped = stop_signal(error)
+        sys.exit(128 + stopped if stopped else EXIT_FAILED)

@@ -11,22 +11,27 @@ import dlt
 import duckdb
 from rich.console import Console
 
+from wistia_source.errors import SettingInvalid
+
 from .progress import Progress
 from .sandbox import Account, Sandbox
 from .settings import packaged
 from .sync import SyncResult, make_pipeline, run_sync
 from .tables import plain_table, resources_table
 
+NAME = "wistia_demo"
+
 EXAMPLE_QUERY = "select media_name, count(*) from wistia_raw.events group by 1 order by 2 desc limit 5"
 REQUESTS_PER_MINUTE = 30_000
 """The local API lets the demo hurry; Wistia allows 600."""
+HISTORY = timedelta(days=730)
 
 
 def run_demo(output: str) -> None:
     """Loads the made-up account twice into the DuckDB file `output` and shows what landed."""
     console = Console()
     start = datetime.now(UTC).replace(second=0, microsecond=0)
-    Path(output).unlink(missing_ok=True)
+    _clear(Path(output))
     # a folder of its own: the demo must not touch the state of a real pipeline
     with (
         TemporaryDirectory() as state,
@@ -37,10 +42,11 @@ def run_demo(output: str) -> None:
             sandbox.now = lambda: now
             result = SyncResult()
             with Progress() as progress:
-                pipeline = make_pipeline(
-                    dlt.destinations.duckdb(output), progress, name="wistia_demo", pipelines_dir=state
-                )
+                pipeline = make_pipeline(dlt.destinations.duckdb(output), progress, name=NAME, pipelines_dir=state)
+                # all that a user's own settings could bend
                 source_args = {
+                    "api_version": "v1",
+                    "start_date": (start - HISTORY).date().isoformat(),
                     "access_token": sandbox.token,
                     "base_url": sandbox.url,
                     "requests_per_minute": REQUESTS_PER_MINUTE,
@@ -67,3 +73,19 @@ def run_demo(output: str) -> None:
         highlight=False,
         soft_wrap=True,
     )
+
+
+def _clear(output: Path) -> None:
+    """Removes what an earlier demo has left. Raises `SettingInvalid` where it is something else."""
+    if not output.exists():
+        return
+    # refuses a file that is open in another program, or that is no DuckDB file
+    with closing(duckdb.connect(str(output))) as connection:
+        try:
+            states = connection.execute("select distinct pipeline_name from wistia_raw._dlt_pipeline_state").fetchall()
+        except duckdb.CatalogException:
+            tables = connection.execute("select count(*) from information_schema.tables").fetchall()
+            states = [(NAME,)] if tables == [(0,)] else []
+    if states != [(NAME,)]:
+        raise SettingInvalid(f"{output} holds other data than a demo's; choose another file with --output.")
+    output.unlink()

@@ -3,69 +3,161 @@
 from __future__ import annotations
 
 import re
+import signal
+import tomllib
 from collections.abc import Iterator
 
-from dlt.common.configuration.exceptions import ConfigFieldMissingException, ConfigurationException
-from dlt.common.exceptions import MissingDependencyException
+from dlt.common.configuration.exceptions import (
+    ConfigFieldMissingException,
+    ConfigurationException,
+    ConfigValueCannotBeCoercedException,
+    ValueNotSecretException,
+)
+from dlt.common.configuration.specs.exceptions import InvalidConnectionString
+from dlt.common.destination.exceptions import InvalidDestinationReference, UnknownDestinationModule
+from dlt.common.exceptions import MissingDependencyException, SignalReceivedException
 
-from wistia_source.errors import WistiaError
+from wistia_source.errors import NotFound, RequestFailed, WistiaError
 
-_PASSWORD = re.compile(r"(://[^:/@\s]*:)[^@\s]+@")
+_SECRET = re.compile(r"(Bearer )\S+|(://[^:/@\s]*:)[^@\s]+(?=@)")
+_TYPES = {int: "a whole number", float: "a number", bool: "true or false"}
+_POSTGRES_FORM = (
+    "set DESTINATION__POSTGRES__CREDENTIALS to an address such as postgresql://user:password@host:5432/database"
+)
 
 
 def explain(error: BaseException) -> str:
     """One sentence, without a traceback, a token or a password."""
-    return _PASSWORD.sub(r"\1***@", next(sentence for sentence in map(_sentence, _chain(error)) if sentence))
+    # our own words before those of whatever lies below
+    causes = sorted(_causes(error), key=lambda cause: not isinstance(cause, WistiaError | KeyboardInterrupt))
+    known = (sentence for cause in causes if (sentence := _known(cause)))
+    return next(known, None) or _unknown(causes[0])
 
 
-def _chain(error: BaseException) -> Iterator[BaseException]:
-    """The causes that are known, the root first; the root as the last resort."""
+def stop_signal(error: BaseException) -> signal.Signals | None:
+    """The signal that ended the run, if one did."""
+    for cause in _causes(error):
+        if isinstance(cause, SignalReceivedException):
+            return signal.Signals(cause.signal_code)
+        if isinstance(cause, KeyboardInterrupt):
+            return signal.SIGINT
+    return None
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """The root first."""
     causes: list[BaseException] = []
     current: BaseException | None = error
     while current is not None and current not in causes:
         causes.append(current)
-        current = current.__cause__ or current.__context__
-    yield from (cause for cause in reversed(causes) if _sentence(cause, known_only=True))
-    yield causes[-1]
+        current = current.__cause__ or (None if current.__suppress_context__ else current.__context__)
+    return reversed(causes)
 
 
-def _sentence(error: BaseException, known_only: bool = False) -> str | None:
-    text = str(error).strip()
-    first_line = text.splitlines()[0].strip() if text else ""
+def _known(error: BaseException) -> str | None:
+    if isinstance(error, NotFound):
+        return f"{str(error).rstrip('.')}; check the key that was asked for, and base_url."
+    if isinstance(error, RequestFailed) and ";" not in str(error):
+        return f"{str(error).rstrip('.')}; run again later."
     if isinstance(error, WistiaError):
-        return text
-    if isinstance(error, ConfigFieldMissingException):
-        return _missing(error)
+        return str(error)
+    if isinstance(error, KeyboardInterrupt):
+        return "Stopped before the end; what was loaded is kept, and the next run carries on."
     if isinstance(error, MissingDependencyException):
-        return "Postgres needs one more package: run pip install 'dlt-source-wistia[postgres]', then again."
+        return _missing_package(error)
+    if isinstance(error, UnknownDestinationModule | InvalidDestinationReference):
+        return "There is no such destination; use duckdb or postgres (or another that dlt knows)."
+    return _of_settings(error) or _of_duckdb(error) or _of_postgres(error) or _of_machine(error)
+
+
+def _of_settings(error: BaseException) -> str | None:
+    if isinstance(error, ConfigFieldMissingException):
+        return _missing_setting(error)
+    if isinstance(error, ConfigValueCannotBeCoercedException):
+        kind = _TYPES.get(error.hint, "of another kind")
+        return f"The setting {error.field_name} must be {kind}; correct it in the environment or in .dlt/config.toml."
+    if isinstance(error, ValueNotSecretException):
+        return (
+            f"The setting {error.key} counts as a secret; move it from .dlt/config.toml to .dlt/secrets.toml, "
+            "or into the environment."
+        )
+    if isinstance(error, InvalidConnectionString) and "Postgres" in str(error):
+        return f"The Postgres credentials cannot be read; {_POSTGRES_FORM}."
+    if isinstance(error, tomllib.TOMLDecodeError) or type(error).__name__ == "TomlProviderReadException":
+        return f"A file in .dlt is not valid TOML: {_first_line(error)}; correct config.toml or secrets.toml."
     if isinstance(error, ConfigurationException):
-        return f"A setting cannot be used: {first_line}"
-    module = type(error).__module__.partition(".")[0]
-    if module in ("duckdb", "_duckdb") and "lock on file" in text:
-        return f"The DuckDB file is open in another program; close it there and run again ({_lock_holder(text)})."
-    if module in ("duckdb", "_duckdb") and type(error).__name__ == "IOException":
-        return f"The DuckDB file cannot be used: {first_line}; check DESTINATION__DUCKDB__CREDENTIALS."
-    if module == "psycopg2" and type(error).__name__ == "OperationalError":
-        return f"Postgres cannot be reached: {first_line}; check DESTINATION__POSTGRES__CREDENTIALS."
-    if known_only:
-        return None
-    return f"{type(error).__name__}: {first_line or 'no details'}; run again with --verbose for the traceback."
+        return f"A setting cannot be used: {_first_line(error)}."
+    return None
 
 
-def _missing(error: ConfigFieldMissingException) -> str:
+def _missing_setting(error: ConfigFieldMissingException) -> str:
     if "access_token" in error.fields:
         return (
             "There is no access token; set SOURCES__WISTIA__ACCESS_TOKEN, or access_token under [sources.wistia] "
             "in .dlt/secrets.toml, to a token made in Wistia's account settings, API access."
         )
     if "PostgresCredentials" in str(error):
-        return (
-            "There are no Postgres credentials; set DESTINATION__POSTGRES__CREDENTIALS to an address such as "
-            "postgresql://user:password@host:5432/database."
-        )
+        # dlt insists on a password even where the server does not
+        return f"The Postgres credentials are missing, or lack a part such as the password; {_POSTGRES_FORM}."
     return f"A setting is missing: {', '.join(error.fields)}; see .dlt/config.toml and .dlt/example.secrets.toml."
 
 
+def _missing_package(error: MissingDependencyException) -> str:
+    if re.search("postgres|psycopg2|adbc", f"{error.caller} {error.dependencies}", re.IGNORECASE):
+        return "Postgres needs more packages; run pip install 'dlt-source-wistia[postgres]', then again."
+    return f"This destination needs more packages; run {' '.join(_first_line(error).split())}, then again."
+
+
+def _of_duckdb(error: BaseException) -> str | None:
+    if _module(error) not in ("duckdb", "_duckdb"):
+        return None
+    text = str(error)
+    if "lock on file" in text:
+        return f"The DuckDB file is open in another program{_lock_holder(text)}; close it there, then run again."
+    if type(error).__name__ == "IOException":
+        reason = _first_line(error).removeprefix("IO Error: ").rstrip("!.")
+        return (
+            f"The DuckDB file cannot be used: {reason}; choose another, in a folder that exists "
+            "(DESTINATION__DUCKDB__CREDENTIALS)."
+        )
+    return None
+
+
 def _lock_holder(text: str) -> str:
-    found = re.search(r"Conflicting lock is held in (.+?)(?: by|\.|$)", text)
-    return found.group(1) if found else "lock held by another process"
+    found = re.search(r"Conflicting lock is held in (.+?) \(PID (\d+)\)", text)
+    return f" ({found.group(1)}, process {found.group(2)})" if found else ""
+
+
+def _of_postgres(error: BaseException) -> str | None:
+    if _module(error) not in ("psycopg2", "adbc_driver_manager"):
+        return None
+    reason = _first_line(error).rstrip(".")
+    if type(error).__name__ == "OperationalError":
+        return f"Postgres cannot be reached: {reason}; check the server and DESTINATION__POSTGRES__CREDENTIALS."
+    if "invalid dsn" in reason:
+        return f"The Postgres credentials cannot be read; {_POSTGRES_FORM}."
+    if type(error).__name__ == "InsufficientPrivilege":
+        return f"Postgres refuses: {reason}; grant it to the user of DESTINATION__POSTGRES__CREDENTIALS."
+    return None
+
+
+def _of_machine(error: BaseException) -> str | None:
+    # requests' errors are OSErrors too
+    if not isinstance(error, OSError) or type(error).__module__ != "builtins" or not error.strerror:
+        return None
+    where = f" ({error.filename})" if error.filename else ""
+    return f"The computer says: {error.strerror}{where}; mend that, then run again."
+
+
+def _unknown(error: BaseException) -> str:
+    return f"{type(error).__name__}: {_first_line(error) or 'no details'}; run again with --verbose for the traceback."
+
+
+def _module(error: BaseException) -> str:
+    return type(error).__module__.partition(".")[0]
+
+
+def _first_line(error: BaseException) -> str:
+    """What an error says, as one line without secrets."""
+    lines = str(error).strip().splitlines()
+    return _SECRET.sub(r"\1\2***", lines[0].strip().rstrip(";:")) if lines else ""

@@ -17,6 +17,7 @@ from rich.progress import Progress as Bars
 from wistia_source.endpoints import BY_NAME
 
 LINE_SECONDS = 10.0
+LOADING = "loading"
 
 
 class Progress:
@@ -26,25 +27,30 @@ class Progress:
     """
 
     def __init__(self, console: Console | None = None) -> None:
-        self.collector: Collector = _Steps(self.say)
+        self.collector: Collector = _Steps(self._loading)
         self._console = console or Console(stderr=True)
+        # FORCE_COLOR, which continuous integration likes to set, makes a pipe look like a terminal to rich
+        self._has_bars = self._console.is_interactive and self._console.file.isatty()
         self._bars = Bars(
             SpinnerColumn(finished_text="[green]✓"),
             TextColumn("{task.description:<22}"),
-            BarColumn(bar_width=24),
+            BarColumn(bar_width=14),
             TextColumn("{task.fields[rows]:>9,} rows {task.fields[requests]:>6,} requests"),
             TimeElapsedColumn(),
             console=self._console,
+            # the table of results says the same, to stay
+            transient=True,
         )
         self._tasks: dict[str, TaskID] = {}
         self._source: DltSource | None = None
         self._stop_asked = threading.Event()
         self._thread = threading.Thread(target=self._tick, name="progress", daemon=True)
+        self._done: set[str] = set()
         self._said: set[str] = set()
         self._next_line = monotonic() + LINE_SECONDS
 
     def __enter__(self) -> Progress:
-        if self._console.is_terminal:
+        if self._has_bars:
             self._bars.start()
         self._thread.start()
         return self
@@ -54,14 +60,17 @@ class Progress:
     ) -> None:
         self._stop_asked.set()
         self._thread.join()
-        self._show()
-        if self._console.is_terminal:
+        if error is None:
+            # twice: see `_finished`
+            self._show()
+            self._show()
+        if self._has_bars:
             self._bars.stop()
 
     def watch(self, source: DltSource) -> None:
         """Shows the resources of this source from now on."""
-        self._source, self._tasks, self._said = source, {}, set()
-        if self._console.is_terminal:
+        self._source, self._tasks, self._done, self._said = source, {}, set(), set()
+        if self._has_bars:
             for task in self._bars.task_ids:
                 self._bars.remove_task(task)
             for name in BY_NAME:
@@ -70,33 +79,49 @@ class Progress:
 
     def say(self, text: str) -> None:
         """One line, where lines are shown."""
-        if not self._console.is_terminal:
-            self._console.print(text, highlight=False, soft_wrap=True)
+        if not self._has_bars:
+            self._console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+    def _loading(self) -> None:
+        self._show()
+        self._show()
+        self.say("loading into the warehouse")
+        if self._has_bars and LOADING not in self._tasks:
+            rows, requests = self._sums()
+            self._tasks[LOADING] = self._bars.add_task(LOADING, total=None, rows=rows, requests=requests)
 
     def _tick(self) -> None:
         while not self._stop_asked.wait(0.2):
             self._show()
 
     def _show(self) -> None:
-        if self._source is None:
-            return
-        metrics = {
-            name: self._source.resources[name].custom_metrics
-            for name in BY_NAME
-            if name in self._source.resources.selected
-        }
-        for name, figures in metrics.items():
+        for name, figures in self._metrics().items():
             if name in self._tasks:
                 self._update_bar(self._tasks[name], figures)
-            elif "seconds" in figures and name not in self._said:
+            elif self._finished(name, figures):
                 self._said.add(name)
-                self.say(f"{name}: {figures.get('rows', 0):,} rows, {figures.get('requests', 0):,} requests")
+                self.say(f"{name}: {_figures(figures.get('rows', 0), figures.get('requests', 0))}")
         if monotonic() > self._next_line:
             self._next_line = monotonic() + LINE_SECONDS
-            rows, requests = (
-                sum(figures.get(what, 0) for figures in metrics.values()) for what in ("rows", "requests")
-            )
-            self.say(f"so far {rows:,} rows, {requests:,} requests")
+            self.say(f"so far {_figures(*self._sums())}")
+
+    def _finished(self, name: str, figures: dict[str, Any]) -> bool:
+        """Whether to say so now: one look later than seen, since a resource that failed ends the run meanwhile."""
+        if "seconds" not in figures or name in self._said:
+            return False
+        seen_before = name in self._done
+        self._done.add(name)
+        return seen_before
+
+    def _metrics(self) -> dict[str, dict[str, Any]]:
+        if self._source is None:
+            return {}
+        resources = self._source.resources
+        return {name: resources[name].custom_metrics for name in BY_NAME if name in resources.selected}
+
+    def _sums(self) -> tuple[int, int]:
+        metrics = self._metrics().values()
+        return sum(m.get("rows", 0) for m in metrics), sum(m.get("requests", 0) for m in metrics)
 
     def _update_bar(self, task: TaskID, figures: dict[str, Any]) -> None:
         done = "seconds" in figures
@@ -111,12 +136,16 @@ class Progress:
         )
 
 
+def _figures(rows: int, requests: int) -> str:
+    return f"{rows:,} row{'' if rows == 1 else 's'}, {requests:,} request{'' if requests == 1 else 's'}"
+
+
 class _Steps(Collector):
     """Hears from dlt which step begins; its counters are left alone, since the resources' own say more."""
 
-    def __init__(self, say: Callable[[str], None]) -> None:
+    def __init__(self, loading: Callable[[], None]) -> None:
         super().__init__()
-        self._say = say
+        self._loading = loading
 
     def update(
         self,
@@ -130,6 +159,6 @@ class _Steps(Collector):
 
     def _start(self, step: str) -> None:
         if step.startswith("Load"):
-            self._say("loading into the warehouse")
+            self._loading()
 
     def _stop(self) -> None: ...

@@ -27,5 +27,5 @@ def serve(account: Mapping[str, Any], server: Mapping[str, Any]) -> None:
         click.echo("Stopped.")
     except OSError as error:
         raise click.ClickException(
-            f"Cannot listen on {server['host']}:{server['port']}: {error.strerror}; choose another --port."
+            f"Cannot listen on {server['host']}:{server['port']}: {error.strerror}; choose another --port or --host."
         ) from error

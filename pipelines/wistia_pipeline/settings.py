@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import dlt
 from dlt.common.configuration.providers import CustomLoaderDocProvider
+from dlt.common.runtime.telemetry import stop_telemetry
 
+WAREHOUSE = "warehouse.duckdb"
 _HERE = Path(__file__).parent
 
 
@@ -19,8 +22,18 @@ def packaged(name: str, in_checkout: str | None = None) -> Path:
 
 def use_defaults() -> None:
     """Makes the committed `.dlt/config.toml` the fallback behind the environment and the user's own files."""
-    text = packaged("defaults.toml", ".dlt/config.toml").read_text(encoding="utf-8")
     if "wistia defaults" not in (provider.name for provider in dlt.config.config_providers):
-        dlt.config.register_provider(CustomLoaderDocProvider("wistia defaults", lambda: tomllib.loads(text)))
+        dlt.config.register_provider(
+            # without locations dlt fails while it words what setting is missing
+            CustomLoaderDocProvider("wistia defaults", _defaults, locations=())
+        )
         # dlt has set up its log and telemetry at import already, without these defaults
+        stop_telemetry()
         dlt.current.run_context().initialize_runtime()
+
+
+def _defaults() -> dict[str, Any]:
+    defaults = tomllib.loads(packaged("defaults.toml", ".dlt/config.toml").read_text(encoding="utf-8"))
+    # not from the file: dlt takes every destination's credentials for a secret, which no config.toml may hold
+    defaults.setdefault("destination", {}).setdefault("duckdb", {}).setdefault("credentials", WAREHOUSE)
+    return defaults

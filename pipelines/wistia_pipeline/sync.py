@@ -4,15 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from hashlib import sha256
+from importlib import import_module
+from pathlib import Path
 from time import monotonic
 from typing import Any, Literal
 
 import dlt
+from dlt.common.configuration.exceptions import ConfigurationValueError
+from dlt.common.destination import Destination
+from dlt.common.destination.client import DestinationClientConfiguration, DestinationClientDwhConfiguration
 from dlt.common.destination.reference import TDestinationReferenceArg
+from dlt.common.exceptions import MissingDependencyException
 from dlt.extract import DltSource
 
 from wistia_source import wistia
 from wistia_source.endpoints import BY_NAME, REFRESHES
+from wistia_source.errors import SettingInvalid
 
 from .progress import Progress
 
@@ -39,7 +47,7 @@ def make_pipeline(
     destination: TDestinationReferenceArg,
     progress: Progress,
     name: str = "wistia",
-    **options: Any,
+    pipelines_dir: str | None = None,
 ) -> dlt.Pipeline:
     """The pipeline that all commands share."""
     pipeline: dlt.Pipeline = dlt.pipeline(
@@ -47,9 +55,35 @@ def make_pipeline(
         destination=destination,
         dataset_name=DATASET,
         progress=progress.collector,
-        **options,
+        pipelines_dir=pipelines_dir or _working_folder(destination),
     )
     return pipeline
+
+
+def _working_folder(destination: TDestinationReferenceArg) -> str:
+    """A folder for each warehouse: data that still waits to be loaded must not end up in another one."""
+    resolved = Destination.from_reference(destination)
+    assert resolved is not None
+    wanted = resolved.spec()
+    if isinstance(wanted, DestinationClientDwhConfiguration):
+        wanted.dataset_name = DATASET
+    # what is missing is reported when the pipeline connects
+    config = resolved.configuration(wanted, accept_partial=True)
+    where = f"{resolved.destination_name} {_location(config)}"
+    return str(Path(dlt.current.run_context().data_dir) / "wistia" / sha256(where.encode()).hexdigest()[:12])
+
+
+def _location(config: DestinationClientConfiguration) -> str:
+    try:
+        return str(config.data_location())
+    except ConfigurationValueError:
+        return ""
+
+
+def _checked(select: Sequence[str]) -> Sequence[str]:
+    if unknown := [name for name in select if name not in BY_NAME]:
+        raise SettingInvalid(f"There is no resource {', '.join(unknown)}; choose from {', '.join(BY_NAME)}.")
+    return select
 
 
 def run_sync(
@@ -61,15 +95,20 @@ def run_sync(
 ) -> None:
     """Loads what is new and fills `result`, also where it raises; nothing loaded before is touched then."""
     started = monotonic()
+    file_format = _file_format(pipeline)
     source = wistia(**(source_args or {}))
-    if select:
+    if _checked(select):
         source = source.with_resources(*select, REFRESHES.name)
     progress.watch(source)
     try:
-        # a run that was killed while loading left its package: run() with new data would load only that
         if pipeline.has_pending_data:
+            # a run that was killed while loading left its package: run() with new data would load only that
             pipeline.run()
-        pipeline.run(source, loader_file_format=_file_format(pipeline))
+        else:
+            # the warehouse alone says how far it was read: what this machine remembers may be of a file since
+            # replaced by an older copy, and dlt trusts whichever was written more often
+            pipeline.drop()
+        pipeline.run(source, loader_file_format=file_format)
         result.status = "partial" if _failures(source) else "ok"
     except BaseException:
         result.status = "failed"
@@ -82,7 +121,14 @@ def run_sync(
 
 
 def _file_format(pipeline: dlt.Pipeline) -> Any:
-    return "parquet" if pipeline.destination.destination_name in PARQUET_DESTINATIONS else None
+    kind = pipeline.destination.destination_type.rpartition(".")[2]
+    if kind == "postgres":
+        try:
+            import_module("adbc_driver_postgresql")
+        except ImportError as error:
+            # without it dlt would take another format, without a word
+            raise MissingDependencyException("postgres", ["adbc-driver-postgresql"]) from error
+    return "parquet" if kind in PARQUET_DESTINATIONS else None
 
 
 def _figures(source: DltSource, name: str) -> dict[str, Any]:

@@ -1,0 +1,120 @@
+"""`wistia-pipeline demo`, the first thing that anybody tries: a process of its own in a folder with other things."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+COMMAND = str(Path(sys.executable).with_name("wistia-pipeline"))
+MINE = b"not the demo's business"
+
+
+def run_demo(folder: Path, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
+    """The demo in this folder, with a home beside it, and settings that a user of the real thing may have."""
+    env = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(folder.parent / "home"),
+        "DLT_DATA_DIR": str(folder.parent / "dlt"),
+        "SOURCES__WISTIA__API_VERSION": "edge",
+        "SOURCES__WISTIA__START_DATE": "2099-01-01",
+        "DESTINATION__DUCKDB__CREDENTIALS": "warehouse.duckdb",
+    }
+    return subprocess.run(
+        [COMMAND, "demo", *arguments], cwd=folder, env=env | settings, capture_output=True, text=True, timeout=100
+    )
+
+
+@pytest.fixture(scope="module")
+def shown(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.CompletedProcess[str]]:
+    """A folder where the demo has run, and what it printed."""
+    folder = tmp_path_factory.mktemp("demo") / "work"
+    folder.mkdir()
+    (folder.parent / "home").mkdir()
+    (folder / "warehouse.duckdb").write_bytes(MINE)
+    return folder, run_demo(folder)
+
+
+def query(folder: Path, sql: str) -> list[tuple[Any, ...]]:
+    """The answer to a query of the demo's warehouse."""
+    with closing(duckdb.connect(str(folder / "wistia_demo.duckdb"), read_only=True)) as connection:
+        return connection.execute(sql).fetchall()
+
+
+def test_both_loads_and_the_rollup_are_shown(shown: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
+    _, done = shown
+    assert done.returncode == 0, done.stderr
+    for title in ("First load", "One hour later", "The last week by day"):
+        assert title in done.stdout
+    first, second = (
+        int(count.replace(",", "")) for count in re.findall(r"all \(ok\) +│ +[\d,]+ │ +([\d,]+) │", done.stdout)
+    )
+    assert 0 < second < first / 3
+    assert len(re.findall(r"│ \d{4}-\d\d-\d\d │", done.stdout)) == 7
+    assert "\x1b" not in done.stdout + done.stderr
+    assert "sandbox-token" not in done.stdout + done.stderr
+
+
+def test_the_account_is_of_a_size_to_believe(shown: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
+    for table, least in {"medias": 120, "projects": 8, "visitors": 3_000, "events": 20_000}.items():
+        ((count,),) = query(shown[0], f"select count(*) from wistia_raw.{table}")
+        assert count >= least, table
+
+
+def test_the_query_that_it_proposes_works(shown: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
+    folder, done = shown
+    proposed = re.search(r"^  python (-c \".+\")$", done.stdout, re.MULTILINE)
+    assert proposed
+    answer = subprocess.run(
+        f"{sys.executable} {proposed.group(1)}", shell=True, cwd=folder, capture_output=True, text=True
+    )
+    assert answer.returncode == 0, answer.stderr
+    assert "media_name" in answer.stdout
+
+
+def test_it_leaves_everything_else_alone(shown: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
+    folder, _ = shown
+    assert (folder / "warehouse.duckdb").read_bytes() == MINE
+    assert sorted(os.listdir(folder)) == ["warehouse.duckdb", "wistia_demo.duckdb"]
+    assert os.listdir(folder.parent / "home") == []
+    assert not (folder.parent / "dlt").exists()
+
+
+def test_output_that_cannot_be_replaced_is_told_in_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "home").mkdir()
+    folder = tmp_path / "work"
+    folder.mkdir()
+    letter, warehouse = folder / "letter.duckdb", folder / "real.duckdb"
+    letter.write_bytes(MINE * 1000)
+    with closing(duckdb.connect(str(warehouse))) as connection:
+        connection.execute("create table treasure as select 1")
+    script = "import duckdb; c = duckdb.connect('open.duckdb'); print('open', flush=True); input()"
+    holder = subprocess.Popen(
+        [sys.executable, "-c", script], cwd=folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert holder.stdout is not None
+    assert holder.stdout.readline() == "open\n"
+    try:
+        for file, says in {
+            "letter.duckdb": "not a valid DuckDB",
+            "real.duckdb": "holds other data than a demo's",
+            "open.duckdb": "open in another program",
+            "no/such/folder.duckdb": "in a folder that exists",
+        }.items():
+            done = run_demo(folder, "--output", file)
+            assert done.returncode == 1, file
+            assert re.fullmatch(r"Error: .+\.\n", done.stderr), done.stderr
+            assert says in done.stderr
+            assert done.stdout == ""
+    finally:
+        holder.communicate("\n", timeout=10)
+    assert letter.read_bytes() == MINE * 1000
+    with closing(duckdb.connect(str(warehouse))) as connection:
+        assert connection.execute("select * from treasure").fetchall() == [(1,)]
