@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections import Counter
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ from wistia_pipeline.sandbox import Account, Fault, Sandbox
 
 from tests.conftest import NOW, Warehouse, source_of
 from wistia_source import wistia
-from wistia_source.endpoints import ENDPOINTS
+from wistia_source.endpoints import COMPANIONS, ENDPOINTS
 
 HOUR = timedelta(hours=1)
 START = "2026-03-01"
@@ -166,6 +167,47 @@ def test_one_failing_media_costs_the_others_nothing_and_is_asked_again(
     assert media_id in {row["media_id"] for row in duckdb_warehouse.rows("media_stats_by_date")}
 
 
+def answer(sandbox: Sandbox, path: str, body: Any) -> None:
+    """Makes the sandbox answer this from now on."""
+    sandbox.faults.add(Fault(path, status=200, times=None, body=json.dumps(body)))
+
+
+def test_lists_of_a_media_lose_what_wistia_no_longer_shows(warehouse: Warehouse, living: Sandbox) -> None:
+    media_id = living_view(living, NOW).medias()[0]["hashed_id"]
+    action = {"type": "call_to_action", "action_count": 1, "impression_count": 4, "rate": 0.25}
+    caption = {"id": "c1", "language": "eng", "is_draft": False, "text": "a"}
+    only = ("media_stats", "media_stats__actions", "captions")
+
+    def run(day: int, actions: list[Any] | None, captions: list[Any]) -> tuple[list[Any], list[Any]]:
+        living.faults.clear()
+        stats = {"load_count": 1, "play_count": 1} | ({} if actions is None else {"actions": actions})
+        answer(living, f"stats/medias/{media_id}(.json)?$", stats)
+        answer(living, f"medias/{media_id}/captions", captions)
+        sync(warehouse, living, NOW + timedelta(days=8 * day), only=only)
+        return (
+            sorted(r["action_count"] for r in warehouse.rows("media_stats__actions") if r["media_id"] == media_id),
+            sorted(r["text"] for r in warehouse.rows("captions") if r["media_id"] == media_id),
+        )
+
+    second = caption | {"id": "c2", "text": "b"}
+    assert run(0, [action, action | {"action_count": 2}], [caption, second]) == ([1, 2], ["a", "b"])
+    others = len(warehouse.rows("captions"))
+    assert run(1, [action | {"action_count": 3}], [second]) == ([3], ["b"])
+    assert run(2, None, []) == ([], [])
+    assert run(3, [action], [caption]) == ([1], ["a"])
+    assert len(warehouse.rows("captions")) >= others - 2
+
+
+def test_every_table_is_there_even_when_nothing_was_found(duckdb_warehouse: Warehouse) -> None:
+    bare = Account(start=NOW, medias=1, projects=1, visitors=1, events=1, days=3)
+    with Sandbox(bare, rate_limit=None) as server:
+        answer(server, "stats/(events|visitors)", [])
+        answer(server, "medias", [])
+        sync(duckdb_warehouse, server)
+    expected = {endpoint.name for endpoint in (*ENDPOINTS, *COMPANIONS)}
+    assert duckdb_warehouse.tables() == expected
+
+
 def test_project_by_date_may_be_absent_from_the_api(duckdb_warehouse: Warehouse, living: Sandbox) -> None:
     living.project_by_date = False
     source = source_of(living, start_date=START)
@@ -243,7 +285,7 @@ def test_every_media_is_asked_once_a_day_and_no_hour_pays_for_all(duckdb_warehou
 
 def test_building_the_source_makes_no_request(living: Sandbox) -> None:
     source = source_of(living)
-    assert [name for name in source.resources if name != "refreshes"] == [e.name for e in ENDPOINTS]
+    assert set(source.resources) == {endpoint.name for endpoint in (*ENDPOINTS, *COMPANIONS)}
     assert not living.log
 
 

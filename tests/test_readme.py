@@ -10,7 +10,7 @@ import click
 import pytest
 from wistia_pipeline.cli import main
 
-from wistia_source.endpoints import ENDPOINTS, REFRESHES, Endpoint
+from wistia_source.endpoints import COMPANIONS, ENDPOINTS, Endpoint
 from wistia_source.rows import primary_key
 from wistia_source.source import wistia
 
@@ -23,13 +23,11 @@ def _table_row(first_cell: str) -> str:
     return next((line for line in LINES if line.startswith(f"| `{first_cell}`")), "")
 
 
-@pytest.mark.parametrize("endpoint", [*ENDPOINTS, REFRESHES], ids=lambda endpoint: endpoint.name)
+@pytest.mark.parametrize("endpoint", [*ENDPOINTS, *COMPANIONS], ids=lambda endpoint: endpoint.name)
 def test_every_table_is_listed_with_its_grain_and_key(endpoint: Endpoint) -> None:
     row = _table_row(endpoint.name)
     assert endpoint.grain in row
     assert row.rstrip(" |").endswith(", ".join(primary_key(endpoint)[1:]))
-    for child in endpoint.children:
-        assert child.grain in _table_row(f"{endpoint.name}__{child.field}")
 
 
 def _options() -> list[tuple[str, str]]:

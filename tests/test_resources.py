@@ -174,7 +174,7 @@ def test_calls_to_action_are_child_rows(synced: Warehouse, account: Account) -> 
         for number, action in enumerate(row.get("actions") or [])
     ]
     got = [
-        (r["media_id"], r["_dlt_list_idx"], r["type"], r["action_count"], r["impression_count"], r["rate"])
+        (r["media_id"], r["position"], r["type"], r["action_count"], r["impression_count"], r["rate"])
         for r in synced.rows("media_stats__actions")
     ]
     assert expected

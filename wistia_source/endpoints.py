@@ -38,15 +38,6 @@ class Column:
 
 
 @dataclass(frozen=True)
-class Child:
-    """A list inside a row that becomes a child table, named `<table>__<field>`, with the parent's key first."""
-
-    field: str
-    grain: str
-    columns: tuple[Column, ...]
-
-
-@dataclass(frozen=True)
 class Endpoint:
     """One endpoint of the API, one resource, one table.
 
@@ -77,7 +68,12 @@ class Endpoint:
     """Fan-outs only: a new viewing session of a parent makes it due at once."""
     optional: bool = False
     """Whether a 404 is an answer (the endpoint is not there) and not a fault of the parent."""
-    children: tuple[Child, ...] = ()
+    complete: bool = False
+    """Whether an answer is all there is of its parent: what it no longer shows is gone."""
+    children: tuple[Endpoint, ...] = ()
+    """Tables whose rows are lists inside this one's."""
+    field: str = ""
+    """Of such a table: the field that holds its rows."""
     ignored: frozenset[str] = frozenset({"cursor"})
     """Fields that say nothing about the row: `cursor` belongs to a paging style."""
 
@@ -109,6 +105,7 @@ def _counts(of: str) -> tuple[Column, ...]:
     )
 
 
+DELETED = Column("_deleted", "bool", "Always null: how a load says that a row is to be removed.")
 ACCOUNT_ID = Column("account_id", "text", "The Wistia account's own id.")
 _DATE = Column("date", "date", "The day as Wistia gives it: UTC-5, not UTC (observed).")
 _MEDIA_ID = Column("media_id", "text", "The media's hashed id.")
@@ -259,6 +256,29 @@ MEDIAS = Endpoint(
     ),
 )
 
+MEDIA_STATS_ACTIONS = Endpoint(
+    name="media_stats__actions",
+    kind="snapshot",
+    path="",
+    field="actions",
+    grain="one row per media and call to action",
+    permission=READ_STATS,
+    parent="medias",
+    primary_key=("media_id", "position"),
+    complete=True,
+    columns=(
+        _MEDIA_ID,
+        Column("position", "bigint", "Place in Wistia's list, from 0."),
+        Column("type", "text", "Kind of action, such as Call to Action."),
+        Column("action_count", "bigint", "Times it was taken."),
+        Column("impression_count", "bigint", "Times it was shown."),
+        Column("rate", "double", "Taken divided by shown, 0 to 1."),
+        Column("url", "text", "Where it leads, where Wistia says so."),
+        Column("text", "text", "What it says, where Wistia says so."),
+        DELETED,
+    ),
+)
+
 MEDIA_STATS = Endpoint(
     name="media_stats",
     kind="snapshot",
@@ -274,20 +294,7 @@ MEDIA_STATS = Endpoint(
         Column("engagement", "double", "Average share of the media that was viewed, 0 to 1."),
         Column("visitors", "bigint", "Unique people who loaded it."),
     ),
-    children=(
-        Child(
-            field="actions",
-            grain="one row per media and call to action",
-            columns=(
-                Column("type", "text", "Kind of action, such as Call to Action."),
-                Column("action_count", "bigint", "Times it was taken."),
-                Column("impression_count", "bigint", "Times it was shown."),
-                Column("rate", "double", "Taken divided by shown, 0 to 1."),
-                Column("url", "text", "Where it leads, where Wistia says so."),
-                Column("text", "text", "What it says, where Wistia says so."),
-            ),
-        ),
-    ),
+    children=(MEDIA_STATS_ACTIONS,),
 )
 
 MEDIA_STATS_BY_DATE = Endpoint(
@@ -334,6 +341,7 @@ CAPTIONS = Endpoint(
     primary_key=("media_id", "language", "caption_id"),
     refresh_within=timedelta(days=7),
     follows_plays=False,
+    complete=True,
     columns=(
         _MEDIA_ID,
         Column("caption_id", "text", "The caption's hashed id.", ("id",)),
@@ -342,6 +350,7 @@ CAPTIONS = Endpoint(
         Column("native_name", "text", "The language's own name."),
         Column("text", "text", "The captions as SRT text."),
         Column("is_draft", "bool", "Whether they are unpublished."),
+        DELETED,
     ),
 )
 
@@ -448,5 +457,8 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     CAPTIONS,
 )
 """The twelve resources, in the order in which a run starts them."""
+
+COMPANIONS: tuple[Endpoint, ...] = (MEDIA_STATS_ACTIONS, REFRESHES)
+"""Tables that are filled by what the twelve bring."""
 
 BY_NAME: dict[str, Endpoint] = {endpoint.name: endpoint for endpoint in ENDPOINTS}

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from datetime import date, datetime
 from decimal import Decimal
 from functools import cache, lru_cache
-from itertools import chain, islice
+from itertools import chain
 from typing import Any
 
 import orjson
@@ -18,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from dlt.common.normalizers.naming.snake_case import NamingConvention
 
-from .endpoints import ACCOUNT_ID, Child, Column, DataType, Endpoint
+from .endpoints import ACCOUNT_ID, Column, DataType, Endpoint
 from .errors import RowUnusable
 
 Row = dict[str, Any]
@@ -50,11 +49,6 @@ _LONGEST_NAME = 60
 def all_columns(endpoint: Endpoint) -> tuple[Column, ...]:
     """Every declared column of an endpoint's table, in order."""
     return (ACCOUNT_ID, *endpoint.columns, ROW_HASH)
-
-
-def child_columns(endpoint: Endpoint, child: Child) -> tuple[Column, ...]:
-    """Every declared column of a child table: the parent's key first."""
-    return (ACCOUNT_ID, *(endpoint.column(name) for name in endpoint.primary_key), *child.columns)
 
 
 def primary_key(endpoint: Endpoint) -> tuple[str, ...]:
@@ -114,23 +108,9 @@ def _typed(endpoint: Endpoint, rows: Sequence[Row], account_id: str) -> pa.Table
     return pa.Table.from_arrays(arrays, schema=pa.schema(fields))
 
 
-def with_children(endpoint: Endpoint, table: pa.Table, rows: Iterable[Row]) -> list[Row]:
-    """The table's rows as dicts with their child rows, each child carrying its parent's key."""
-    key = primary_key(endpoint)
-    raw = {tuple(row.get(name) for name in endpoint.primary_key): row for row in rows}
-    result: list[Row] = table.to_pylist()
-    for child in endpoint.children:
-        found = [_items(endpoint, child, raw[tuple(row[name] for name in endpoint.primary_key)]) for row in result]
-        typed = _typed(_as_endpoint(endpoint, child), list(chain.from_iterable(found)), "").drop([ROW_HASH.name])
-        items = iter(typed.to_pylist())
-        for row, own in zip(result, found, strict=True):
-            own_key = {name: row[name] for name in key}
-            row[child.field] = [item | own_key for item in islice(items, len(own))]
-    return result
-
-
-def _items(endpoint: Endpoint, child: Child, parent: Row) -> list[Row]:
-    value = parent.get(child.field) or []
+def carried_rows(endpoint: Endpoint, child: Endpoint, row: Row) -> list[Row]:
+    """The rows of another table that one of the API's rows carries in a list. Raises `RowUnusable`."""
+    value = row.get(child.field) or []
     items = [item for item in (value if isinstance(value, list) else [value]) if item]
     if not all(isinstance(item, dict) for item in items):
         raise RowUnusable(
@@ -138,12 +118,6 @@ def _items(endpoint: Endpoint, child: Child, parent: Row) -> list[Row]:
             "this run is loaded: report it and leave the resource out with --select."
         )
     return items
-
-
-@cache
-def _as_endpoint(endpoint: Endpoint, child: Child) -> Endpoint:
-    """A child table as if it were an endpoint's own."""
-    return replace(endpoint, name=f"{endpoint.name}__{child.field}", columns=child.columns, children=())
 
 
 def _hash(row: tuple[Any, ...]) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from functools import cached_property
@@ -20,6 +20,17 @@ Pause = Iterator[None]
 """A generator that yields None until what it waits for is there: dlt then lets other resources go on."""
 
 
+@dataclass(frozen=True)
+class Outcome:
+    """What asking for one parent came to."""
+
+    parent_id: str
+    rows: Sequence[Row] = ()
+    through: date | None = None
+    result: str = "ok"
+    error: str | None = None
+
+
 @dataclass
 class Run:
     """One run of the source. Nothing is asked before a resource is iterated."""
@@ -32,6 +43,8 @@ class Run:
     """Resources that have not finished."""
     catching_up: bool = False
     """Whether events are read for the first time, when no session can say that a media has changed."""
+    carried: dict[str, list[Outcome]] = field(default_factory=dict)
+    """By table: lists found inside other rows that are not loaded yet."""
     notes: list[Row] = field(default_factory=list)
     """Rows of `refreshes` that are not loaded yet."""
     _sessions: dict[str, datetime] = field(default_factory=dict)

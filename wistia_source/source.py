@@ -2,7 +2,6 @@
 
 # no postponed annotations here: dlt finds a resource's incremental cursor by its annotation
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from functools import wraps
 from time import monotonic
@@ -19,6 +18,7 @@ from .client import Client, Row, Tally
 from .endpoints import (
     ACCOUNT_STATS_BY_DATE,
     BY_NAME,
+    DELETED,
     ENDPOINTS,
     EVENTS,
     MEDIAS,
@@ -28,8 +28,8 @@ from .endpoints import (
     Endpoint,
 )
 from .errors import NotFound, RequestFailed, SettingInvalid
-from .rows import all_columns, child_columns, fix_event, primary_key, timestamp, to_table, with_children
-from .run import Run
+from .rows import all_columns, carried_rows, fix_event, primary_key, timestamp, to_table
+from .run import Outcome, Run
 from .warehouse import changed
 from .windows import by_date_range, cut, split_by_volume
 
@@ -43,19 +43,8 @@ SHORT_SPAN = timedelta(days=3)
 DEFAULT_REQUESTS_PER_MINUTE = 540
 """Wistia allows 600 an account (docs); the rest is left to its owner's other tools."""
 
-Batch = pa.Table | list[Row] | None
+Batch = pa.Table | None
 P = ParamSpec("P")
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What asking for one parent came to."""
-
-    parent_id: str
-    rows: Sequence[Row] = ()
-    through: date | None = None
-    result: str = "ok"
-    error: str | None = None
 
 
 @dlt.source(name="wistia", max_table_nesting=1)
@@ -125,6 +114,8 @@ def wistia(
             yield _resource(endpoint, _listing)(run, endpoint)
         else:
             yield _resource(endpoint, _fan_out)(run, endpoint)
+        for child in endpoint.children:
+            yield _resource(child, _carried)(run, child, endpoint)
     yield _resource(REFRESHES, _refreshes)(run, REFRESHES)
 
 
@@ -160,10 +151,6 @@ def _resource(endpoint: Endpoint, generate: Callable[..., Any]) -> Callable[...,
         primary_key=primary_key(endpoint),
         write_disposition={"disposition": "merge", "strategy": "delete-insert"},
         columns=_hints(all_columns(endpoint), primary_key(endpoint)),
-        nested_hints={
-            child.field: dlt.mark.make_nested_hints(columns=_hints(child_columns(endpoint, child), ()))
-            for child in endpoint.children
-        },
         schema_contract={"tables": "evolve", "columns": "evolve", "data_type": "freeze"},
     )
 
@@ -175,6 +162,7 @@ def _hints(columns: Iterable[Column], key: Sequence[str]) -> dict[str, TColumnSc
             "data_type": column.data_type,
             "description": column.description,
             "nullable": column.name not in key,
+            **({"hard_delete": True} if column is DELETED else {}),
         }
         for column in columns
     }
@@ -335,7 +323,6 @@ def _fan_out(run: Run, endpoint: Endpoint) -> Iterator[Batch]:
     if endpoint.follows_plays and endpoint.parent:
         yield from run.wait_for_sessions()
     due = run.due(endpoint)
-    first_load = not run.warehouse.holds(endpoint.name)
     tally["asked"] = len(due)
     pending: list[Outcome] = []
     for arrived in run.client.stream(_ask(run, endpoint, parent_id, tally) for parent_id in due):
@@ -345,11 +332,11 @@ def _fan_out(run: Run, endpoint: Endpoint) -> Iterator[Batch]:
             else:
                 pending.append(outcome)
         if sum(len(outcome.rows) for outcome in pending) >= ROWS_PER_BATCH:
-            yield _landed(run, endpoint, pending, account_id, first_load, tally)
+            yield _landed(run, endpoint, pending, account_id, tally)
         else:
             yield None
     if pending:
-        yield _landed(run, endpoint, pending, account_id, first_load, tally)
+        yield _landed(run, endpoint, pending, account_id, tally)
 
 
 def _parents(endpoint: Endpoint) -> list[Endpoint]:
@@ -384,32 +371,66 @@ def _ask(run: Run, endpoint: Endpoint, parent_id: str, tally: Tally) -> Iterator
     return walk()
 
 
-def _rows_of(run: Run, endpoint: Endpoint, outcome: Outcome, tally: Tally) -> Iterator[Row]:
-    """The rows of an outcome, with what the body leaves out: whose they are, and when they were asked for."""
-    for row in _not_empty(outcome.rows, tally):
-        if endpoint.parent_key:
-            row[endpoint.parent_key] = outcome.parent_id
-        if "captured_at" in endpoint.primary_key:
-            row["captured_at"] = run.clock().isoformat()
-        yield row
+@_tracked
+def _carried(run: Run, endpoint: Endpoint, carrier: Endpoint) -> Iterator[Batch]:
+    """A table whose rows are lists inside another resource's rows, as that one brings them."""
+    tally = dlt.current.resource_metrics()
+    account_id = run.account_id(tally)
+    yield from _schema_first(run, endpoint)
+    while carrier.name in run.running or endpoint.name in run.carried:
+        outcomes = run.carried.pop(endpoint.name, [])
+        yield _counted(_delta(run, endpoint, outcomes, account_id, tally), tally) if outcomes else None
 
 
-def _landed(
-    run: Run, endpoint: Endpoint, outcomes: list[Outcome], account_id: str, first_load: bool, tally: Tally
-) -> Batch:
-    """What is new of the outcomes, as dlt takes it; the parents are noted as asked, and the list emptied."""
-    rows = [row for outcome in outcomes for row in _rows_of(run, endpoint, outcome, tally)]
-    table = to_table(endpoint, rows, account_id)
-    if not first_load:
-        parents = [outcome.parent_id for outcome in outcomes] if endpoint.parent else None
-        since = pc.min(table[endpoint.cursor]).as_py() if endpoint.cursor else None
-        table = changed(table, run.warehouse.unchanged(endpoint, parents=parents, since=since))
+def _landed(run: Run, endpoint: Endpoint, outcomes: list[Outcome], account_id: str, tally: Tally) -> Batch:
+    """What is new of the outcomes; the parents are noted as asked, and the list emptied."""
+    table = _delta(run, endpoint, outcomes, account_id, tally)
+    for child in endpoint.children:
+        run.carried.setdefault(child.name, []).extend(
+            Outcome(outcome.parent_id, carried_rows(endpoint, child, row))
+            for outcome in outcomes
+            for row in outcome.rows
+        )
     for outcome in outcomes:
         run.note(endpoint, outcome.parent_id, outcome.through, outcome.result)
     outcomes.clear()
-    batch = _counted(table, tally)
-    # dlt makes child tables from dicts only
-    return with_children(endpoint, batch, rows) if endpoint.children and batch is not None else batch
+    return _counted(table, tally)
+
+
+def _delta(run: Run, endpoint: Endpoint, outcomes: Sequence[Outcome], account_id: str, tally: Tally) -> pa.Table:
+    """The rows of the outcomes that the warehouse does not hold, and marks for those that are gone."""
+    rows = [row for outcome in outcomes for row in _rows_of(run, endpoint, outcome, tally)]
+    table = to_table(endpoint, rows, account_id)
+    if not run.warehouse.holds(endpoint.name):
+        return table
+    parents = [outcome.parent_id for outcome in outcomes]
+    if not endpoint.complete:
+        since = pc.min(table[endpoint.cursor]).as_py() if endpoint.cursor else None
+        held = run.warehouse.unchanged(endpoint, parents=parents if endpoint.parent else None, since=since)
+        return changed(table, held)
+    present = set(zip(*(table[name].to_pylist() for name in endpoint.primary_key), strict=True))
+    held_rows = run.warehouse.held(endpoint, parents)
+    gone = [{**_as_sent(endpoint, key), DELETED.name: True} for *key, _ in held_rows if tuple(key) not in present]
+    fresh = changed(table, pa.array([hash_ for *_, hash_ in held_rows], pa.int64()))
+    return pa.concat_tables([fresh, to_table(endpoint, gone, account_id)], promote_options="default") if gone else fresh
+
+
+def _as_sent(endpoint: Endpoint, key: Sequence[Any]) -> Row:
+    """A primary key in the form of the API's rows."""
+    columns = map(endpoint.column, endpoint.primary_key)
+    return {column.sources[0][0]: value for column, value in zip(columns, key, strict=True)}
+
+
+def _rows_of(run: Run, endpoint: Endpoint, outcome: Outcome, tally: Tally) -> Iterator[Row]:
+    """The rows of an outcome, with what the body leaves out: whose they are, which, and when they were asked for."""
+    for position, row in enumerate(_not_empty(outcome.rows, tally)):
+        if endpoint.parent_key:
+            row[endpoint.parent_key] = outcome.parent_id
+        if "position" in endpoint.primary_key:
+            row["position"] = position
+        if "captured_at" in endpoint.primary_key:
+            row["captured_at"] = run.clock().isoformat()
+        yield row
 
 
 @_tracked

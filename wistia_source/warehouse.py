@@ -82,6 +82,11 @@ class Warehouse:
         rows = self._rows(endpoint.name, [ROW_HASH.name], where, *values)
         return pa.array([value for (value,) in rows], pa.int64())
 
+    def held(self, endpoint: Endpoint, parents: Collection[str]) -> list[tuple[Any, ...]]:
+        """Primary key, without the account, and hash of each row held of the given parents."""
+        where = f" and {endpoint.parent_key} in ({', '.join(['%s'] * len(parents))})"
+        return list(map(tuple, self._rows(endpoint.name, [*endpoint.primary_key, ROW_HASH.name], where, *parents)))
+
     def _rows(self, table: str, columns: list[str], where: str = "", *values: Any) -> Sequence[Sequence[Any]]:
         """The account's rows of a table; none where there is no such table."""
         if not self.holds(table):
