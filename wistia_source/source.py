@@ -263,9 +263,9 @@ def _walk_feed(run: Run, endpoint: Endpoint, params: dict[str, str], oldest: dat
     for arrived in run.client.stream(walk(window) for window in windows):
         for page in arrived or ():
             pending.extend(_not_empty(page, tally))
-        yield _counted(flush(), tally) if len(pending) >= ROWS_PER_BATCH else None
+        yield _counted(run, endpoint, flush(), tally) if len(pending) >= ROWS_PER_BATCH else None
     if pending:
-        yield _counted(flush(), tally)
+        yield _counted(run, endpoint, flush(), tally)
 
 
 def _event_windows(run: Run, first: date, tally: Tally) -> Sequence[tuple[date, date]]:
@@ -298,7 +298,7 @@ def _show(run: Run, endpoint: Endpoint, key: str) -> Iterator[Batch]:
     row = run.client.get(f"{run.client.path(endpoint)}/{key}", {}, tally, endpoint.permission)
     if endpoint is EVENTS:
         fix_event(row, run.keep_public_token)
-    yield _counted(to_table(endpoint, [row], account_id), tally)
+    yield _counted(run, endpoint, to_table(endpoint, [row], account_id), tally)
 
 
 @_tracked
@@ -309,7 +309,7 @@ def _listing(run: Run, endpoint: Endpoint) -> Iterator[Batch]:
     yield from _schema_first(run, endpoint)
     yield from run.list_all(endpoint, tally)
     table = to_table(endpoint, run.listed(endpoint), account_id)
-    yield _counted(changed(table, run.warehouse.unchanged(endpoint)), tally)
+    yield _counted(run, endpoint, changed(table, run.warehouse.unchanged(endpoint)), tally)
 
 
 @_tracked
@@ -379,7 +379,7 @@ def _carried(run: Run, endpoint: Endpoint, carrier: Endpoint) -> Iterator[Batch]
     yield from _schema_first(run, endpoint)
     while carrier.name in run.running or endpoint.name in run.carried:
         outcomes = run.carried.pop(endpoint.name, [])
-        yield _counted(_delta(run, endpoint, outcomes, account_id, tally), tally) if outcomes else None
+        yield _counted(run, endpoint, _delta(run, endpoint, outcomes, account_id, tally), tally) if outcomes else None
 
 
 def _landed(run: Run, endpoint: Endpoint, outcomes: list[Outcome], account_id: str, tally: Tally) -> Batch:
@@ -394,7 +394,7 @@ def _landed(run: Run, endpoint: Endpoint, outcomes: list[Outcome], account_id: s
     for outcome in outcomes:
         run.note(endpoint, outcome.parent_id, outcome.through, outcome.result)
     outcomes.clear()
-    return _counted(table, tally)
+    return _counted(run, endpoint, table, tally)
 
 
 def _delta(run: Run, endpoint: Endpoint, outcomes: Sequence[Outcome], account_id: str, tally: Tally) -> pa.Table:
@@ -457,8 +457,13 @@ def _not_empty(rows: Sequence[Any], tally: Tally) -> list[Row]:
     return kept
 
 
-def _counted(table: pa.Table, tally: Tally) -> pa.Table | None:
+def _counted(run: Run, endpoint: Endpoint, table: pa.Table, tally: Tally) -> Batch:
+    """The batch, its rows counted and its undeclared fields named in the resource's metrics."""
     tally["rows"] = tally.get("rows", 0) + table.num_rows
+    known = run.warehouse.columns(endpoint.name).union(column.name for column in all_columns(endpoint))
+    new = [name for name in table.column_names if name not in known]
+    if new and table.num_rows:
+        tally["new_fields"] = sorted({*new, *tally.get("new_fields", ())})
     return _filled(table)
 
 

@@ -38,7 +38,7 @@ class Warehouse:
     def __init__(self, account_id: str) -> None:
         self._account_id = account_id
         self._client: SqlClientBase[Any] | None = None
-        self._tables: frozenset[str] = frozenset()
+        self._columns: dict[str, frozenset[str]] = {}
         try:
             dlt.current.load_package_state()
         except CurrentLoadPackageStateNotAvailable:
@@ -46,7 +46,9 @@ class Warehouse:
             return
         self._pipeline = dlt.current.pipeline()
         if schema := self._pipeline.schemas.get(dlt.current.source_schema().name):
-            self._tables = frozenset(schema.data_table_names(seen_data_only=True))
+            self._columns = {
+                table["name"]: frozenset(table["columns"]) for table in schema.data_tables(seen_data_only=True)
+            }
 
     def close(self) -> None:
         """Closes the connection; the next question opens another."""
@@ -61,7 +63,11 @@ class Warehouse:
 
     def holds(self, table: str) -> bool:
         """Whether the table was made by an earlier run."""
-        return table in self._tables
+        return table in self._columns
+
+    def columns(self, table: str) -> frozenset[str]:
+        """Columns that the table had when the run began."""
+        return self._columns.get(table, frozenset())
 
     def unchanged(
         self,
