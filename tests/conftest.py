@@ -19,6 +19,7 @@ from dlt.common.pipeline import LoadInfo
 from dlt.extract import DltSource
 from wistia_pipeline.sandbox import Account, Sandbox
 from wistia_pipeline.settings import use_defaults
+from wistia_pipeline.sync import make_empty_tables
 
 from tests.postgres import postgres_server
 from wistia_source import wistia
@@ -82,7 +83,10 @@ class Warehouse:
 
     def load(self, source: DltSource) -> LoadInfo:
         """Runs a source into it."""
-        return self.pipeline().run(source, loader_file_format="parquet")
+        pipeline = self.pipeline()
+        info = pipeline.run(source, loader_file_format="parquet")
+        make_empty_tables(pipeline)
+        return info
 
     def rows(self, table: str, columns: str = "*") -> list[dict[str, Any]]:
         """A table's rows as dicts."""

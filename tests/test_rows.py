@@ -21,6 +21,7 @@ from wistia_source.endpoints import (
     ENDPOINTS,
     EVENTS,
     MEDIA_STATS,
+    MEDIA_STATS_ACTIONS,
     MEDIA_STATS_BY_DATE,
     MEDIAS,
     PROJECTS,
@@ -29,7 +30,7 @@ from wistia_source.endpoints import (
     Endpoint,
 )
 from wistia_source.errors import RowUnusable
-from wistia_source.rows import ARROW_TYPES, all_columns, fix_event, primary_key, timestamp, to_table, with_children
+from wistia_source.rows import ARROW_TYPES, all_columns, carried_rows, fix_event, primary_key, timestamp, to_table
 
 Row = dict[str, Any]
 
@@ -320,7 +321,7 @@ UNDECLARED: dict[tuple[str, ...], list[Any]] = {
         for path in UNDECLARED
         if len(path) == 1 or any(source[: len(path) - 1] == path[:-1] for c in endpoint.columns for source in c.sources)
     ],
-    ids=str,
+    ids=lambda value: value.name if isinstance(value, Endpoint) else "__".join(value),
 )
 def test_a_field_that_nobody_declared_is_a_text_column_whatever_it_holds(
     endpoint: Endpoint, path: tuple[str, ...]
@@ -565,26 +566,31 @@ def test_keys_of_events_are_never_null(data: st.DataObject) -> None:
 
 def test_calls_to_action_keep_their_values_their_order_and_undeclared_fields() -> None:
     actions = [
-        {"type": "b\0", "action_count": "3", "rate": 1, "text": "", "colour": {"r": 1}, "media_id": 9},
+        {"type": "b\0", "action_count": "3", "rate": 1, "text": "", "colour": {"r": 1}},
         {"type": "a"},
     ]
-    rows: list[Row] = [
-        {"media_id": "1", "actions": actions},
-        {"media_id": "2", "actions": None},
-        {"media_id": "3", "actions": [None, {"type": "c"}]},
-        {"media_id": "4", "actions": ""},
+    rows = [
+        {**action, "media_id": "1", "position": position}
+        for position, action in enumerate(carried_rows(MEDIA_STATS, MEDIA_STATS_ACTIONS, {"actions": actions}))
     ]
-    table = to_table(MEDIA_STATS, rows, "7")
-    first, none, third, empty = (row["actions"] for row in with_children(MEDIA_STATS, table, rows))
+    first, second = to_table(MEDIA_STATS_ACTIONS, rows, "7").drop(["_row_hash"]).to_pylist()
+    blank = dict.fromkeys(["type", "action_count", "impression_count", "rate", "url", "text", "_deleted", "colour"])
     own = {"account_id": "7", "media_id": "1"}
-    blank = dict.fromkeys(["type", "action_count", "impression_count", "rate", "url", "text", "colour", "media_id_2"])
-    assert first == [
-        {**blank, "type": "b\ufffd", "action_count": 3, "rate": 1.0, "text": "", **own}
-        | {"colour": '{"r":1}', "media_id_2": "9"},
-        {**blank, "type": "a", **own},
-    ]
-    assert (none, empty) == ([], [])
-    assert [(row["media_id"], row["type"]) for row in third] == [("3", "c")]
+    assert first == blank | own | {
+        "position": 0,
+        "type": "b\ufffd",
+        "action_count": 3,
+        "rate": 1.0,
+        "text": "",
+        "colour": '{"r":1}',
+    }
+    assert second == blank | own | {"position": 1, "type": "a"}
+
+
+@pytest.mark.parametrize("nothing", [None, "", [], [None], [{}]])
+def test_no_calls_to_action_are_no_rows(nothing: Any) -> None:
+    assert carried_rows(MEDIA_STATS, MEDIA_STATS_ACTIONS, {"actions": nothing}) == []
+    assert carried_rows(MEDIA_STATS, MEDIA_STATS_ACTIONS, {}) == []
 
 
 @pytest.mark.parametrize(
@@ -596,9 +602,12 @@ def test_calls_to_action_keep_their_values_their_order_and_undeclared_fields() -
     ],
 )
 def test_calls_to_action_that_cannot_fit_are_refused_by_name(actions: Any, named: str) -> None:
-    rows = [{"media_id": "1", "actions": actions}]
+    def load() -> None:
+        rows = carried_rows(MEDIA_STATS, MEDIA_STATS_ACTIONS, {"actions": actions})
+        to_table(MEDIA_STATS_ACTIONS, [{**row, "media_id": "1", "position": 0} for row in rows], "7")
+
     with pytest.raises(RowUnusable) as raised:
-        with_children(MEDIA_STATS, to_table(MEDIA_STATS, rows, "7"), rows)
+        load()
     assert str(raised.value).startswith(named)
     assert "secret" not in str(raised.value)
 

@@ -43,6 +43,8 @@ SHORT_SPAN = timedelta(days=3)
 DEFAULT_REQUESTS_PER_MINUTE = 540
 """Wistia allows 600 an account (docs); the rest is left to its owner's other tools."""
 
+LOAD_ID: TColumnSchema = {"name": "_dlt_load_id", "data_type": "text", "nullable": False}
+
 Batch = pa.Table | None
 P = ParamSpec("P")
 
@@ -226,7 +228,7 @@ def _walk_feed(run: Run, endpoint: Endpoint, params: dict[str, str], oldest: dat
     assert cursor is not None
     tally = dlt.current.resource_metrics()
     account_id = run.account_id(tally)
-    yield from _schema_first(run, endpoint)
+    _declare_table(run, endpoint)
     known = run.warehouse.unchanged(endpoint, since=oldest)
     path = run.client.path(endpoint)
     windows = [params]
@@ -286,7 +288,11 @@ def _event_windows(run: Run, first: date, tally: Tally) -> Sequence[tuple[date, 
 
 def _reaches(page: Sequence[Row], cursor: str, oldest: datetime) -> bool:
     """Whether a page, newest first, has a row older than `oldest`."""
-    at = timestamp(page[-1].get(cursor) or "")
+    try:
+        at = timestamp(page[-1].get(cursor) or "")
+    except (TypeError, ValueError):
+        # said by name when the row is typed
+        return False
     return at is not None and at < oldest
 
 
@@ -306,7 +312,7 @@ def _listing(run: Run, endpoint: Endpoint) -> Iterator[Batch]:
     """A complete paged list of the account."""
     tally = dlt.current.resource_metrics()
     account_id = run.account_id(tally)
-    yield from _schema_first(run, endpoint)
+    _declare_table(run, endpoint)
     yield from run.list_all(endpoint, tally)
     table = to_table(endpoint, run.listed(endpoint), account_id)
     yield _counted(run, endpoint, changed(table, run.warehouse.unchanged(endpoint)), tally)
@@ -317,7 +323,7 @@ def _fan_out(run: Run, endpoint: Endpoint) -> Iterator[Batch]:
     """An endpoint asked once for each parent that is due, or once for the account."""
     tally = dlt.current.resource_metrics()
     account_id = run.account_id(tally)
-    yield from _schema_first(run, endpoint)
+    _declare_table(run, endpoint)
     for parent in _parents(endpoint):
         yield from run.list_all(parent, tally)
     if endpoint.follows_plays and endpoint.parent:
@@ -376,7 +382,7 @@ def _carried(run: Run, endpoint: Endpoint, carrier: Endpoint) -> Iterator[Batch]
     """A table whose rows are lists inside another resource's rows, as that one brings them."""
     tally = dlt.current.resource_metrics()
     account_id = run.account_id(tally)
-    yield from _schema_first(run, endpoint)
+    _declare_table(run, endpoint)
     while carrier.name in run.running or endpoint.name in run.carried:
         outcomes = run.carried.pop(endpoint.name, [])
         yield _counted(run, endpoint, _delta(run, endpoint, outcomes, account_id, tally), tally) if outcomes else None
@@ -443,10 +449,17 @@ def _refreshes(run: Run, endpoint: Endpoint) -> Iterator[Batch]:
         yield _filled(changed(table, run.warehouse.unchanged(endpoint)))
 
 
-def _schema_first(run: Run, endpoint: Endpoint) -> Iterator[Any]:
-    """Makes the table, with every column, even if nothing is found to load."""
+def _declare_table(run: Run, endpoint: Endpoint) -> None:
+    """Puts the table into the schema, so that it can be made even if nothing is found to load.
+
+    Not `dlt.mark.materialize_table_schema()`: its empty file stops every load into Postgres.
+    """
     if not run.warehouse.holds(endpoint.name):
-        yield dlt.mark.materialize_table_schema()
+        table = dlt.current.resource().compute_table_schema()
+        if dlt.config.get("normalize.parquet_normalizer.add_dlt_load_id", bool):
+            # dlt would add it to Arrow batches when the first one comes
+            table["columns"][LOAD_ID["name"]] = {**LOAD_ID}
+        dlt.current.source_schema().update_table(table)
 
 
 def _not_empty(rows: Sequence[Any], tally: Tally) -> list[Row]:

@@ -19,7 +19,7 @@ from dlt.common.exceptions import MissingDependencyException
 from dlt.extract import DltSource
 
 from wistia_source import wistia
-from wistia_source.endpoints import BY_NAME, REFRESHES
+from wistia_source.endpoints import BY_NAME, COMPANIONS
 from wistia_source.errors import SettingInvalid
 
 from .progress import Progress
@@ -98,7 +98,7 @@ def run_sync(
     file_format = _file_format(pipeline)
     source = wistia(**(source_args or {}))
     if _checked(select):
-        source = source.with_resources(*select, REFRESHES.name)
+        source = source.with_resources(*select, *(companion.name for companion in COMPANIONS))
     progress.watch(source)
     try:
         if pipeline.has_pending_data:
@@ -109,6 +109,7 @@ def run_sync(
             # replaced by an older copy, and dlt trusts whichever was written more often
             pipeline.drop()
         pipeline.run(source, loader_file_format=file_format)
+        make_empty_tables(pipeline)
         result.status = "partial" if _failures(source) else "ok"
     except BaseException:
         result.status = "failed"
@@ -118,6 +119,13 @@ def run_sync(
         result.failures = _failures(source)
         result.resources = {name: _figures(source, name) for name in BY_NAME if name in source.resources.selected}
         result.requests = sum(figures["requests"] for figures in result.resources.values())
+
+
+def make_empty_tables(pipeline: dlt.Pipeline) -> None:
+    """Makes the tables that had nothing to load so far: dlt makes one with its first row, queries need it sooner."""
+    with pipeline.destination_client() as client:
+        if len(client.schema.data_tables()) > len(client.schema.data_tables(seen_data_only=True)):
+            client.update_stored_schema(force=True)
 
 
 def _file_format(pipeline: dlt.Pipeline) -> Any:
