@@ -608,3 +608,14 @@ def test_stopped_by_ctrl_c(folder: Folder, sandbox: Sandbox) -> None:
     assert folder.sync()["status"] == "ok"
     ((count,),) = rows(folder.warehouse, "select count(*) from wistia_raw.events")
     assert count == len(sandbox.account.at(START).events())
+
+
+def test_a_field_that_nobody_declared_is_named_once(folder: Folder, sandbox: Sandbox) -> None:
+    body = {"load_count": 1, "play_count": 1, "hours_watched": 0, "shares": {"total": 3}}
+    sandbox.faults.add(Fault("stats/account.json", status=200, times=None, body=json.dumps(body)))
+    first, second = (folder.run("sync", "--select", "account_stats") for _ in range(2))
+    assert "loaded as text columns: account_stats.shares." in first.stderr
+    assert "text columns" not in second.stderr
+    assert {shares for (shares,) in rows(folder.warehouse, "select shares from wistia_raw.account_stats")} == {
+        '{"total":3}'
+    }

@@ -43,7 +43,7 @@ SHORT_SPAN = timedelta(days=3)
 DEFAULT_REQUESTS_PER_MINUTE = 540
 """Wistia allows 600 an account (docs); the rest is left to its owner's other tools."""
 
-LOAD_ID: TColumnSchema = {"name": "_dlt_load_id", "data_type": "text", "nullable": False}
+LOAD_ID = "_dlt_load_id"
 
 Batch = pa.Table | None
 P = ParamSpec("P")
@@ -458,7 +458,7 @@ def _declare_table(run: Run, endpoint: Endpoint) -> None:
         table = dlt.current.resource().compute_table_schema()
         if dlt.config.get("normalize.parquet_normalizer.add_dlt_load_id", bool):
             # dlt would add it to Arrow batches when the first one comes
-            table["columns"][LOAD_ID["name"]] = {**LOAD_ID}
+            table["columns"][LOAD_ID] = {"name": LOAD_ID, "data_type": "text", "nullable": False}
         dlt.current.source_schema().update_table(table)
 
 

@@ -47,7 +47,7 @@ class Warehouse:
         self._pipeline = dlt.current.pipeline()
         if schema := self._pipeline.schemas.get(dlt.current.source_schema().name):
             self._columns = {
-                table["name"]: frozenset(table["columns"]) for table in schema.data_tables(seen_data_only=True)
+                name: frozenset(schema.get_table_columns(name)) for name in schema.data_table_names(seen_data_only=True)
             }
 
     def close(self) -> None:

@@ -95,6 +95,8 @@ def _show(result: SyncResult, as_json: bool) -> None:
     more = len(result.failures) - MOST_PARENTS_NAMED
     if more > 0:
         click.echo(f"Not loaded: {more:,} more; --json names them all.", err=True)
+    if result.new_fields:
+        click.echo(f"New from Wistia, loaded as text columns: {', '.join(result.new_fields)}.", err=True)
     if result.status == "partial":
         click.echo("Everything else is loaded; the next run asks for these again.", err=True)
 

@@ -40,6 +40,8 @@ class SyncResult:
     """By resource: `rows` new or changed, `requests`, `retries`, `seconds`."""
     failures: list[dict[str, str]] = field(default_factory=list)
     """Parents that could not be read: `resource`, `parent_id`, `error`."""
+    new_fields: list[str] = field(default_factory=list)
+    """Fields that no release has declared and that came for the first time, as `resource.field`."""
     error: str | None = None
 
 
@@ -117,6 +119,11 @@ def run_sync(
     finally:
         result.seconds = round(monotonic() - started, 3)
         result.failures = _failures(source)
+        result.new_fields = [
+            f"{name}.{column}"
+            for name, resource in source.resources.selected.items()
+            for column in resource.custom_metrics.get("new_fields", ())
+        ]
         result.resources = {name: _figures(source, name) for name in BY_NAME if name in source.resources.selected}
         result.requests = sum(figures["requests"] for figures in result.resources.values())
 
