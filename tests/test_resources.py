@@ -15,7 +15,7 @@ from wistia_pipeline.sandbox.view import View
 from tests.conftest import NOW, Warehouse, source_of
 from wistia_source.endpoints import ENDPOINTS, Endpoint
 
-FIRST, LAST = date(2025, 5, 1), (NOW - timedelta(hours=5)).date()
+FIRST, LAST = date(2026, 1, 1), (NOW - timedelta(hours=5)).date()
 
 Row = dict[str, Any]
 
@@ -140,7 +140,18 @@ def synced(request: pytest.FixtureRequest, sandbox: Sandbox, warehouse: Warehous
 
 
 def test_every_row_and_value_of_every_resource_equals_the_account(synced: Warehouse, account: Account) -> None:
-    view = account.at(NOW)
+    assert_holds(synced, account.at(NOW))
+
+
+def test_another_release_of_postgres_holds_the_same(
+    sandbox: Sandbox, other_postgres_warehouse: Warehouse, account: Account
+) -> None:
+    other_postgres_warehouse.load(source_of(sandbox))
+    assert_holds(other_postgres_warehouse, account.at(NOW))
+
+
+def assert_holds(synced: Warehouse, view: View) -> None:
+    """Every row and value of every resource, and nothing else."""
     assert len(view.medias()) > 100
     for endpoint in ENDPOINTS:
         columns = _columns(endpoint)
