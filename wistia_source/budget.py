@@ -30,7 +30,7 @@ class RequestBudget:
         self._clock = clock
         self._changed = threading.Condition()
         self._in_flight = 0
-        self._answered: deque[float] = deque()
+        self._free_at: deque[float] = deque()
         self._not_before = 0.0
         self._closed = False
 
@@ -48,8 +48,7 @@ class RequestBudget:
         finally:
             with self._changed:
                 self._in_flight -= 1
-                self._answered.append(self._clock())
-                self._changed.notify()
+                self._free_at.append(self._clock() + WINDOW_SECONDS)
 
     def hold(self, seconds: float) -> None:
         """Nobody sends anything for `seconds`: the account's quota is used up, perhaps by someone else."""
@@ -66,11 +65,11 @@ class RequestBudget:
         if self._closed:
             raise BudgetClosed
         now = self._clock()
-        while self._answered and now - self._answered[0] >= WINDOW_SECONDS:
-            self._answered.popleft()
+        while self._free_at and self._free_at[0] <= now:
+            self._free_at.popleft()
         if self._not_before > now:
             return self._not_before - now
-        if self._in_flight + len(self._answered) < self.per_minute:
+        if self._in_flight + len(self._free_at) < self.per_minute:
             return 0.0
-        # with every permit in flight, the next thing to happen is an answer, which notifies
-        return self._answered[0] + WINDOW_SECONDS - now if self._answered else WINDOW_SECONDS
+        # with every permit in flight, none can be free sooner than a whole window from now
+        return self._free_at[0] - now if self._free_at else WINDOW_SECONDS

@@ -5,17 +5,18 @@ from __future__ import annotations
 import random
 import re
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from itertools import count, islice
 from typing import Any, TypeVar
+from urllib.parse import quote
 
 import orjson
 import requests
 from requests.adapters import HTTPAdapter
-from urllib3.exceptions import ConnectTimeoutError, NewConnectionError, SSLError
+from urllib3.exceptions import ConnectTimeoutError, NewConnectionError, ProtocolError, ProxyError, SSLError
 
 from .budget import RequestBudget
 from .endpoints import Endpoint
@@ -39,6 +40,10 @@ ACTIVE_WALKS = 16
 """Walks that one resource keeps going at a time, so that none crowds out the others."""
 ATTEMPTS = 6
 MAX_BACKOFF_SECONDS = 60.0
+QUOTA_SECONDS = 60.0
+"""How long all wait after a 429 that does not say how long: quotas are per minute (docs)."""
+MAX_PAUSE_SECONDS = 600.0
+"""The longest that one Retry-After is believed."""
 MAX_QUOTA_SECONDS = 1800.0
 """How long one request lets itself be told to come back later."""
 
@@ -65,7 +70,7 @@ class _QuotaUsedUp(Exception):
 
 
 class _BudgetedAdapter(HTTPAdapter):
-    """Takes a permit for whatever is really sent, retries and redirects included."""
+    """Takes a permit for whatever is really sent, retries included."""
 
     def __init__(self, budget: RequestBudget) -> None:
         super().__init__(pool_connections=1, pool_maxsize=WORKERS, max_retries=0)
@@ -95,10 +100,10 @@ class Client:
             raise SettingInvalid(
                 f"api_version is {api_version!r}, but must be 'v1' or a release of the modern API such as '2026-03'."
             )
-        if not re.match(r"https?://[^/]+", base_url):
-            raise SettingInvalid(f"base_url is {base_url!r}, but must be an address such as 'https://api.wistia.com'.")
-        self._host = base_url.rstrip("/")
+        self._host = _origin(base_url)
         self._root = f"{self._host}/{'modern' if self.modern else 'v1'}"
+        if not backoff_seconds > 0:
+            raise SettingInvalid(f"backoff_seconds is {backoff_seconds}, but must be more than 0.")
         self._budget = budget
         self._backoff_seconds = backoff_seconds
         self._closed = threading.Event()
@@ -106,10 +111,9 @@ class Client:
         self._counting = threading.Lock()
         self._pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="wistia")
         self._session = requests.Session()
-        # proxies and .netrc credentials of the machine: the latter would replace our token
-        self._session.trust_env = False
-        self._session.proxies = requests.utils.get_environ_proxies(self._host)
-        self._session.headers.update({"Authorization": f"Bearer {access_token}", "Accept": "application/json"})
+        # not as a header of the session: an entry in .netrc for the host would replace that
+        self._session.auth = _bearer(access_token)
+        self._session.headers["Accept"] = "application/json"
         if self.modern:
             self._session.headers["X-Wistia-API-Version"] = api_version
         adapter = _BudgetedAdapter(budget)
@@ -126,7 +130,7 @@ class Client:
     def path(self, endpoint: Endpoint, parent_id: str | None = None) -> str:
         """The endpoint's path in this version of the API, for one parent if it has one."""
         template = (self.modern and endpoint.modern_path) or endpoint.path
-        return template.format(id=parent_id)
+        return template.format(id=quote(parent_id or "", safe=""))
 
     def get(
         self,
@@ -141,18 +145,20 @@ class Client:
         `NotFound`, `RequestFailed` or `Unreachable`.
         """
         url = f"{self._root}/{path}" + ("" if self.modern else ".json")
-        failures, quota_seconds = 0, 0.0
+        failures, refusals, quota_seconds = 0, 0, 0.0
         while True:
             try:
                 return self._once(url, params, tally, permission)
             except _QuotaUsedUp as error:
-                quota_seconds += error.seconds
+                # "come back in 0 seconds" again and again must not become a loop of requests without an end
+                seconds = max(error.seconds, self._backoff(refusals))
+                refusals, quota_seconds = refusals + 1, quota_seconds + seconds
                 if quota_seconds > MAX_QUOTA_SECONDS:
                     raise RequestFailed(
                         f"GET {path} was told for {MAX_QUOTA_SECONDS / 60:.0f} minutes that the account's request "
                         "quota is used up; lower requests_per_minute or stop what else uses the account."
                     ) from None
-                self._budget.hold(error.seconds)
+                self._budget.hold(seconds)
             except _Transient as error:
                 failures += 1
                 if failures == ATTEMPTS and error.unreachable:
@@ -161,8 +167,7 @@ class Client:
                     ) from None
                 if failures == ATTEMPTS:
                     raise RequestFailed(f"GET {path} kept failing: {error}.") from None
-                backoff = min(self._backoff_seconds * 2**failures, MAX_BACKOFF_SECONDS)
-                self._closed.wait(backoff * random.uniform(0.5, 1.0))
+                self._closed.wait(self._backoff(failures) * random.uniform(0.5, 1.0))
             self._count(tally, "retries")
 
     def pages(
@@ -177,21 +182,24 @@ class Client:
         The list ends with an empty page or one shorter than the longest of this list: some accounts get 10
         rows whatever per_page says (observed), so the number asked for proves nothing.
         """
-        previous: list[Row] | None = None
+        previous, before = b"", b""
         for number in count(1):
             page = self.get(path, {**params, "page": number, "per_page": PAGE_SIZE}, tally, permission)
             if not isinstance(page, list):
                 raise RequestFailed(f"GET {path} answered with something else than a list; nothing of it is loaded.")
             if not page:
                 return
-            if page == previous:
+            # as text, for who gets the rows may change them
+            length, content = len(page), orjson.dumps(page)
+            # one page may equal the one before, when just as many rows came in between
+            if content == previous == before:
                 raise RequestFailed(f"GET {path} answers every page with the same rows; nothing of it is loaded.")
             yield page
-            if len(page) < self._longest_page.get(path, 0):
+            if length < self._longest_page.get(path, 0):
                 return
-            self._longest_page[path], previous = len(page), page
+            self._longest_page[path], previous, before = length, content, previous
 
-    def stream(self, walks: Iterable[Iterator[T]]) -> Iterator[list[T] | None]:
+    def stream(self, walks: Iterable[Iterator[T]]) -> Generator[list[T] | None, None, None]:
         """Runs walks (iterators that make requests) side by side; yields what has arrived, in batches.
 
         Each walk goes one step at a time, so in sequence within itself. Yields None when nothing has arrived
@@ -222,23 +230,32 @@ class Client:
                 future.cancel()
 
     def _once(self, url: str, params: Mapping[str, str | int], tally: Tally, permission: str) -> Any:
+        failure: _Transient | None = None
         try:
-            response = self._session.get(url, params=dict(params), timeout=(CONNECT_TIMEOUT, READ_TIMEOUT))
+            # a redirect would cost a second request each time, and lose the token on its way to another host
+            response = self._session.get(
+                url, params=dict(params), timeout=(CONNECT_TIMEOUT, READ_TIMEOUT), allow_redirects=False
+            )
         except requests.RequestException as error:
-            raise _transient(error) from None
-        finally:
-            self._count(tally, "requests")
+            failure = _transient(error)
+        self._count(tally, "requests")
+        if failure:
+            # raised out here it has no context: dlt keeps contexts in its trace, and this one names the whole address
+            raise failure
         status = response.status_code
         if status == 429 or (status == 503 and "Retry-After" in response.headers):
             raise _QuotaUsedUp(_seconds(response.headers.get("Retry-After")))
         if status >= 500:
             raise _Transient(f"HTTP {status}{_message(response)}")
-        if status >= 400:
+        if status >= 300:
             raise _rejection(response, permission)
         try:
             return orjson.loads(response.content)
         except orjson.JSONDecodeError:
             raise _Transient("the answer is not JSON") from None
+
+    def _backoff(self, failures: int) -> float:
+        return float(min(self._backoff_seconds * 2**failures, MAX_BACKOFF_SECONDS))
 
     def _count(self, tally: Tally, what: str) -> None:
         with self._counting:
@@ -252,13 +269,46 @@ class _Exhausted:
 _EXHAUSTED = _Exhausted()
 
 
+def _origin(base_url: str) -> str:
+    """The scheme and host of the API. Never shown when wrong: it may hold a password."""
+    found = re.fullmatch(r"(https?://[^\s/?#@\\]+)/*", base_url.strip(), re.IGNORECASE)
+    try:
+        requests.Request("GET", found[1] if found else "").prepare()
+    except ValueError:
+        found = None
+    if not found:
+        raise SettingInvalid(
+            "base_url must be a scheme and a host and nothing else, such as 'https://api.wistia.com'; correct it."
+        )
+    return found[1]
+
+
+def _bearer(access_token: str) -> Callable[[requests.PreparedRequest], requests.PreparedRequest]:
+    """Puts the token on each request."""
+    token = access_token.strip()
+    # an error of the HTTP layer about the header would show the token
+    if not re.fullmatch(r"[\x21-\x7e]+", token):
+        raise SettingInvalid(
+            "The access token is empty or has spaces or other characters that no token has; set "
+            "SOURCES__WISTIA__ACCESS_TOKEN to one made in Wistia's account settings, API access."
+        )
+
+    def sign(request: requests.PreparedRequest) -> requests.PreparedRequest:
+        request.headers["Authorization"] = f"Bearer {token}"
+        return request
+
+    return sign
+
+
 def _transient(error: requests.RequestException) -> _Transient:
     """What happened on the way, without the address, which may hold personal data."""
     if isinstance(error, requests.Timeout) and not isinstance(error, requests.ConnectionError):
         return _Transient("no answer in time")
     cause = error.args[0] if error.args else error
     cause = getattr(cause, "reason", cause)
-    unreachable = isinstance(cause, NewConnectionError | ConnectTimeoutError | SSLError)
+    unreachable = isinstance(cause, NewConnectionError | ConnectTimeoutError | SSLError | ProxyError)
+    if isinstance(cause, ProtocolError | ProxyError):
+        cause = cause.args[-1]
     return _Transient(str(cause).rpartition(": ")[2], unreachable)
 
 
@@ -269,26 +319,33 @@ def _message(response: requests.Response) -> str:
     except orjson.JSONDecodeError:
         return ""
     text = body.get("error") if isinstance(body, dict) else None
-    return f": {text}" if text else ""
+    return f": {' '.join(str(text).split())[:300]}" if text else ""
 
 
 def _seconds(retry_after: str | None) -> float:
-    """Seconds to wait, from seconds or an HTTP date; 60 where there is neither; at most ten minutes."""
+    """Seconds to wait, from seconds or an HTTP date; a minute where there is neither; at most ten."""
     if retry_after is None:
-        return 60.0
+        return QUOTA_SECONDS
     try:
         seconds = float(retry_after)
     except ValueError:
         try:
             seconds = (parsedate_to_datetime(retry_after) - datetime.now(UTC)).total_seconds()
-        except (TypeError, ValueError):
-            seconds = 60.0
-    return min(max(seconds, 0.0), 600.0)
+        except (TypeError, ValueError, OverflowError):
+            return QUOTA_SECONDS
+    # a time that is over, a negative number, or none at all ("nan")
+    if not seconds > 0:
+        return 0.0
+    return min(seconds, MAX_PAUSE_SECONDS)
 
 
 def _rejection(response: requests.Response, permission: str) -> Exception:
-    """The error for a status of 4xx, with what to do about it."""
+    """The error for a status of 3xx or 4xx, with what to do about it."""
     status, message = response.status_code, _message(response)
+    if status < 400:
+        return RequestFailed(
+            f"Wistia does not answer {_place(response)} but sends us elsewhere (HTTP {status}); check base_url."
+        )
     if status == 401:
         try:
             code = orjson.loads(response.content).get("code")
@@ -297,8 +354,8 @@ def _rejection(response: requests.Response, permission: str) -> Exception:
         # a missing permission is a 401, not a 403 (observed)
         if code == "unauthorized_scope":
             return PermissionMissing(
-                f"The access token lacks the permission {permission!r}; tick it in Wistia's account settings, "
-                "API access, or make a new token with it."
+                f"The access token lacks {f'the permission {permission!r}' if permission else 'a permission'}; tick it "
+                "in Wistia's account settings, API access, or make a new token with it."
             )
         if code == "account_inactive":
             return CredentialsRejected("The Wistia account of this access token is inactive; use another token.")
