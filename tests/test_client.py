@@ -26,7 +26,7 @@ from wistia_pipeline.sandbox import Account, Call, Fault, Sandbox
 
 from wistia_source import client as client_module
 from wistia_source.budget import BudgetClosed, RequestBudget
-from wistia_source.client import ATTEMPTS, Client, Row
+from wistia_source.client import ATTEMPTS, FIRST_ATTEMPTS, Client, Row
 from wistia_source.endpoints import BY_NAME
 from wistia_source.errors import (
     CredentialsRejected,
@@ -284,7 +284,7 @@ class TestFault:
         tally: dict[str, Any] = {}
         with pytest.raises(RequestFailed, match=f"GET {VISITORS} kept failing: .+") as raised:
             client.get(VISITORS, SEARCH, tally)
-        assert tally == {"requests": ATTEMPTS, "retries": ATTEMPTS - 1}
+        assert tally == {"requests": FIRST_ATTEMPTS, "retries": FIRST_ATTEMPTS - 1}
         assert len(sandbox.log) == ATTEMPTS
         assert "anna" not in everything_shown(raised.value)
         assert TOKEN not in everything_shown(raised.value)
@@ -313,7 +313,7 @@ def test_a_host_where_nobody_listens_is_unreachable(connect: Connect) -> None:
     url = f"http://127.0.0.1:{closed_port()}"
     with pytest.raises(Unreachable, match=rf"^{url} cannot be reached \(.*Connection refused\); check") as raised:
         connect(url).get(VISITORS, SEARCH, tally)
-    assert tally == {"requests": ATTEMPTS, "retries": ATTEMPTS - 1}
+    assert tally == {"requests": FIRST_ATTEMPTS, "retries": FIRST_ATTEMPTS - 1}
     assert "anna" not in everything_shown(raised.value)
 
 

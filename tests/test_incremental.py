@@ -293,3 +293,25 @@ def test_a_resource_can_be_read_without_a_destination(living: Sandbox) -> None:
     living.now = lambda: NOW
     source = wistia(access_token=living.token, base_url=living.url, now=NOW, start_date=START)
     assert sum(table.num_rows for table in source.resources["medias"]) == len(living_view(living, NOW).medias())
+
+
+@pytest.mark.parametrize("body", [[None, 1], "text", {"error": "Something else went wrong"}, 5])
+def test_an_answer_without_rows_fails_its_media_only(duckdb_warehouse: Warehouse, living: Sandbox, body: Any) -> None:
+    media_id = living_view(living, NOW).medias()[0]["hashed_id"]
+    answer(living, f"medias/{media_id}/(by_date|captions)", body)
+    source = source_of(living, start_date=START)
+    duckdb_warehouse.load(source.with_resources("media_stats_by_date", "captions", "refreshes"))
+    failed = {
+        (name, failure["parent_id"])
+        for name in ("media_stats_by_date", "captions")
+        for failure in source.resources[name].custom_metrics.get("failures", ())
+    }
+    assert failed == {("media_stats_by_date", media_id), ("captions", media_id)}
+    loaded = {row["media_id"] for row in duckdb_warehouse.rows("media_stats_by_date")}
+    assert len(loaded) == len(living_view(living, NOW).medias()) - 1
+
+
+def test_reading_a_few_rows_of_one_resource_leaves_the_others_working(living: Sandbox) -> None:
+    source = source_of(living, start_date=START)
+    assert len(list(source.resources["events"].add_limit(1))) == 1
+    assert list(source.resources["medias"])

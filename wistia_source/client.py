@@ -39,6 +39,8 @@ WORKERS = 64
 ACTIVE_WALKS = 16
 """Walks that one resource keeps going at a time, so that none crowds out the others."""
 ATTEMPTS = 6
+FIRST_ATTEMPTS = 3
+"""Before anything was ever answered, an address that cannot be reached is more likely wrong than down."""
 MAX_BACKOFF_SECONDS = 60.0
 QUOTA_SECONDS = 60.0
 """How long all wait after a 429 that does not say how long: quotas are per minute (docs)."""
@@ -107,6 +109,7 @@ class Client:
         self._budget = budget
         self._backoff_seconds = backoff_seconds
         self._closed = threading.Event()
+        self._reached = False
         self._longest_page: dict[str, int] = {}
         self._counting = threading.Lock()
         self._pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="wistia")
@@ -161,7 +164,7 @@ class Client:
                 self._budget.hold(seconds)
             except _Transient as error:
                 failures += 1
-                if failures == ATTEMPTS and error.unreachable:
+                if failures == (ATTEMPTS if self._reached else FIRST_ATTEMPTS) and error.unreachable:
                     raise Unreachable(
                         f"{self._host} cannot be reached ({error}); check base_url and the network, then run again."
                     ) from None
@@ -169,6 +172,17 @@ class Client:
                     raise RequestFailed(f"GET {path} kept failing: {error}.") from None
                 self._closed.wait(self._backoff(failures) * random.uniform(0.5, 1.0))
             self._count(tally, "retries")
+
+    def rows(
+        self,
+        path: str,
+        params: Mapping[str, str | int],
+        tally: Tally,
+        permission: str = "",
+    ) -> list[Row]:
+        """The rows of an answer without pages: of a list, or the one object. Raises as `get` does."""
+        answer = self.get(path, params, tally, permission)
+        return _rows(path, answer if isinstance(answer, list) else [answer], tally)
 
     def pages(
         self,
@@ -194,7 +208,7 @@ class Client:
             # one page may equal the one before, when just as many rows came in between
             if content == previous == before:
                 raise RequestFailed(f"GET {path} answers every page with the same rows; nothing of it is loaded.")
-            yield page
+            yield _rows(path, page, tally)
             if length < self._longest_page.get(path, 0):
                 return
             self._longest_page[path], previous, before = length, content, previous
@@ -242,6 +256,7 @@ class Client:
         if failure:
             # raised out here it has no context: dlt keeps contexts in its trace, and this one names the whole address
             raise failure
+        self._reached = True
         status = response.status_code
         if status == 429 or (status == 503 and "Retry-After" in response.headers):
             raise _QuotaUsedUp(_seconds(response.headers.get("Retry-After")))
@@ -260,6 +275,16 @@ class Client:
     def _count(self, tally: Tally, what: str) -> None:
         with self._counting:
             tally[what] = tally.get(what, 0) + 1
+
+
+def _rows(path: str, answer: list[Any], tally: Tally) -> list[Row]:
+    """The rows of a list, without the empty objects that lists sometimes hold (third party); those are counted."""
+    rows = [row for row in answer if row]
+    if not all(isinstance(row, dict) and not row.keys() <= {"error", "errors", "code"} for row in rows):
+        raise RequestFailed(f"GET {path} answered with something else than rows; nothing of it is loaded.")
+    if len(rows) < len(answer):
+        tally["empty_rows"] = tally.get("empty_rows", 0) + len(answer) - len(rows)
+    return rows
 
 
 class _Exhausted:

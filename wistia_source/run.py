@@ -89,7 +89,7 @@ class Run:
             self.client.pages(path, dict(scope), tally, endpoint.permission) for scope in endpoint.scopes
         ):
             for page in arrived or ():
-                rows.extend(row for row in page if row)
+                rows.extend(page)
             yield None
         self._listings[endpoint.name] = rows
 

@@ -6,6 +6,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from functools import wraps
 from time import monotonic
 from typing import Any, ParamSpec
+from urllib.parse import quote
 
 import dlt
 import pyarrow as pa
@@ -68,7 +69,7 @@ def wistia(
 
     Args:
         access_token: a token with the permissions "Read detailed stats" and "Read all folder and media data".
-        base_url: scheme and host of the API.
+        base_url: scheme and host of the API, without a path.
         api_version: `v1`, or a release of the dated modern API such as `2026-03`. Tables are the same.
         start_date: first day to load, `YYYY-MM-DD`; two years ago by default, which is all the events that
             Wistia keeps.
@@ -79,7 +80,8 @@ def wistia(
         visitor_key: refresh this one visitor instead of the list.
         event_key: refresh this one viewing session instead of the list.
         keep_public_token: keep the account's public token inside `events.iframe_heatmap_url`.
-        backoff_seconds: the first pause after a failure; doubled with each further one, up to a minute.
+        backoff_seconds: half the longest first pause after a failure, more than 0; doubled with each further one,
+            up to a minute.
         now: the time of the run, for tests; the clock by default.
 
     Raises `SettingInvalid` at once; while it runs, the errors of `wistia_source.errors`.
@@ -185,6 +187,9 @@ def _tracked(generate: Callable[P, Iterator[Batch]]) -> Callable[P, Iterator[Bat
         tally, started = dlt.current.resource_metrics(), monotonic()
         try:
             yield from batches
+        except GeneratorExit:
+            # whoever stops reading one resource may go on with the others
+            raise
         except BaseException:
             # one failure ends the run: nobody may wait on for the budget
             run.client.close()
@@ -248,10 +253,7 @@ def _walk_feed(run: Run, endpoint: Endpoint, params: dict[str, str], oldest: dat
     pending: list[Row] = []
 
     def flush() -> pa.Table:
-        for row in pending:
-            if endpoint is EVENTS:
-                fix_event(row, run.keep_public_token)
-        table = to_table(endpoint, pending, account_id)
+        table = _feed_table(run, endpoint, pending, account_id)
         pending.clear()
         if oldest is not None:
             at = table[cursor]
@@ -264,7 +266,7 @@ def _walk_feed(run: Run, endpoint: Endpoint, params: dict[str, str], oldest: dat
 
     for arrived in run.client.stream(walk(window) for window in windows):
         for page in arrived or ():
-            pending.extend(_not_empty(page, tally))
+            pending.extend(page)
         yield _counted(run, endpoint, flush(), tally) if len(pending) >= ROWS_PER_BATCH else None
     if pending:
         yield _counted(run, endpoint, flush(), tally)
@@ -276,7 +278,7 @@ def _event_windows(run: Run, first: date, tally: Tally) -> Sequence[tuple[date, 
     last = run.clock().date() + timedelta(days=1)
     if last - first <= SHORT_SPAN:
         return [(first, last)]
-    days = run.client.get(
+    days = run.client.rows(
         run.client.path(ACCOUNT_STATS_BY_DATE),
         {"start_date": first.isoformat(), "end_date": last.isoformat()},
         tally,
@@ -289,11 +291,19 @@ def _event_windows(run: Run, first: date, tally: Tally) -> Sequence[tuple[date, 
 def _reaches(page: Sequence[Row], cursor: str, oldest: datetime) -> bool:
     """Whether a page, newest first, has a row older than `oldest`."""
     try:
-        at = timestamp(page[-1].get(cursor) or "")
+        at = timestamp(page[-1].get(cursor) or "") if page else None
     except (TypeError, ValueError):
         # said by name when the row is typed
         return False
     return at is not None and at < oldest
+
+
+def _feed_table(run: Run, endpoint: Endpoint, rows: Sequence[Row], account_id: str) -> pa.Table:
+    """The rows of a feed, with the keys that some events lack."""
+    if endpoint is EVENTS:
+        for row in rows:
+            fix_event(row, run.keep_public_token)
+    return to_table(endpoint, rows, account_id)
 
 
 @_tracked
@@ -301,10 +311,8 @@ def _show(run: Run, endpoint: Endpoint, key: str) -> Iterator[Batch]:
     """One row, by its key."""
     tally = dlt.current.resource_metrics()
     account_id = run.account_id(tally)
-    row = run.client.get(f"{run.client.path(endpoint)}/{key}", {}, tally, endpoint.permission)
-    if endpoint is EVENTS:
-        fix_event(row, run.keep_public_token)
-    yield _counted(run, endpoint, to_table(endpoint, [row], account_id), tally)
+    rows = run.client.rows(f"{run.client.path(endpoint)}/{quote(key, safe='')}", {}, tally, endpoint.permission)
+    yield _counted(run, endpoint, _feed_table(run, endpoint, rows, account_id), tally)
 
 
 @_tracked
@@ -366,13 +374,13 @@ def _ask(run: Run, endpoint: Endpoint, parent_id: str, tally: Tally) -> Iterator
 
     def walk() -> Iterator[Outcome]:
         try:
-            answer = run.client.get(path, params, tally, endpoint.permission)
+            rows = run.client.rows(path, params, tally, endpoint.permission)
         except NotFound as error:
             yield Outcome(parent_id, result="not_found", error=None if endpoint.optional else str(error))
         except RequestFailed as error:
             yield Outcome(parent_id, error=str(error))
         else:
-            yield Outcome(parent_id, answer if isinstance(answer, list) else [answer], through)
+            yield Outcome(parent_id, rows, through)
 
     return walk()
 
@@ -385,12 +393,12 @@ def _carried(run: Run, endpoint: Endpoint, carrier: Endpoint) -> Iterator[Batch]
     _declare_table(run, endpoint)
     while carrier.name in run.running or endpoint.name in run.carried:
         outcomes = run.carried.pop(endpoint.name, [])
-        yield _counted(run, endpoint, _delta(run, endpoint, outcomes, account_id, tally), tally) if outcomes else None
+        yield _counted(run, endpoint, _delta(run, endpoint, outcomes, account_id), tally) if outcomes else None
 
 
 def _landed(run: Run, endpoint: Endpoint, outcomes: list[Outcome], account_id: str, tally: Tally) -> Batch:
     """What is new of the outcomes; the parents are noted as asked, and the list emptied."""
-    table = _delta(run, endpoint, outcomes, account_id, tally)
+    table = _delta(run, endpoint, outcomes, account_id)
     for child in endpoint.children:
         run.carried.setdefault(child.name, []).extend(
             Outcome(outcome.parent_id, carried_rows(endpoint, child, row))
@@ -403,9 +411,9 @@ def _landed(run: Run, endpoint: Endpoint, outcomes: list[Outcome], account_id: s
     return _counted(run, endpoint, table, tally)
 
 
-def _delta(run: Run, endpoint: Endpoint, outcomes: Sequence[Outcome], account_id: str, tally: Tally) -> pa.Table:
+def _delta(run: Run, endpoint: Endpoint, outcomes: Sequence[Outcome], account_id: str) -> pa.Table:
     """The rows of the outcomes that the warehouse does not hold, and marks for those that are gone."""
-    rows = [row for outcome in outcomes for row in _rows_of(run, endpoint, outcome, tally)]
+    rows = [row for outcome in outcomes for row in _rows_of(run, endpoint, outcome)]
     table = to_table(endpoint, rows, account_id)
     if not run.warehouse.holds(endpoint.name):
         return table
@@ -427,9 +435,9 @@ def _as_sent(endpoint: Endpoint, key: Sequence[Any]) -> Row:
     return {column.sources[0][0]: value for column, value in zip(columns, key, strict=True)}
 
 
-def _rows_of(run: Run, endpoint: Endpoint, outcome: Outcome, tally: Tally) -> Iterator[Row]:
+def _rows_of(run: Run, endpoint: Endpoint, outcome: Outcome) -> Iterator[Row]:
     """The rows of an outcome, with what the body leaves out: whose they are, which, and when they were asked for."""
-    for position, row in enumerate(_not_empty(outcome.rows, tally)):
+    for position, row in enumerate(outcome.rows):
         if endpoint.parent_key:
             row[endpoint.parent_key] = outcome.parent_id
         if "position" in endpoint.primary_key:
@@ -460,14 +468,6 @@ def _declare_table(run: Run, endpoint: Endpoint) -> None:
             # dlt would add it to Arrow batches when the first one comes
             table["columns"][LOAD_ID] = {"name": LOAD_ID, "data_type": "text", "nullable": False}
         dlt.current.source_schema().update_table(table)
-
-
-def _not_empty(rows: Sequence[Any], tally: Tally) -> list[Row]:
-    """Rows without the empty objects that lists sometimes hold (third party); they are counted."""
-    kept = [row for row in rows if row]
-    if empty := sum(1 for row in rows if not row):
-        tally["empty_rows"] = tally.get("empty_rows", 0) + empty
-    return kept
 
 
 def _counted(run: Run, endpoint: Endpoint, table: pa.Table, tally: Tally) -> Batch:
