@@ -284,7 +284,7 @@ class TestFault:
         tally: dict[str, Any] = {}
         with pytest.raises(RequestFailed, match=f"GET {VISITORS} kept failing: .+") as raised:
             client.get(VISITORS, SEARCH, tally)
-        assert tally == {"requests": FIRST_ATTEMPTS, "retries": FIRST_ATTEMPTS - 1}
+        assert tally == {"requests": ATTEMPTS, "retries": ATTEMPTS - 1}
         assert len(sandbox.log) == ATTEMPTS
         assert "anna" not in everything_shown(raised.value)
         assert TOKEN not in everything_shown(raised.value)

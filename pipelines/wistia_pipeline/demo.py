@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -69,7 +71,7 @@ def run_demo(output: str) -> None:
         console.print(plain_table(header, answer.fetchall(), "The last week by day (UTC-5)"))
     console.print(
         f"\nThe warehouse is {output}; query it with any DuckDB client, for example:\n"
-        f"  python -c \"import duckdb; print(duckdb.connect('{output}').sql('{EXAMPLE_QUERY}'))\"",
+        f"  {shlex.quote(sys.executable)} -c \"import duckdb; print(duckdb.connect('{output}').sql('{EXAMPLE_QUERY}'))\"",
         highlight=False,
         soft_wrap=True,
     )
