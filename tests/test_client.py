@@ -25,6 +25,7 @@ from hypothesis import strategies as st
 from wistia_pipeline.sandbox import Account, Call, Fault, Sandbox
 
 from wistia_source import client as client_module
+from wistia_source import refusals
 from wistia_source.budget import BudgetClosed, RequestBudget
 from wistia_source.client import ATTEMPTS, FIRST_ATTEMPTS, Client, Row
 from wistia_source.endpoints import BY_NAME
@@ -358,7 +359,7 @@ def test_a_used_up_quota_is_waited_for_as_long_as_told(
     sandbox: Sandbox,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(client_module, "QUOTA_SECONDS", 0.2)
+    monkeypatch.setattr(refusals, "QUOTA_SECONDS", 0.2)
     if retry_after == "in two seconds":
         # a date has whole seconds
         retry_after = format_datetime(datetime.now(UTC) + timedelta(seconds=2), usegmt=True)
@@ -374,7 +375,7 @@ def test_a_used_up_quota_is_waited_for_as_long_as_told(
 def test_no_retry_after_is_believed_without_limit(
     retry_after: str, client: Client, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(client_module, "MAX_PAUSE_SECONDS", 0.2)
+    monkeypatch.setattr(refusals, "MAX_PAUSE_SECONDS", 0.2)
     sandbox.faults.add(Fault(".", status=429, retry_after=retry_after))
     assert client.get("account", {}, {})
     first, second = sandbox.log

@@ -1,4 +1,4 @@
-"""The only module that knows HTTP: authentication, versions, paging, retries, concurrency."""
+"""HTTP: authentication, versions, paging, retries, concurrency. Only this module and `refusals` know it."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ import re
 import threading
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from itertools import count, islice
 from typing import Any, TypeVar
 from urllib.parse import quote
@@ -16,19 +14,11 @@ from urllib.parse import quote
 import orjson
 import requests
 from requests.adapters import HTTPAdapter
-from urllib3.exceptions import ConnectTimeoutError, NewConnectionError, ProtocolError, ProxyError, SSLError
 
 from .budget import RequestBudget
 from .endpoints import Endpoint
-from .errors import (
-    CredentialsRejected,
-    NotFound,
-    PermissionMissing,
-    PlanLacksFeature,
-    RequestFailed,
-    SettingInvalid,
-    Unreachable,
-)
+from .errors import RequestFailed, SettingInvalid, Unreachable
+from .refusals import Transient, message_of, pause_seconds, rejection, transient
 
 PAGE_SIZE = 100
 """The API's cap: asking for more silently returns 100 (observed)."""
@@ -42,10 +32,6 @@ ATTEMPTS = 6
 FIRST_ATTEMPTS = 3
 """Before anything was ever answered, an address that cannot be reached is more likely wrong than down."""
 MAX_BACKOFF_SECONDS = 60.0
-QUOTA_SECONDS = 60.0
-"""How long all wait after a 429 that does not say how long: quotas are per minute (docs)."""
-MAX_PAUSE_SECONDS = 600.0
-"""The longest that one Retry-After is believed."""
 MAX_QUOTA_SECONDS = 1800.0
 """How long one request lets itself be told to come back later."""
 
@@ -53,14 +39,6 @@ T = TypeVar("T")
 Row = dict[str, Any]
 Tally = dict[str, Any]
 """Counts of one resource: `requests` and `retries`."""
-
-
-class _Transient(Exception):
-    """Worth another try."""
-
-    def __init__(self, reason: str, unreachable: bool = False) -> None:
-        super().__init__(reason)
-        self.unreachable = unreachable
 
 
 class _QuotaUsedUp(Exception):
@@ -162,7 +140,7 @@ class Client:
                         "quota is used up; lower requests_per_minute or stop what else uses the account."
                     ) from None
                 self._budget.hold(seconds)
-            except _Transient as error:
+            except Transient as error:
                 failures += 1
                 if failures == (ATTEMPTS if self._reached else FIRST_ATTEMPTS) and error.unreachable:
                     raise Unreachable(
@@ -244,14 +222,14 @@ class Client:
                 future.cancel()
 
     def _once(self, url: str, params: Mapping[str, str | int], tally: Tally, permission: str) -> Any:
-        failure: _Transient | None = None
+        failure: Transient | None = None
         try:
             # a redirect would cost a second request each time, and lose the token on its way to another host
             response = self._session.get(
                 url, params=dict(params), timeout=(CONNECT_TIMEOUT, READ_TIMEOUT), allow_redirects=False
             )
         except requests.RequestException as error:
-            failure = _transient(error)
+            failure = transient(error)
         self._count(tally, "requests")
         if failure:
             # raised out here it has no context: dlt keeps contexts in its trace, and this one names the whole address
@@ -259,15 +237,15 @@ class Client:
         self._reached = True
         status = response.status_code
         if status == 429 or (status == 503 and "Retry-After" in response.headers):
-            raise _QuotaUsedUp(_seconds(response.headers.get("Retry-After")))
+            raise _QuotaUsedUp(pause_seconds(response.headers.get("Retry-After")))
         if status >= 500:
-            raise _Transient(f"HTTP {status}{_message(response)}")
+            raise Transient(f"HTTP {status}{message_of(response)}")
         if status >= 300:
-            raise _rejection(response, permission)
+            raise rejection(response, permission)
         try:
             return orjson.loads(response.content)
         except orjson.JSONDecodeError:
-            raise _Transient("the answer is not JSON") from None
+            raise Transient("the answer is not JSON") from None
 
     def _backoff(self, failures: int) -> float:
         return float(min(self._backoff_seconds * 2**failures, MAX_BACKOFF_SECONDS))
@@ -323,80 +301,3 @@ def _bearer(access_token: str) -> Callable[[requests.PreparedRequest], requests.
         return request
 
     return sign
-
-
-def _transient(error: requests.RequestException) -> _Transient:
-    """What happened on the way, without the address, which may hold personal data."""
-    if isinstance(error, requests.Timeout) and not isinstance(error, requests.ConnectionError):
-        return _Transient("no answer in time")
-    cause = error.args[0] if error.args else error
-    cause = getattr(cause, "reason", cause)
-    unreachable = isinstance(cause, NewConnectionError | ConnectTimeoutError | SSLError | ProxyError)
-    if isinstance(cause, ProtocolError | ProxyError):
-        cause = cause.args[-1]
-    return _Transient(str(cause).rpartition(": ")[2], unreachable)
-
-
-def _message(response: requests.Response) -> str:
-    """What the body says of an error, as `: text`, or nothing; bodies may be empty, text or HTML."""
-    try:
-        body = orjson.loads(response.content)
-    except orjson.JSONDecodeError:
-        return ""
-    text = body.get("error") if isinstance(body, dict) else None
-    return f": {' '.join(str(text).split())[:300]}" if text else ""
-
-
-def _seconds(retry_after: str | None) -> float:
-    """Seconds to wait, from seconds or an HTTP date; a minute where there is neither; at most ten."""
-    if retry_after is None:
-        return QUOTA_SECONDS
-    try:
-        seconds = float(retry_after)
-    except ValueError:
-        try:
-            seconds = (parsedate_to_datetime(retry_after) - datetime.now(UTC)).total_seconds()
-        except (TypeError, ValueError, OverflowError):
-            return QUOTA_SECONDS
-    # a time that is over, a negative number, or none at all ("nan")
-    if not seconds > 0:
-        return 0.0
-    return min(seconds, MAX_PAUSE_SECONDS)
-
-
-def _rejection(response: requests.Response, permission: str) -> Exception:
-    """The error for a status of 3xx or 4xx, with what to do about it."""
-    status, message = response.status_code, _message(response)
-    if status < 400:
-        return RequestFailed(
-            f"Wistia does not answer {_place(response)} but sends us elsewhere (HTTP {status}); check base_url."
-        )
-    if status == 401:
-        try:
-            code = orjson.loads(response.content).get("code")
-        except (orjson.JSONDecodeError, AttributeError):
-            code = None
-        # a missing permission is a 401, not a 403 (observed)
-        if code == "unauthorized_scope":
-            return PermissionMissing(
-                f"The access token lacks {f'the permission {permission!r}' if permission else 'a permission'}; tick it "
-                "in Wistia's account settings, API access, or make a new token with it."
-            )
-        if code == "account_inactive":
-            return CredentialsRejected("The Wistia account of this access token is inactive; use another token.")
-        return CredentialsRejected(
-            f"Wistia does not accept the access token (HTTP 401{message}); set SOURCES__WISTIA__ACCESS_TOKEN to a "
-            "token made in Wistia's account settings, API access."
-        )
-    if status == 403:
-        return PlanLacksFeature(
-            f"Wistia refuses {_place(response)} (HTTP 403{message}); ask Wistia for a plan with the Stats API, or "
-            "leave these resources out with --select."
-        )
-    if status == 404:
-        return NotFound(f"{_place(response)} is not there (HTTP 404).")
-    return RequestFailed(f"Wistia refuses {_place(response)} (HTTP {status}{message}).")
-
-
-def _place(response: requests.Response) -> str:
-    return str(response.url).partition("?")[0].partition("://")[2].partition("/")[2]

@@ -71,7 +71,8 @@ def run_demo(output: str) -> None:
         console.print(plain_table(header, answer.fetchall(), "The last week by day (UTC-5)"))
     console.print(
         f"\nThe warehouse is {output}; query it with any DuckDB client, for example:\n"
-        f"  {shlex.quote(sys.executable)} -c \"import duckdb; print(duckdb.connect('{output}').sql('{EXAMPLE_QUERY}'))\"",
+        f"  {shlex.quote(sys.executable)} -c "
+        f"\"import duckdb; print(duckdb.connect('{output}').sql('{EXAMPLE_QUERY}'))\"",
         highlight=False,
         soft_wrap=True,
     )

@@ -1,0 +1,102 @@
+"""What an answer that is no answer means: worth another try, a pause, or an error with advice."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
+import orjson
+import requests
+from urllib3.exceptions import ConnectTimeoutError, NewConnectionError, ProtocolError, ProxyError, SSLError
+
+from .errors import CredentialsRejected, NotFound, PermissionMissing, PlanLacksFeature, RequestFailed
+
+QUOTA_SECONDS = 60.0
+"""How long all wait after a 429 that does not say how long: quotas are per minute (docs)."""
+MAX_PAUSE_SECONDS = 600.0
+"""The longest that one Retry-After is believed."""
+
+
+class Transient(Exception):
+    """Worth another try."""
+
+    def __init__(self, reason: str, unreachable: bool = False) -> None:
+        super().__init__(reason)
+        self.unreachable = unreachable
+
+
+def transient(error: requests.RequestException) -> Transient:
+    """What happened on the way, without the address, which may hold personal data."""
+    if isinstance(error, requests.Timeout) and not isinstance(error, requests.ConnectionError):
+        return Transient("no answer in time")
+    cause = error.args[0] if error.args else error
+    cause = getattr(cause, "reason", cause)
+    unreachable = isinstance(cause, NewConnectionError | ConnectTimeoutError | SSLError | ProxyError)
+    if isinstance(cause, ProtocolError | ProxyError):
+        cause = cause.args[-1]
+    return Transient(str(cause).rpartition(": ")[2], unreachable)
+
+
+def message_of(response: requests.Response) -> str:
+    """What the body says of an error, as `: text`, or nothing; bodies may be empty, text or HTML."""
+    try:
+        body = orjson.loads(response.content)
+    except orjson.JSONDecodeError:
+        return ""
+    text = body.get("error") if isinstance(body, dict) else None
+    return f": {' '.join(str(text).split())[:300]}" if text else ""
+
+
+def pause_seconds(retry_after: str | None) -> float:
+    """Seconds to wait, from seconds or an HTTP date; a minute where there is neither; at most ten."""
+    if retry_after is None:
+        return QUOTA_SECONDS
+    try:
+        seconds = float(retry_after)
+    except ValueError:
+        try:
+            seconds = (parsedate_to_datetime(retry_after) - datetime.now(UTC)).total_seconds()
+        except (TypeError, ValueError, OverflowError):
+            return QUOTA_SECONDS
+    # a time that is over, a negative number, or none at all ("nan")
+    if not seconds > 0:
+        return 0.0
+    return min(seconds, MAX_PAUSE_SECONDS)
+
+
+def rejection(response: requests.Response, permission: str) -> Exception:
+    """The error for a status of 3xx or 4xx, with what to do about it."""
+    status, message = response.status_code, message_of(response)
+    if status < 400:
+        return RequestFailed(
+            f"Wistia does not answer {_place(response)} but sends us elsewhere (HTTP {status}); check base_url."
+        )
+    if status == 401:
+        try:
+            code = orjson.loads(response.content).get("code")
+        except (orjson.JSONDecodeError, AttributeError):
+            code = None
+        # a missing permission is a 401, not a 403 (observed)
+        if code == "unauthorized_scope":
+            return PermissionMissing(
+                f"The access token lacks {f'the permission {permission!r}' if permission else 'a permission'}; tick it "
+                "in Wistia's account settings, API access, or make a new token with it."
+            )
+        if code == "account_inactive":
+            return CredentialsRejected("The Wistia account of this access token is inactive; use another token.")
+        return CredentialsRejected(
+            f"Wistia does not accept the access token (HTTP 401{message}); set SOURCES__WISTIA__ACCESS_TOKEN to a "
+            "token made in Wistia's account settings, API access."
+        )
+    if status == 403:
+        return PlanLacksFeature(
+            f"Wistia refuses {_place(response)} (HTTP 403{message}); ask Wistia for a plan with the Stats API, or "
+            "leave these resources out with --select."
+        )
+    if status == 404:
+        return NotFound(f"{_place(response)} is not there (HTTP 404).")
+    return RequestFailed(f"Wistia refuses {_place(response)} (HTTP {status}{message}).")
+
+
+def _place(response: requests.Response) -> str:
+    return str(response.url).partition("?")[0].partition("://")[2].partition("/")[2]
