@@ -452,6 +452,9 @@ BAD_SETTINGS = {
     "start no date": Bad("start_date is 'yesterday', but must be a day", (), setting("START_DATE", "yesterday")),
     "quota no number": Bad("requests_per_minute must be a whole number", (), setting("REQUESTS_PER_MINUTE", "many")),
     "quota of nothing": Bad("must be at least 1", (), setting("REQUESTS_PER_MINUTE", "0")),
+    "negative lookback": Bad(
+        "A lookback or refresh time of events is -1.0, but", (), setting("EVENTS_LOOKBACK_HOURS", "-1")
+    ),
     "unknown version": Bad("api_version is 'v3', but must be 'v1' or", (), setting("API_VERSION", "v3")),
     "no address": Bad("base_url must be", (), setting("BASE_URL", "wistia")),
     "nobody there": Bad("cannot be reached", (), setting("BASE_URL", "http://127.0.0.1:9")),

@@ -118,6 +118,61 @@ def test_rows_that_arrive_late_or_grow_within_the_lookback_land(warehouse: Wareh
     assert len(keys) == len(set(keys))
 
 
+def test_once_a_day_sessions_are_read_again_two_days_back(duckdb_warehouse: Warehouse, living: Sandbox) -> None:
+    media_id = living_view(living, NOW).medias()[0]["hashed_id"]
+
+    def late_one_lands(after: timedelta, age: timedelta) -> bool:
+        now = NOW + after
+        key = living.account.add_late_event(media_id, now - age)
+        sync(duckdb_warehouse, living, now, only=("events",))
+        return key in {row["event_key"] for row in duckdb_warehouse.rows("events")}
+
+    sync(duckdb_warehouse, living, only=("events",))
+    assert late_one_lands(HOUR, timedelta(hours=2))
+    assert not late_one_lands(2 * HOUR, timedelta(hours=30))
+    assert late_one_lands(24 * HOUR, timedelta(hours=40))
+    assert {row["percent_viewed"] for row in duckdb_warehouse.rows("events")} >= {0.5}
+    assert not late_one_lands(25 * HOUR, timedelta(hours=30))
+    assert late_one_lands(49 * HOUR, timedelta(hours=40))
+
+
+def test_lookbacks_and_turns_are_settings(duckdb_warehouse: Warehouse, living: Sandbox) -> None:
+    only = ("events", "media_stats_by_date", "media_engagement", "captions")
+    settings: dict[str, Any] = {
+        "events_lookback_hours": 30,
+        "events_deep_lookback_hours": 30,
+        "by_date_lookback_days": 3,
+        "refresh_within_hours": 1,
+        "captions_refresh_within_hours": 1,
+        "history_refresh_within_hours": 10_000,
+    }
+    sync(duckdb_warehouse, living, only=only, **settings)
+    media_id = living_view(living, NOW).medias()[0]["hashed_id"]
+    late = living.account.add_late_event(media_id, NOW - timedelta(hours=25))
+    before = len(living.log)
+    sync(duckdb_warehouse, living, NOW + HOUR, only=only, **settings)
+    assert late in {row["event_key"] for row in duckdb_warehouse.rows("events")}
+    listed = len(living_view(living, NOW).medias())
+    assert len(asked(living, before, "/engagement")) >= listed
+    assert len(asked(living, before, "/captions")) >= listed
+    starts = {call.query["start_date"] for call in list(living.log)[before:] if "by_date" in call.path}
+    assert "2026-06-12" in starts
+
+
+def test_all_days_of_a_media_are_asked_once_a_week(duckdb_warehouse: Warehouse, living: Sandbox) -> None:
+    only = ("media_stats_by_date",)
+    sync(duckdb_warehouse, living, only=only)
+    whole: Counter[str] = Counter()
+    for day in range(1, 8):
+        before = len(living.log)
+        sync(duckdb_warehouse, living, NOW + timedelta(days=day), only=only)
+        calls = [call for call in list(living.log)[before:] if "by_date" in call.path]
+        whole.update(call.path for call in calls if call.query["start_date"] == START)
+        assert len(calls) >= 40
+    listed = [media["hashed_id"] for media in living_view(living, NOW).medias()]
+    assert all(whole[f"/v1/stats/medias/{media_id}/by_date.json"] == 1 for media_id in listed)
+
+
 def test_a_session_from_the_future_does_not_hide_what_comes_after_it(
     duckdb_warehouse: Warehouse, living: Sandbox
 ) -> None:

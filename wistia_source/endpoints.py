@@ -60,6 +60,10 @@ class Endpoint:
     """The column that says how new a row is (feeds and daily)."""
     lookback: timedelta = timedelta(0)
     """How far behind the watermark a run asks again."""
+    deep_lookback: timedelta = timedelta(0)
+    """Feeds only: how far behind the watermark a run asks again once a day."""
+    history_within: timedelta = timedelta(days=7)
+    """Daily only: the whole history of each parent is asked again at least this often."""
     scopes: tuple[tuple[tuple[str, str], ...], ...] = ()
     """Listings only: the query parameters of each walk that together make the complete list."""
     refresh_within: timedelta = timedelta(days=1)
@@ -389,6 +393,7 @@ EVENTS = Endpoint(
     primary_key=("event_key", "visitor_key"),
     cursor="received_at",
     lookback=timedelta(hours=3),
+    deep_lookback=timedelta(days=2),
     # `attributes` (edge release) repeats the fields beside it
     ignored=frozenset({"cursor", "attributes"}),
     columns=(
@@ -434,9 +439,15 @@ REFRESHES = Endpoint(
     primary_key=("endpoint", "parent_id"),
     columns=(
         Column("endpoint", "text", "The resource that was asked."),
-        Column("parent_id", "text", "The media or project it was asked for, empty for the account."),
+        Column(
+            "parent_id",
+            "text",
+            "The media or project it was asked for, empty for the account. Of events: the media that had new or "
+            "changed sessions, empty for the last deep lookback.",
+        ),
         Column("refreshed_at", "timestamp", "When it was last asked (UTC)."),
         Column("through_date", "date", "Last day asked for (by_date resources)."),
+        Column("history_at", "timestamp", "When the whole history was last asked for (by_date resources, UTC)."),
         Column("result", "text", "`ok`, or `not_found` where Wistia answered 404."),
     ),
 )

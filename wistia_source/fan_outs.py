@@ -17,7 +17,7 @@ from .errors import NotFound, RequestFailed
 from .rows import carried_rows, to_table
 from .run import Outcome, Run
 from .warehouse import changed
-from .windows import by_date_range
+from .windows import by_date_range, is_due
 
 ROWS_PER_BATCH = 1_000
 
@@ -92,10 +92,13 @@ def _ask(run: Run, endpoint: Endpoint, parent_id: str, tally: Tally) -> Iterator
     """One request for one parent, as a walk. What to ask is settled here, before a thread takes it over."""
     params: dict[str, str] = {}
     through: date | None = None
+    whole = False
     if endpoint.kind == "daily":
-        first, through = by_date_range(
-            run.start_date, run.through_date(endpoint, parent_id), endpoint.lookback, run.clock()
-        )
+        asked, now = run.asked(endpoint, parent_id), run.clock()
+        # recent days are restated within weeks, hours_watched of all days whenever the lifetime average moves (derived)
+        whole = asked is None or is_due(parent_id, asked.history_at, endpoint.history_within, now)
+        known_through = None if asked is None or whole else asked.through_date
+        first, through = by_date_range(run.start_date, known_through, endpoint.lookback, now)
         # without both dates the API means yesterday and today, or answers 500 (third party)
         params = {"start_date": first.isoformat(), "end_date": through.isoformat()}
     path = run.client.path(endpoint, parent_id)
@@ -108,7 +111,7 @@ def _ask(run: Run, endpoint: Endpoint, parent_id: str, tally: Tally) -> Iterator
         except RequestFailed as error:
             yield Outcome(parent_id, error=str(error))
         else:
-            yield Outcome(parent_id, rows, through)
+            yield Outcome(parent_id, rows, through, whole)
 
     return walk()
 
@@ -123,7 +126,7 @@ def _landed(run: Run, endpoint: Endpoint, outcomes: list[Outcome], account_id: s
             for row in outcome.rows
         )
     for outcome in outcomes:
-        run.note(endpoint, outcome.parent_id, outcome.through, outcome.result)
+        run.note(endpoint, outcome)
     outcomes.clear()
     return counted(run, endpoint, table, tally)
 

@@ -13,7 +13,7 @@ from .batches import Batch, counted, declare_table, tracked
 from .client import Row, Tally
 from .endpoints import ACCOUNT_STATS_BY_DATE, EVENTS, Endpoint
 from .rows import fix_event, timestamp, to_table
-from .run import Run
+from .run import Outcome, Run
 from .warehouse import changed
 from .windows import cut, split_by_volume
 
@@ -21,6 +21,7 @@ ROWS_PER_BATCH = 1_000
 PLAYS_PER_WINDOW = 2_000
 """About 20 pages: long enough to waste little on each last page, short enough to have several at a time."""
 
+ONCE_A_DAY = timedelta(days=1)
 SHORT_SPAN = timedelta(days=3)
 """Up to here it costs more to ask how busy the days were than to read them in one go."""
 
@@ -33,9 +34,13 @@ def incremental_feed(run: Run, endpoint: Endpoint, cursor: dlt.sources.increment
     assert watermark is not None
     assert initial is not None
     first_load = watermark <= initial
-    if endpoint is EVENTS:
+    if endpoint.name == EVENTS.name:
         run.catching_up = first_load
-    oldest = watermark if first_load else cut(watermark, endpoint.lookback, run.clock())
+    run.account_id(dlt.current.resource_metrics())
+    deep = bool(endpoint.deep_lookback) and not first_load and _deep_is_due(run, endpoint)
+    oldest = watermark
+    if not first_load:
+        oldest = cut(watermark, endpoint.deep_lookback if deep else endpoint.lookback, run.clock())
     # the cut is made here; dlt's own would drop the late rows behind its watermark
     cursor.advance(watermark)
     for batch in _walk_feed(run, endpoint, {}, oldest):
@@ -43,6 +48,14 @@ def incremental_feed(run: Run, endpoint: Endpoint, cursor: dlt.sources.increment
             watermark = max(watermark, pc.max(batch[cursor.cursor_path]).as_py() or watermark)
         yield batch
     cursor.advance(watermark)
+    if deep or first_load:
+        run.note(endpoint, Outcome(""))
+
+
+def _deep_is_due(run: Run, endpoint: Endpoint) -> bool:
+    """Whether the deep lookback was last read a day ago or more."""
+    asked = run.asked(endpoint, "")
+    return asked is None or run.clock() - asked.refreshed_at >= ONCE_A_DAY
 
 
 @tracked
@@ -70,7 +83,7 @@ def _walk_feed(run: Run, endpoint: Endpoint, params: dict[str, str], oldest: dat
     known = run.warehouse.unchanged(endpoint, since=oldest)
     path = run.client.path(endpoint)
     windows = [params]
-    if endpoint is EVENTS:
+    if endpoint.name == EVENTS.name:
         assert oldest is not None
         windows = [
             {"start_date": first.isoformat(), "end_date": last.isoformat()}
@@ -93,7 +106,7 @@ def _walk_feed(run: Run, endpoint: Endpoint, params: dict[str, str], oldest: dat
             # the day filter is coarse, and the last page goes past the cut
             table = table.filter(pc.or_kleene(pc.is_null(at), pc.greater_equal(at, pa.scalar(oldest, at.type))))
         fresh = changed(table, known)
-        if endpoint is EVENTS:
+        if endpoint.name == EVENTS.name:
             run.note_sessions(fresh)
         return fresh
 
@@ -133,7 +146,7 @@ def _reaches(page: Sequence[Row], cursor: str, oldest: datetime) -> bool:
 
 def _feed_table(run: Run, endpoint: Endpoint, rows: Sequence[Row], account_id: str) -> pa.Table:
     """The rows of a feed, with the keys that some events lack."""
-    if endpoint is EVENTS:
+    if endpoint.name == EVENTS.name:
         for row in rows:
             fix_event(row, run.keep_public_token)
     return to_table(endpoint, rows, account_id)

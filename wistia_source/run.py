@@ -27,6 +27,8 @@ class Outcome:
     parent_id: str
     rows: Sequence[Row] = ()
     through: date | None = None
+    whole: bool = False
+    """Whether all of a by_date history was asked for."""
     result: str = "ok"
     error: str | None = None
 
@@ -110,24 +112,27 @@ class Run:
         for media_id in table["media_id"].unique().to_pylist():
             if media_id is not None and media_id not in self._sessions:
                 self._sessions[media_id] = now
-                self.note(EVENTS, media_id)
+                self.note(EVENTS, Outcome(media_id))
 
-    def note(self, endpoint: Endpoint, parent_id: str, through: date | None = None, result: str = "ok") -> None:
+    def note(self, endpoint: Endpoint, outcome: Outcome) -> None:
         """Remembers that a parent was asked."""
+        now = self.clock()
+        asked = self.asked(endpoint, outcome.parent_id)
+        history_at = now if outcome.whole else asked and asked.history_at
         self.notes.append(
             {
                 "endpoint": endpoint.name,
-                "parent_id": parent_id,
-                "refreshed_at": self.clock().isoformat(),
-                "through_date": through and through.isoformat(),
-                "result": result,
+                "parent_id": outcome.parent_id,
+                "refreshed_at": now.isoformat(),
+                "through_date": outcome.through and outcome.through.isoformat(),
+                "history_at": history_at and history_at.isoformat(),
+                "result": outcome.result,
             }
         )
 
-    def through_date(self, endpoint: Endpoint, parent_id: str) -> date | None:
-        """The last day that a by_date resource was asked for."""
-        asked = self._asked.get((endpoint.name, parent_id))
-        return asked.through_date if asked else None
+    def asked(self, endpoint: Endpoint, parent_id: str) -> Refresh | None:
+        """When a parent was last asked, in an earlier run."""
+        return self._asked.get((endpoint.name, parent_id))
 
     def due(self, endpoint: Endpoint) -> list[str]:
         """The parents to ask now, those never asked first: see `windows.is_due` for the others' turns."""

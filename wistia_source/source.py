@@ -1,6 +1,7 @@
 """The dlt source: walks the table of endpoints and makes a resource of each. Makes no request while building."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
@@ -32,6 +33,13 @@ def wistia(
     visitor_search: str | None = None,
     visitor_key: str | None = None,
     event_key: str | None = None,
+    events_lookback_hours: float = 3,
+    events_deep_lookback_hours: float = 48,
+    visitors_lookback_hours: float = 3,
+    by_date_lookback_days: int = 14,
+    refresh_within_hours: float = 24,
+    captions_refresh_within_hours: float = 168,
+    history_refresh_within_hours: float = 168,
     keep_public_token: bool = False,
     backoff_seconds: float = 1.0,
     now: datetime | None = None,
@@ -50,6 +58,14 @@ def wistia(
         visitor_search: only visitors whose name or email starts with this; else as `visitor_filter`.
         visitor_key: refresh this one visitor instead of the list.
         event_key: refresh this one viewing session instead of the list.
+        events_lookback_hours: how far behind the newest viewing session each run reads again: late ones, and those
+            that still play.
+        events_deep_lookback_hours: the same, once a day.
+        visitors_lookback_hours: how far behind the most recent visitor each run reads again.
+        by_date_lookback_days: how many days before the last day asked for are asked again: Wistia restates them.
+        refresh_within_hours: each media and project is asked at least this often, played or not.
+        captions_refresh_within_hours: each media's captions are asked at least this often.
+        history_refresh_within_hours: each media's and project's days are asked from the first at least this often.
         keep_public_token: keep the account's public token inside `events.iframe_heatmap_url`.
         backoff_seconds: half the longest first pause after a failure, more than 0; doubled with each further one,
             up to a minute.
@@ -75,12 +91,20 @@ def wistia(
     )
     filters = {"filter": visitor_filter, "search": visitor_search}
     visitor_params = {name: value for name, value in filters.items() if value}
-    for endpoint in ENDPOINTS:
-        if endpoint is VISITORS and visitor_key:
+    hours = {
+        "": {"refresh_within": refresh_within_hours},
+        "events": {"lookback": events_lookback_hours, "deep_lookback": events_deep_lookback_hours},
+        "visitors": {"lookback": visitors_lookback_hours},
+        "captions": {"refresh_within": captions_refresh_within_hours},
+        "by_date": {"lookback": 24 * by_date_lookback_days, "history_within": history_refresh_within_hours},
+    }
+    for declared in ENDPOINTS:
+        endpoint = _with_settings(declared, hours)
+        if endpoint.name == VISITORS.name and visitor_key:
             yield _resource(endpoint, show)(run, endpoint, visitor_key)
-        elif endpoint is EVENTS and event_key:
+        elif endpoint.name == EVENTS.name and event_key:
             yield _resource(endpoint, show)(run, endpoint, event_key)
-        elif endpoint is VISITORS and visitor_params:
+        elif endpoint.name == VISITORS.name and visitor_params:
             # a filtered list must not move the cursor of the whole one
             yield _resource(endpoint, filtered_feed)(run, endpoint, visitor_params)
         elif endpoint.kind == "feed":
@@ -92,6 +116,19 @@ def wistia(
         for child in endpoint.children:
             yield _resource(child, carried)(run, child, endpoint)
     yield _resource(REFRESHES, refreshes)(run, REFRESHES)
+
+
+def _with_settings(endpoint: Endpoint, hours: Mapping[str, Mapping[str, float]]) -> Endpoint:
+    """The endpoint with the lookbacks and turns that are set for all, for by_date endpoints, or for it alone."""
+    group = "by_date" if endpoint.kind == "daily" else endpoint.name
+    chosen = {**hours[""], **hours.get(group, {})}
+    if wrong := [value for name, value in chosen.items() if value < 0 or (value == 0 and name.endswith("_within"))]:
+        raise SettingInvalid(
+            f"A lookback or refresh time of {endpoint.name} is {wrong[0]}, but lookbacks must be 0 or more and refresh "
+            "times more than 0."
+        )
+    changes: dict[str, Any] = {name: timedelta(hours=value) for name, value in chosen.items()}
+    return replace(endpoint, **changes)
 
 
 def _start_date(text: str | None, now: datetime) -> date:

@@ -8,7 +8,7 @@ and loaded.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import date, datetime
 from typing import Any
 
@@ -26,10 +26,11 @@ from .rows import ROW_HASH
 
 @dataclass(frozen=True)
 class Refresh:
-    """When a parent was last asked, and through which day."""
+    """When a parent was last asked, through which day, and when for its whole history."""
 
     refreshed_at: datetime
     through_date: date | None
+    history_at: datetime | None
 
 
 class Warehouse:
@@ -58,8 +59,8 @@ class Warehouse:
 
     def refreshes(self) -> dict[tuple[str, str], Refresh]:
         """Every (endpoint, parent id) asked so far."""
-        rows = self._rows(REFRESHES.name, ["endpoint", "parent_id", "refreshed_at", "through_date"])
-        return {(endpoint, parent): Refresh(at, through) for endpoint, parent, at, through in rows}
+        columns = ["endpoint", "parent_id", *(field.name for field in fields(Refresh))]
+        return {(endpoint, parent): Refresh(*rest) for endpoint, parent, *rest in self._rows(REFRESHES.name, columns)}
 
     def holds(self, table: str) -> bool:
         """Whether the table was made by an earlier run."""
