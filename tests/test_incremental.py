@@ -189,6 +189,41 @@ def test_a_session_from_the_future_does_not_hide_what_comes_after_it(
     assert late in {row["event_key"] for row in duckdb_warehouse.rows("events")}
 
 
+def test_a_media_that_vanishes_keeps_its_rows_and_may_come_back(warehouse: Warehouse, living: Sandbox) -> None:
+    only = ("medias", "media_stats")
+
+    def state(now: datetime) -> tuple[Any, Any]:
+        sync(warehouse, living, now, only=only)
+        (row,) = [row for row in warehouse.rows("medias") if row["media_id"] == media_id]
+        assert len(warehouse.rows("media_stats")) >= 40
+        return row.pop("deleted_at"), {name: value for name, value in row.items() if name[0] != "_"}
+
+    media_id = living_view(living, NOW).medias()[5]["hashed_id"]
+    assert state(NOW)[0] is None
+    before = state(NOW)
+    living.account.delete_media(media_id)
+    gone_at, row = state(NOW + HOUR)
+    assert gone_at == NOW + HOUR
+    assert row == before[1]
+    calls = len(living.log)
+    assert state(NOW + 2 * HOUR) == (gone_at, row)
+    assert not asked(living, calls, media_id)
+    living.account.restore_media(media_id)
+    assert state(NOW + 3 * HOUR) == before
+
+
+def test_a_media_that_a_shifting_page_skipped_is_not_taken_for_deleted(
+    duckdb_warehouse: Warehouse, living: Sandbox
+) -> None:
+    sync(duckdb_warehouse, living, only=("medias", "projects"))
+    listed = living_view(living, NOW).medias()
+    short = json.dumps([media for media in listed if not media["archived"]][1:])
+    living.faults.add(Fault("v1/medias.json", status=200, times=2, body=short))
+    sync(duckdb_warehouse, living, NOW + HOUR, only=("medias",))
+    assert all(row["deleted_at"] is None for row in duckdb_warehouse.rows("medias"))
+    assert len(duckdb_warehouse.rows("medias")) == len(listed)
+
+
 def test_a_page_cap_of_ten_rows_loads_just_as_completely(duckdb_warehouse: Warehouse, sandbox: Sandbox) -> None:
     sandbox.page_cap = 10
     sync(duckdb_warehouse, sandbox)

@@ -12,10 +12,8 @@ import pyarrow as pa
 
 from .client import Tally
 from .endpoints import Endpoint
-from .rows import all_columns
+from .rows import LOAD_ID, all_columns
 from .run import Run
-
-LOAD_ID = "_dlt_load_id"
 
 Batch = pa.Table | None
 """Rows for dlt, or None: nothing yet, let other resources go on."""

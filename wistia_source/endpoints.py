@@ -110,6 +110,9 @@ def _counts(of: str) -> tuple[Column, ...]:
 
 
 DELETED = Column("_deleted", "bool", "Always null: how a load says that a row is to be removed.")
+DELETED_AT = Column(
+    "deleted_at", "timestamp", "When a complete listing first lacked it (UTC), null while Wistia has it."
+)
 ACCOUNT_ID = Column("account_id", "text", "The Wistia account's own id.")
 _DATE = Column("date", "date", "The day as Wistia gives it: UTC-5, not UTC (observed).")
 _MEDIA_ID = Column("media_id", "text", "The media's hashed id.")
@@ -181,6 +184,7 @@ PROJECTS = Endpoint(
         ),
         Column("kind", "text", "Modern API only: library, shared or account."),
         Column("personal_library", "bool", "Modern API only: whether it is one person's library."),
+        DELETED_AT,
     ),
 )
 
@@ -257,6 +261,7 @@ MEDIAS = Endpoint(
         Column("embed_code", "text", "Deprecated embed code.", ("embedCode", "embed_code")),
         Column("tags", "json", "List of {name}."),
         Column("assets", "json", "List of files: url, width, height, file size, content type, type."),
+        DELETED_AT,
     ),
 )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import date
 from typing import Any
+from urllib.parse import quote
 
 import dlt
 import pyarrow as pa
@@ -14,7 +15,7 @@ from .batches import Batch, counted, declare_table, filled, tracked
 from .client import Row, Tally
 from .endpoints import BY_NAME, DELETED, MEDIAS, Endpoint
 from .errors import NotFound, RequestFailed
-from .rows import carried_rows, to_table
+from .rows import carried_rows, to_table, value_of
 from .run import Outcome, Run
 from .warehouse import changed
 from .windows import by_date_range, is_due
@@ -29,8 +30,28 @@ def listing(run: Run, endpoint: Endpoint) -> Iterator[Batch]:
     account_id = run.account_id(tally)
     declare_table(run, endpoint)
     yield from run.list_all(endpoint, tally)
-    table = to_table(endpoint, run.listed(endpoint), account_id)
-    yield counted(run, endpoint, changed(table, run.warehouse.unchanged(endpoint)), tally)
+    column = endpoint.column(endpoint.primary_key[0])
+    rows = run.listed(endpoint)
+    missing = run.warehouse.listed(endpoint) - {value_of(column, row) for row in rows}
+    gone: list[str] = []
+    # offset pages skip a row when one before it goes away while we read, so each is asked for by itself
+    for arrived in run.client.stream(_look_again(run, endpoint, id_, tally) for id_ in sorted(missing)):
+        for id_, found in arrived or ():
+            rows.extend(found)
+            gone.extend([] if found else [id_])
+        yield None
+    fresh = changed(to_table(endpoint, rows, account_id), run.warehouse.unchanged(endpoint))
+    yield counted(run, endpoint, fresh, tally)
+    if gone:
+        yield counted(run, endpoint, run.warehouse.as_deleted(endpoint, gone, run.clock()), tally)
+
+
+def _look_again(run: Run, endpoint: Endpoint, id_: str, tally: Tally) -> Iterator[tuple[str, list[Row]]]:
+    """The row of one media or project that a listing lacks, as a walk; no row where Wistia has none."""
+    try:
+        yield id_, run.client.rows(f"{run.client.path(endpoint)}/{quote(id_, safe='')}", {}, tally, endpoint.permission)
+    except NotFound:
+        yield id_, []
 
 
 @tracked

@@ -35,13 +35,16 @@ ARROW_TYPES: dict[DataType, pa.DataType] = {
     "json": pa.string(),
 }
 
+LOAD_ID = "_dlt_load_id"
+"""The column in which dlt says which load brought a row."""
+
 _CAMEL = re.compile(r"(?<=[a-z])[A-Z]")
 _HEATMAP_KEY = re.compile(r"/events/([^/?]+)/")
 _PUBLIC_TOKEN = re.compile(r"public_token=[^&#]*")
 _STARTS_WITH_DAY = re.compile(r"\d{4}-\d\d-\d\d(?!\d)")
 _BACKSLASH_OR_NUL = re.compile(r"\\(\\|u0000)")
 
-_DLT_COLUMNS = ("_dlt_id", "_dlt_load_id", "_dlt_parent_id", "_dlt_root_id", "_dlt_list_idx")
+_DLT_COLUMNS = (LOAD_ID, "_dlt_id", "_dlt_parent_id", "_dlt_root_id", "_dlt_list_idx")
 _LONGEST_NAME = 60
 """Postgres cuts names at 63."""
 

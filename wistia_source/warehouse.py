@@ -20,8 +20,8 @@ from dlt.common.storages.exceptions import CurrentLoadPackageStateNotAvailable
 from dlt.destinations.exceptions import DatabaseUndefinedRelation
 from dlt.destinations.sql_client import SqlClientBase
 
-from .endpoints import ACCOUNT_ID, REFRESHES, Endpoint
-from .rows import ROW_HASH
+from .endpoints import ACCOUNT_ID, DELETED_AT, REFRESHES, Endpoint
+from .rows import ARROW_TYPES, LOAD_ID, ROW_HASH, all_columns
 
 
 @dataclass(frozen=True)
@@ -93,6 +93,27 @@ class Warehouse:
         """Primary key, without the account, and hash of each row held of the given parents."""
         where = f" and {endpoint.parent_key} in ({', '.join(['%s'] * len(parents))})"
         return list(map(tuple, self._rows(endpoint.name, [*endpoint.primary_key, ROW_HASH.name], where, *parents)))
+
+    def listed(self, endpoint: Endpoint) -> set[str]:
+        """Ids of a listing's rows that were there the last time."""
+        (key,) = endpoint.primary_key
+        return {value for (value,) in self._rows(endpoint.name, [key], f" and {DELETED_AT.name} is null")}
+
+    def as_deleted(self, endpoint: Endpoint, ids: Collection[str], now: datetime) -> pa.Table:
+        """A listing's rows as they are held, marked as deleted; without a hash, so that they count as changed if they
+        come back."""
+        (key,) = endpoint.primary_key
+        columns = sorted(self.columns(endpoint.name) - {LOAD_ID})
+        types = {column.name: ARROW_TYPES[column.data_type] for column in all_columns(endpoint)}
+        # documents as text, which is how they are loaded
+        texts = {column.name for column in endpoint.columns if column.data_type == "json"}
+        asked = [f"cast({name} as text)" if name in texts else name for name in columns]
+        rows = self._rows(endpoint.name, asked, f" and {key} in ({', '.join(['%s'] * len(ids))})", *ids)
+        marks = {DELETED_AT.name: now, ROW_HASH.name: None}
+        return pa.Table.from_pylist(
+            [dict(zip(columns, row, strict=True)) | marks for row in rows],
+            schema=pa.schema([pa.field(name, types.get(name, pa.string())) for name in columns]),
+        )
 
     def _rows(self, table: str, columns: list[str], where: str = "", *values: Any) -> Sequence[Sequence[Any]]:
         """The account's rows of a table; none where there is no such table."""
