@@ -368,6 +368,32 @@ def test_what_a_killed_run_left_is_loaded_where_it_belongs(folder: Folder, sandb
         assert count == len(sandbox.account.at(START).events()), file
 
 
+@pytest.mark.parametrize("kind", ["duckdb", "postgres from two machines"])
+def test_a_second_run_on_a_warehouse_touches_nothing(
+    folder: Folder, sandbox: Sandbox, postgres_url: str, tmp_path: Path, kind: str
+) -> None:
+    elsewhere: dict[str, str | None] = {}
+    arguments = ["sync", "--select", "visitors"]
+    with database(postgres_url) as address:
+        if kind != "duckdb":
+            folder.env["DESTINATION__POSTGRES__CREDENTIALS"] = address
+            arguments += ["--destination", "postgres"]
+            elsewhere["DLT_DATA_DIR"] = str(tmp_path / "elsewhere")
+        sandbox.latency = 1.5
+        first = folder.start(*arguments)
+        while not sandbox.log:
+            time.sleep(0.02)
+        second = folder.run(*arguments, **elsewhere)
+        assert (second.returncode, second.stdout) == (1, "")
+        assert second.stderr == (
+            "Error: Another run is loading this warehouse; nothing is touched: run again when it has ended.\n"
+        )
+        first.kill()
+        first.wait()
+        sandbox.latency = 0
+        assert folder.run(*arguments, **elsewhere).returncode == 0
+
+
 def test_one_event_and_one_visitor_by_key(loaded: Folder, sandbox: Sandbox) -> None:
     account = sandbox.account
     first, second = (event["event_key"] for event in account.at(START).events()[:2])

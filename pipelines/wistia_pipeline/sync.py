@@ -23,6 +23,7 @@ from wistia_source.endpoints import BY_NAME, COMPANIONS
 from wistia_source.errors import SettingInvalid
 
 from .progress import Progress
+from .writer import one_writer
 
 DATASET = "wistia_raw"
 PARQUET_DESTINATIONS = ("duckdb", "postgres")
@@ -103,15 +104,8 @@ def run_sync(
         source = source.with_resources(*select, *(companion.name for companion in COMPANIONS))
     progress.watch(source)
     try:
-        if pipeline.has_pending_data:
-            # a run that was killed while loading left its package: run() with new data would load only that
-            pipeline.run()
-        else:
-            # the warehouse alone says how far it was read: what this machine remembers may be of a file since
-            # replaced by an older copy, and dlt trusts whichever was written more often
-            pipeline.drop()
-        pipeline.run(source, loader_file_format=file_format)
-        make_empty_tables(pipeline)
+        with one_writer(pipeline):
+            _load(pipeline, source, file_format)
         result.status = "partial" if _failures(source) else "ok"
     except BaseException:
         result.status = "failed"
@@ -126,6 +120,18 @@ def run_sync(
         ]
         result.resources = {name: _figures(source, name) for name in BY_NAME if name in source.resources.selected}
         result.requests = sum(figures["requests"] for figures in result.resources.values())
+
+
+def _load(pipeline: dlt.Pipeline, source: DltSource, file_format: Any) -> None:
+    if pipeline.has_pending_data:
+        # a run that was killed while loading left its package: run() with new data would load only that
+        pipeline.run()
+    else:
+        # the warehouse alone says how far it was read: what this machine remembers may be of a file since replaced
+        # by an older copy, and dlt trusts whichever was written more often
+        pipeline.drop()
+    pipeline.run(source, loader_file_format=file_format)
+    make_empty_tables(pipeline)
 
 
 def make_empty_tables(pipeline: dlt.Pipeline) -> None:
