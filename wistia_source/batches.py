@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from .client import Tally
 from .endpoints import Endpoint
+from .errors import RequestFailed, RowUnusable
 from .rows import LOAD_ID, all_columns
 from .run import Run
 
@@ -35,6 +36,9 @@ def tracked(generate: Callable[P, Iterator[Batch]]) -> Callable[P, Iterator[Batc
         tally, started = dlt.current.resource_metrics(), monotonic()
         try:
             yield from batches
+        except (RequestFailed, RowUnusable) as error:
+            # the other resources go on; a feed that failed has not moved its watermark
+            note_failure(tally, "", str(error))
         except GeneratorExit:
             # whoever stops reading one resource may go on with the others
             raise
@@ -47,6 +51,11 @@ def tracked(generate: Callable[P, Iterator[Batch]]) -> Callable[P, Iterator[Batc
             tally["seconds"] = monotonic() - started
 
     return start
+
+
+def note_failure(tally: Tally, parent_id: str, error: str) -> None:
+    """Puts a failure into the resource's metrics: of one parent, or of all of it where that is empty."""
+    tally.setdefault("failures", []).append({"parent_id": parent_id, "error": error})
 
 
 def declare_table(run: Run, endpoint: Endpoint) -> None:

@@ -451,6 +451,7 @@ REFRESHES = Endpoint(
             "changed sessions, empty for the last deep lookback.",
         ),
         Column("refreshed_at", "timestamp", "When it was last asked (UTC)."),
+        Column("from_date", "date", "First day asked for (by_date resources)."),
         Column("through_date", "date", "Last day asked for (by_date resources)."),
         Column("history_at", "timestamp", "When the whole history was last asked for (by_date resources, UTC)."),
         Column("result", "text", "`ok`, or `not_found` where Wistia answered 404."),

@@ -11,10 +11,10 @@ import dlt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from .batches import Batch, counted, declare_table, filled, tracked
+from .batches import Batch, counted, declare_table, filled, note_failure, tracked
 from .client import Row, Tally
 from .endpoints import BY_NAME, DELETED, MEDIAS, Endpoint
-from .errors import NotFound, RequestFailed
+from .errors import NotFound, RequestFailed, RowUnusable
 from .rows import carried_rows, to_table, value_of
 from .run import Outcome, Run
 from .warehouse import changed
@@ -70,7 +70,10 @@ def fan_out(run: Run, endpoint: Endpoint) -> Iterator[Batch]:
     for arrived in run.client.stream(_ask(run, endpoint, parent_id, tally) for parent_id in due):
         for outcome in arrived or ():
             if outcome.error:
-                tally.setdefault("failures", []).append({"parent_id": outcome.parent_id, "error": outcome.error})
+                note_failure(tally, outcome.parent_id, outcome.error)
+                if outcome.result == "not_found":
+                    # Wistia has nothing for it: asking every hour would not change that
+                    run.note(endpoint, outcome)
             else:
                 pending.append(outcome)
         if sum(len(outcome.rows) for outcome in pending) >= ROWS_PER_BATCH:
@@ -89,7 +92,8 @@ def carried(run: Run, endpoint: Endpoint, carrier: Endpoint) -> Iterator[Batch]:
     declare_table(run, endpoint)
     while carrier.name in run.running or endpoint.name in run.carried:
         outcomes = run.carried.pop(endpoint.name, [])
-        yield counted(run, endpoint, _delta(run, endpoint, outcomes, account_id), tally) if outcomes else None
+        table = _isolated(run, endpoint, outcomes, account_id, tally) if outcomes else None
+        yield counted(run, endpoint, table, tally) if table is not None else None
 
 
 @tracked
@@ -117,7 +121,9 @@ def _ask(run: Run, endpoint: Endpoint, parent_id: str, tally: Tally) -> Iterator
     if endpoint.kind == "daily":
         asked, now = run.asked(endpoint, parent_id), run.clock()
         # recent days are restated within weeks, hours_watched of all days whenever the lifetime average moves (derived)
-        whole = asked is None or is_due(parent_id, asked.history_at, endpoint.history_within, now)
+        whole = (
+            asked is None or is_due(parent_id, asked.history_at, endpoint.history_within, now) or run.lacks_days(asked)
+        )
         known_through = None if asked is None or whole else asked.through_date
         first, through = by_date_range(run.start_date, known_through, endpoint.lookback, now)
         # without both dates the API means yesterday and today, or answers 500 (third party)
@@ -139,7 +145,7 @@ def _ask(run: Run, endpoint: Endpoint, parent_id: str, tally: Tally) -> Iterator
 
 def _landed(run: Run, endpoint: Endpoint, outcomes: list[Outcome], account_id: str, tally: Tally) -> Batch:
     """What is new of the outcomes; the parents are noted as asked, and the list emptied."""
-    table = _delta(run, endpoint, outcomes, account_id)
+    table = _isolated(run, endpoint, outcomes, account_id, tally)
     for child in endpoint.children:
         run.carried.setdefault(child.name, []).extend(
             Outcome(outcome.parent_id, carried_rows(endpoint, child, row))
@@ -150,6 +156,24 @@ def _landed(run: Run, endpoint: Endpoint, outcomes: list[Outcome], account_id: s
         run.note(endpoint, outcome)
     outcomes.clear()
     return counted(run, endpoint, table, tally)
+
+
+def _isolated(run: Run, endpoint: Endpoint, outcomes: list[Outcome], account_id: str, tally: Tally) -> pa.Table:
+    """`_delta` of the outcomes whose rows fit; one that does not is a failure, and costs the others nothing."""
+    try:
+        return _delta(run, endpoint, outcomes, account_id)
+    except RowUnusable:
+        outcomes[:] = [outcome for outcome in outcomes if _is_usable(run, endpoint, outcome, tally)]
+        return _delta(run, endpoint, outcomes, account_id)
+
+
+def _is_usable(run: Run, endpoint: Endpoint, outcome: Outcome, tally: Tally) -> bool:
+    try:
+        to_table(endpoint, list(_rows_of(run, endpoint, outcome)), "")
+    except RowUnusable as error:
+        note_failure(tally, outcome.parent_id, str(error))
+        return False
+    return True
 
 
 def _delta(run: Run, endpoint: Endpoint, outcomes: Sequence[Outcome], account_id: str) -> pa.Table:

@@ -2,7 +2,8 @@
 
 # no postponed annotations here: dlt finds a resource's incremental cursor by its annotation
 from collections.abc import Iterator, Sequence
-from datetime import date, datetime, timedelta
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
 from urllib.parse import quote
 
 import dlt
@@ -12,6 +13,7 @@ import pyarrow.compute as pc
 from .batches import Batch, counted, declare_table, tracked
 from .client import Row, Tally
 from .endpoints import ACCOUNT_STATS_BY_DATE, EVENTS, Endpoint
+from .errors import RequestFailed, RowUnusable
 from .rows import fix_event, timestamp, to_table
 from .run import Outcome, Run
 from .warehouse import changed
@@ -26,30 +28,58 @@ SHORT_SPAN = timedelta(days=3)
 """Up to here it costs more to ask how busy the days were than to read them in one go."""
 
 
+@dataclass(frozen=True)
+class Stretch:
+    """One walk through a feed: what to ask for, and the oldest cursor value that is wanted of it."""
+
+    params: dict[str, str]
+    oldest: datetime | None = None
+
+
 @tracked
 def incremental_feed(run: Run, endpoint: Endpoint, cursor: dlt.sources.incremental[datetime]) -> Iterator[Batch]:
-    """A feed from its incremental cursor on."""
-    # dlt binds the cursor to its state only when the first batch is asked for
-    watermark, initial = cursor.start_value, cursor.initial_value
-    assert watermark is not None
-    assert initial is not None
-    first_load = watermark <= initial
+    """A feed from its watermark on."""
+    tally = dlt.current.resource_metrics()
+    account_id = run.account_id(tally)
+    # by account: dlt's cursor alone would take what one account has seen for what another has
+    reads = dlt.current.resource_state().setdefault("reads", {})
+    read: dict[str, str] | None = reads.get(account_id)
+    start = datetime.combine(run.start_date, time(), UTC)
+    watermark = start if read is None else datetime.fromisoformat(read["watermark"])
+    since = run.start_date if read is None else date.fromisoformat(read["since"])
     if endpoint.name == EVENTS.name:
-        run.catching_up = first_load
-    run.account_id(dlt.current.resource_metrics())
-    deep = bool(endpoint.deep_lookback) and not first_load and _deep_is_due(run, endpoint)
-    oldest = watermark
-    if not first_load:
-        oldest = cut(watermark, endpoint.deep_lookback if deep else endpoint.lookback, run.clock())
+        run.catching_up = read is None and run.asked_nothing_yet
+    deep = bool(endpoint.deep_lookback) and read is not None and _deep_is_due(run, endpoint)
+    lookback = endpoint.deep_lookback if deep else endpoint.lookback
+    oldest = start if read is None else cut(watermark, lookback, run.clock())
     # the cut is made here; dlt's own would drop the late rows behind its watermark
     cursor.advance(watermark)
-    for batch in _walk_feed(run, endpoint, {}, oldest):
-        if isinstance(batch, pa.Table):
-            watermark = max(watermark, pc.max(batch[cursor.cursor_path]).as_py() or watermark)
+    for batch in _walk_feed(run, endpoint, _stretches(run, endpoint, oldest, since, tally), min(oldest, start)):
+        if batch is not None:
+            watermark = max(watermark, pc.max(batch[endpoint.cursor or ""]).as_py() or watermark)
         yield batch
     cursor.advance(watermark)
-    if deep or first_load:
+    reads[account_id] = {"watermark": watermark.isoformat(), "since": min(since, run.start_date).isoformat()}
+    if deep or read is None:
         run.note(endpoint, Outcome(""))
+
+
+def _stretches(run: Run, endpoint: Endpoint, oldest: datetime, since: date, tally: Tally) -> list[Stretch]:
+    """What to read: from `oldest` on, and what is before `since` if the start has been moved to an earlier day."""
+    earlier = run.start_date < since
+    if endpoint.name != EVENTS.name:
+        return [Stretch({}, datetime.combine(run.start_date, time(), UTC) if earlier else oldest)]
+    # events are filtered by UTC days; tomorrow covers a clock that is behind
+    windows = _windows(run, oldest.date(), run.clock().date() + timedelta(days=1), tally)
+    stretches = [Stretch(_days(*window), oldest) for window in windows]
+    if earlier:
+        before = _windows(run, run.start_date, min(since, oldest.date()) - timedelta(days=1), tally)
+        stretches += [Stretch(_days(*window)) for window in before]
+    return stretches
+
+
+def _days(first: date, last: date) -> dict[str, str]:
+    return {"start_date": first.isoformat(), "end_date": last.isoformat()}
 
 
 def _deep_is_due(run: Run, endpoint: Endpoint) -> bool:
@@ -61,7 +91,72 @@ def _deep_is_due(run: Run, endpoint: Endpoint) -> bool:
 @tracked
 def filtered_feed(run: Run, endpoint: Endpoint, params: dict[str, str]) -> Iterator[Batch]:
     """A feed narrowed by a filter, whole: its rows say nothing about how far the full one was read."""
-    yield from _walk_feed(run, endpoint, params, None)
+    yield from _walk_feed(run, endpoint, [Stretch(params)], None)
+
+
+def _walk_feed(
+    run: Run, endpoint: Endpoint, stretches: Sequence[Stretch], known_since: datetime | None
+) -> Iterator[Batch]:
+    """Paged lists, newest first, each down to the oldest row that is wanted; rows that are known are left out."""
+    tally = dlt.current.resource_metrics()
+    account_id = run.account_id(tally)
+    declare_table(run, endpoint)
+    known = run.warehouse.unchanged(endpoint, since=known_since)
+    path = run.client.path(endpoint)
+
+    def walk(stretch: Stretch) -> Iterator[list[Row]]:
+        for page in run.client.pages(path, stretch.params, tally, endpoint.permission):
+            wanted = _wanted(page, endpoint, stretch.oldest)
+            yield wanted
+            if len(wanted) < len(page):
+                return
+
+    pending: list[Row] = []
+
+    def flush() -> pa.Table:
+        fresh = changed(_feed_table(run, endpoint, pending, account_id), known)
+        pending.clear()
+        if endpoint.name == EVENTS.name:
+            run.note_sessions(fresh)
+        return fresh
+
+    for arrived in run.client.stream(walk(stretch) for stretch in stretches):
+        for page in arrived or ():
+            pending.extend(page)
+        yield counted(run, endpoint, flush(), tally) if len(pending) >= ROWS_PER_BATCH else None
+    if pending:
+        yield counted(run, endpoint, flush(), tally)
+
+
+def _wanted(page: list[Row], endpoint: Endpoint, oldest: datetime | None) -> list[Row]:
+    """A page, newest first, without its rows that are older than `oldest`."""
+    if oldest is None or not page or not _is_older(page[-1], endpoint, oldest):
+        return page
+    return [row for row in page if not _is_older(row, endpoint, oldest)]
+
+
+def _is_older(row: Row, endpoint: Endpoint, oldest: datetime) -> bool:
+    try:
+        at = timestamp(row.get(endpoint.cursor or "") or "")
+    except (TypeError, ValueError):
+        # said by name when the row is typed
+        return False
+    return at is not None and at < oldest
+
+
+def _windows(run: Run, first: date, last: date, tally: Tally) -> Sequence[tuple[date, date]]:
+    """Days to ask for: one window for an hourly run, several side by side for a history."""
+    if last - first <= SHORT_SPAN:
+        return [(first, last)] if first <= last else []
+    try:
+        days = run.client.rows(
+            run.client.path(ACCOUNT_STATS_BY_DATE), _days(first, last), tally, ACCOUNT_STATS_BY_DATE.permission
+        )
+        plays = to_table(ACCOUNT_STATS_BY_DATE, days, "").select(["date", "play_count"]).to_pylist()
+    except (RequestFailed, RowUnusable):
+        # only how the work is split depends on it
+        plays = []
+    return split_by_volume(first, last, [(day["date"], day["play_count"] or 0) for day in plays], PLAYS_PER_WINDOW)
 
 
 @tracked
@@ -71,77 +166,6 @@ def show(run: Run, endpoint: Endpoint, key: str) -> Iterator[Batch]:
     account_id = run.account_id(tally)
     rows = run.client.rows(f"{run.client.path(endpoint)}/{quote(key, safe='')}", {}, tally, endpoint.permission)
     yield counted(run, endpoint, _feed_table(run, endpoint, rows, account_id), tally)
-
-
-def _walk_feed(run: Run, endpoint: Endpoint, params: dict[str, str], oldest: datetime | None) -> Iterator[Batch]:
-    """A paged list, newest first, down to `oldest`."""
-    cursor = endpoint.cursor
-    assert cursor is not None
-    tally = dlt.current.resource_metrics()
-    account_id = run.account_id(tally)
-    declare_table(run, endpoint)
-    known = run.warehouse.unchanged(endpoint, since=oldest)
-    path = run.client.path(endpoint)
-    windows = [params]
-    if endpoint.name == EVENTS.name:
-        assert oldest is not None
-        windows = [
-            {"start_date": first.isoformat(), "end_date": last.isoformat()}
-            for first, last in _event_windows(run, oldest.date(), tally)
-        ]
-
-    def walk(window: dict[str, str]) -> Iterator[list[Row]]:
-        for page in run.client.pages(path, window, tally, endpoint.permission):
-            yield page
-            if oldest is not None and _reaches(page, cursor, oldest):
-                return
-
-    pending: list[Row] = []
-
-    def flush() -> pa.Table:
-        table = _feed_table(run, endpoint, pending, account_id)
-        pending.clear()
-        if oldest is not None:
-            at = table[cursor]
-            # the day filter is coarse, and the last page goes past the cut
-            table = table.filter(pc.or_kleene(pc.is_null(at), pc.greater_equal(at, pa.scalar(oldest, at.type))))
-        fresh = changed(table, known)
-        if endpoint.name == EVENTS.name:
-            run.note_sessions(fresh)
-        return fresh
-
-    for arrived in run.client.stream(walk(window) for window in windows):
-        for page in arrived or ():
-            pending.extend(page)
-        yield counted(run, endpoint, flush(), tally) if len(pending) >= ROWS_PER_BATCH else None
-    if pending:
-        yield counted(run, endpoint, flush(), tally)
-
-
-def _event_windows(run: Run, first: date, tally: Tally) -> Sequence[tuple[date, date]]:
-    """Days to ask for: one window for an hourly run, several side by side for a history."""
-    # events are filtered by UTC days; tomorrow covers a clock that is behind
-    last = run.clock().date() + timedelta(days=1)
-    if last - first <= SHORT_SPAN:
-        return [(first, last)]
-    days = run.client.rows(
-        run.client.path(ACCOUNT_STATS_BY_DATE),
-        {"start_date": first.isoformat(), "end_date": last.isoformat()},
-        tally,
-        ACCOUNT_STATS_BY_DATE.permission,
-    )
-    plays = [(date.fromisoformat(day["date"]), int(day.get("play_count") or 0)) for day in days if day.get("date")]
-    return split_by_volume(first, last, plays, PLAYS_PER_WINDOW)
-
-
-def _reaches(page: Sequence[Row], cursor: str, oldest: datetime) -> bool:
-    """Whether a page, newest first, has a row older than `oldest`."""
-    try:
-        at = timestamp(page[-1].get(cursor) or "") if page else None
-    except (TypeError, ValueError):
-        # said by name when the row is typed
-        return False
-    return at is not None and at < oldest
 
 
 def _feed_table(run: Run, endpoint: Endpoint, rows: Sequence[Row], account_id: str) -> pa.Table:

@@ -117,8 +117,8 @@ def carried_rows(endpoint: Endpoint, child: Endpoint, row: Row) -> list[Row]:
     items = [item for item in (value if isinstance(value, list) else [value]) if item]
     if not all(isinstance(item, dict) for item in items):
         raise RowUnusable(
-            f"{endpoint.name}.{child.field} should be a list of objects, but Wistia sent something else; nothing of "
-            "this run is loaded: report it and leave the resource out with --select."
+            f"{endpoint.name}.{child.field} should be a list of objects, but Wistia sent something else; it is not "
+            "loaded: please report it."
         )
     return items
 
@@ -255,7 +255,7 @@ def _converted(endpoint: Endpoint, column: Column, value: Any) -> Any:
     except (ValueError, TypeError, ArithmeticError):
         unusable = RowUnusable(
             f"{endpoint.name}.{column.name} should be {column.data_type}, but Wistia sent a {type(value).__name__} "
-            "that does not fit; nothing of this run is loaded: report it and leave the resource out with --select."
+            "that does not fit; it is not loaded: please report it."
         )
     # not from within `except`: dlt's trace keeps the messages of causes, and theirs show the viewer's value
     raise unusable
@@ -346,8 +346,8 @@ def _each_key_once(endpoint: Endpoint, table: pa.Table) -> pa.Table:
     for name, values in zip(endpoint.primary_key, keys, strict=True):
         if None in values:
             raise RowUnusable(
-                f"Wistia sent a row of {endpoint.name} without {name}, part of its key; nothing of this run is "
-                "loaded: please report it, and leave the resource out with --select."
+                f"Wistia sent a row of {endpoint.name} without {name}, part of its key; it is not loaded: please "
+                "report it."
             )
     latest = {key: number for number, key in enumerate(zip(*keys, strict=True))}
     return table if len(latest) == table.num_rows else table.take(sorted(latest.values()))

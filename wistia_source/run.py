@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from functools import cached_property
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from .client import Client, Row, Tally
 from .endpoints import BY_NAME, EVENTS, MEDIAS, Endpoint
@@ -44,7 +46,7 @@ class Run:
     running: set[str] = field(default_factory=set)
     """Resources that have not finished."""
     catching_up: bool = False
-    """Whether events are read for the first time, when no session can say that a media has changed."""
+    """Whether events are read for the first time and no media was ever asked, so that all of them are due."""
     carried: dict[str, list[Outcome]] = field(default_factory=dict)
     """By table: lists found inside other rows that are not loaded yet."""
     notes: list[Row] = field(default_factory=list)
@@ -52,21 +54,42 @@ class Run:
     _sessions: dict[str, datetime] = field(default_factory=dict)
     _listings: dict[str, list[Row] | None] = field(default_factory=dict)
     _account_id: str | None = None
+    _failed: dict[str, RequestFailed] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.started = self.clock()
 
     def account_id(self, tally: Tally) -> str:
         """The account's own id; the first who needs it pays the request."""
+        if error := self._failed.get("account"):
+            raise error
         if self._account_id is None:
-            account = self.client.get("account", {}, tally)
-            if not isinstance(account, dict) or account.get("id") is None:
-                raise RequestFailed("GET account answered without an account id; check base_url.")
+            with self._remembered("account"):
+                account = self.client.get("account", {}, tally)
+                if not isinstance(account, dict) or account.get("id") is None:
+                    raise RequestFailed("GET account answered without an account id; check base_url.")
             self._account_id = str(account["id"])
         return self._account_id
+
+    @contextmanager
+    def _remembered(self, what: str) -> Iterator[None]:
+        """Keeps a failure for those who need the same, so that each request fails once."""
+        try:
+            yield
+        except RequestFailed as error:
+            self._failed[what] = error
+            raise
 
     @cached_property
     def warehouse(self) -> Warehouse:
         """What the destination holds of this account. Only after `account_id`."""
         assert self._account_id is not None
         return Warehouse(self._account_id)
+
+    @property
+    def asked_nothing_yet(self) -> bool:
+        """Whether the warehouse remembers no fan-out."""
+        return not self._asked
 
     @cached_property
     def _asked(self) -> dict[tuple[str, str], Refresh]:
@@ -82,17 +105,20 @@ class Run:
         """Walks a listing once a run; whoever else wants it waits for the first. Then `listed` has it."""
         if endpoint.name in self._listings:
             while self._listings[endpoint.name] is None:
+                if error := self._failed.get(endpoint.name):
+                    raise error
                 yield None
             return
         self._listings[endpoint.name] = None
         rows: list[Row] = []
         path = self.client.path(endpoint)
-        for arrived in self.client.stream(
-            self.client.pages(path, dict(scope), tally, endpoint.permission) for scope in endpoint.scopes
-        ):
-            for page in arrived or ():
-                rows.extend(page)
-            yield None
+        with self._remembered(endpoint.name):
+            for arrived in self.client.stream(
+                self.client.pages(path, dict(scope), tally, endpoint.permission) for scope in endpoint.scopes
+            ):
+                for page in arrived or ():
+                    rows.extend(page)
+                yield None
         self._listings[endpoint.name] = rows
 
     def listed(self, endpoint: Endpoint) -> list[Row]:
@@ -107,7 +133,10 @@ class Run:
     def note_sessions(self, table: pa.Table) -> None:
         """Remembers which medias have new or changed sessions."""
         if self.catching_up:
-            return
+            # everything is asked in this run anyway, but perhaps before these sessions began
+            table = table.filter(
+                pc.greater_equal(table["received_at"], pa.scalar(self.started, pa.timestamp("us", "UTC")))
+            )
         now = self.clock()
         for media_id in table["media_id"].unique().to_pylist():
             if media_id is not None and media_id not in self._sessions:
@@ -119,16 +148,23 @@ class Run:
         now = self.clock()
         asked = self.asked(endpoint, outcome.parent_id)
         history_at = now if outcome.whole else asked and asked.history_at
+        from_date = self.start_date if outcome.whole else asked and asked.from_date
+        through = outcome.through or (asked and asked.through_date)
         self.notes.append(
             {
                 "endpoint": endpoint.name,
                 "parent_id": outcome.parent_id,
                 "refreshed_at": now.isoformat(),
-                "through_date": outcome.through and outcome.through.isoformat(),
+                "from_date": from_date and from_date.isoformat(),
+                "through_date": through and through.isoformat(),
                 "history_at": history_at and history_at.isoformat(),
                 "result": outcome.result,
             }
         )
+
+    def lacks_days(self, asked: Refresh) -> bool:
+        """Whether the start has been moved to before the first day that was asked for."""
+        return asked.from_date is not None and self.start_date < asked.from_date
 
     def asked(self, endpoint: Endpoint, parent_id: str) -> Refresh | None:
         """When a parent was last asked, in an earlier run."""
@@ -144,8 +180,11 @@ class Run:
         for parent_id in self._ids(BY_NAME[endpoint.parent]):
             asked = self._asked.get((endpoint.name, parent_id))
             at = asked.refreshed_at if asked else None
-            if is_due(parent_id, at, endpoint.refresh_within, now) or (
-                at is not None and parent_id in played and played[parent_id] > at
+            if (
+                asked is None
+                or is_due(parent_id, at, endpoint.refresh_within, now)
+                or played.get(parent_id, asked.refreshed_at) > asked.refreshed_at
+                or self.lacks_days(asked)
             ):
                 due.append((asked is not None, parent_id))
         return [parent_id for _, parent_id in sorted(due)]

@@ -29,6 +29,7 @@ class Refresh:
     """When a parent was last asked, through which day, and when for its whole history."""
 
     refreshed_at: datetime
+    from_date: date | None
     through_date: date | None
     history_at: datetime | None
 
