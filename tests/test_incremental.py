@@ -224,6 +224,98 @@ def test_a_media_that_a_shifting_page_skipped_is_not_taken_for_deleted(
     assert len(duckdb_warehouse.rows("medias")) == len(listed)
 
 
+def test_two_accounts_share_a_warehouse_without_missing_anything(duckdb_warehouse: Warehouse, living: Sandbox) -> None:
+    sync(duckdb_warehouse, living)
+    other = Account(seed=12, start=NOW, medias=10, projects=2, visitors=60, events=300, days=100)
+    with Sandbox(other, rate_limit=None) as second:
+        for now in (NOW, NOW + HOUR):
+            sync(duckdb_warehouse, second, now)
+            sync(duckdb_warehouse, living, now)
+        for server in (living, second):
+            view = living_view(server, NOW + HOUR)
+            own = str(view.account()["id"])
+            for table, held in (("events", view.events()), ("visitors", view.visitors()), ("medias", view.medias())):
+                at = {"events": "received_at", "visitors": "last_active_at", "medias": "hashed_id"}[table]
+                wanted = [row for row in held if table == "medias" or row[at] >= START]
+                got = [row for row in duckdb_warehouse.rows(table) if row["account_id"] == own]
+                assert len(got) == len(wanted) > 0, (table, own)
+
+
+@pytest.mark.parametrize("first", [("events",), ("media_stats",)])
+def test_stats_follow_sessions_whatever_was_loaded_first(
+    duckdb_warehouse: Warehouse, living: Sandbox, first: tuple[str, ...]
+) -> None:
+    quiet = Account(seed=13, start=NOW, medias=5, projects=1, visitors=5, events=0, days=30, hourly_events=4)
+    with Sandbox(quiet, rate_limit=None) as server:
+        sync(duckdb_warehouse, server, only=first)
+        sync(duckdb_warehouse, server, NOW + timedelta(minutes=1))
+        sync(duckdb_warehouse, server, NOW + HOUR)
+        view = living_view(server, NOW + HOUR)
+        played = {event["media_id"] for event in view.events() if event["received_at"] > NOW.isoformat()}
+        assert played
+        stats = {row["media_id"]: row["play_count"] for row in duckdb_warehouse.rows("media_stats")}
+        assert {id_: stats[id_] for id_ in played} == {id_: view.media_stats(id_)["play_count"] for id_ in played}
+
+
+def test_an_earlier_start_takes_effect(duckdb_warehouse: Warehouse, living: Sandbox) -> None:
+    def load(start: str, now: datetime) -> dict[str, Counter[str]]:
+        duckdb_warehouse.load(source_of(living, now, start_date=start))
+        return contents(duckdb_warehouse, leave_out=("refreshes", "account_stats"))
+
+    load("2026-06-01", NOW)
+    sizes = {table: sum(rows.values()) for table, rows in load("2026-04-01", NOW).items()}
+    (Path.cwd() / "warehouse.duckdb").unlink()
+    assert sizes == {table: sum(rows.values()) for table, rows in load("2026-04-01", NOW).items()}
+    before = len(living.log)
+    load("2026-05-01", NOW)
+    assert len(living.log) - before <= 12
+
+
+@pytest.mark.parametrize(
+    "path", ["stats/events", "stats/visitors", "v1/medias.json", "account/by_date", "stats/account.json"]
+)
+def test_a_list_that_keeps_failing_costs_the_others_nothing(
+    duckdb_warehouse: Warehouse, living: Sandbox, path: str
+) -> None:
+    living.faults.add(Fault(path, status=500, times=None, after=2 if path == "stats/visitors" else 0))
+    source = source_of(living, start_date=START)
+    duckdb_warehouse.load(source)
+    lost = {name for name, resource in source.resources.items() if resource.custom_metrics.get("failures")}
+    depend_on_medias = {name for name in source.resources if name.startswith(("media", "project_", "captions"))}
+    assert (
+        lost
+        == {
+            "stats/events": {"events"},
+            "stats/visitors": {"visitors"},
+            "v1/medias.json": depend_on_medias - {"media_stats__actions"},
+            "account/by_date": {"account_stats_by_date"},
+            "stats/account.json": {"account_stats"},
+        }[path]
+    )
+    living.faults.clear()
+    sync(duckdb_warehouse, living)
+    view = living_view(living, NOW)
+    for table, held, at in (("events", view.events(), "received_at"), ("visitors", view.visitors(), "last_active_at")):
+        assert len(duckdb_warehouse.rows(table)) == len([row for row in held if row[at] >= START])
+    assert len(duckdb_warehouse.rows("medias")) == len(view.medias())
+    assert len(duckdb_warehouse.rows("account_stats_by_date")) > 50
+
+
+def test_a_row_that_does_not_fit_costs_only_its_media(duckdb_warehouse: Warehouse, living: Sandbox) -> None:
+    media_id = living_view(living, NOW).medias()[0]["hashed_id"]
+    answer(living, f"medias/{media_id}/captions", [{"id": "c", "language": None, "is_draft": False}])
+    answer(living, f"stats/medias/{media_id}/by_date", [{"date": None, "play_count": "many"}])
+    source = source_of(living, start_date=START)
+    duckdb_warehouse.load(source)
+    failures = {name: r.custom_metrics.get("failures", []) for name, r in source.resources.items()}
+    assert {name: [failure["parent_id"] for failure in all_] for name, all_ in failures.items() if all_} == {
+        "captions": [media_id],
+        "media_stats_by_date": [media_id],
+    }
+    assert "many" not in str(failures)
+    assert len({row["media_id"] for row in duckdb_warehouse.rows("media_stats_by_date")}) == 39
+
+
 def test_a_page_cap_of_ten_rows_loads_just_as_completely(duckdb_warehouse: Warehouse, sandbox: Sandbox) -> None:
     sandbox.page_cap = 10
     sync(duckdb_warehouse, sandbox)

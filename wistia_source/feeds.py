@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from .batches import Batch, counted, declare_table, tracked
 from .client import Row, Tally
 from .endpoints import ACCOUNT_STATS_BY_DATE, EVENTS, Endpoint
-from .errors import RequestFailed, RowUnusable
+from .errors import NotFound, RequestFailed, RowUnusable, SettingInvalid
 from .rows import fix_event, timestamp, to_table
 from .run import Outcome, Run
 from .warehouse import changed
@@ -164,7 +164,10 @@ def show(run: Run, endpoint: Endpoint, key: str) -> Iterator[Batch]:
     """One row, by its key."""
     tally = dlt.current.resource_metrics()
     account_id = run.account_id(tally)
-    rows = run.client.rows(f"{run.client.path(endpoint)}/{quote(key, safe='')}", {}, tally, endpoint.permission)
+    try:
+        rows = run.client.rows(f"{run.client.path(endpoint)}/{quote(key, safe='')}", {}, tally, endpoint.permission)
+    except NotFound:
+        raise SettingInvalid(f"Wistia has no row of {endpoint.name} with the key {key!r}; check the key.") from None
     yield counted(run, endpoint, _feed_table(run, endpoint, rows, account_id), tally)
 
 

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from .client import Client, Row, Tally
 from .endpoints import BY_NAME, EVENTS, MEDIAS, Endpoint
-from .errors import RequestFailed
+from .errors import NotFound, RequestFailed, SettingInvalid
 from .rows import value_of
 from .warehouse import Refresh, Warehouse
 from .windows import is_due
@@ -65,7 +65,10 @@ class Run:
             raise error
         if self._account_id is None:
             with self._remembered("account"):
-                account = self.client.get("account", {}, tally)
+                try:
+                    account = self.client.get("account", {}, tally)
+                except NotFound:
+                    raise SettingInvalid("There is no Wistia API at base_url (HTTP 404); correct it.") from None
                 if not isinstance(account, dict) or account.get("id") is None:
                     raise RequestFailed("GET account answered without an account id; check base_url.")
             self._account_id = str(account["id"])

@@ -27,7 +27,8 @@ def main() -> None:
 
 
 def _names(_: click.Context, __: click.Parameter, value: str | None) -> tuple[str, ...]:
-    return tuple(name.strip() for name in (value or "").split(",") if name.strip())
+    # an empty list is more likely an empty variable than a wish for everything
+    return () if value is None else tuple(name.strip() for name in value.split(",") if name.strip()) or ("''",)
 
 
 @main.command()
@@ -90,15 +91,16 @@ def _show(result: SyncResult, as_json: bool) -> None:
         Console().print(resources_table(result))
     if result.error:
         click.echo(f"Error: {result.error}", err=True)
-    for failure in result.failures[:MOST_PARENTS_NAMED]:
-        click.echo(f"Not loaded: {failure['resource']} of {failure['parent_id']}: {failure['error']}", err=True)
-    more = len(result.failures) - MOST_PARENTS_NAMED
-    if more > 0:
-        click.echo(f"Not loaded: {more:,} more; --json names them all.", err=True)
+    if result.status == "partial":
+        for failure in result.failures[:MOST_PARENTS_NAMED]:
+            of = f" of {failure['parent_id']}" if failure["parent_id"] else ""
+            click.echo(f"Not loaded: {failure['resource']}{of}: {failure['error']}", err=True)
+        more = len(result.failures) - MOST_PARENTS_NAMED
+        if more > 0:
+            click.echo(f"Not loaded: {more:,} more; --json names them all.", err=True)
+        click.echo("Everything else is loaded; the next run asks for these again.", err=True)
     if result.new_fields:
         click.echo(f"New from Wistia, loaded as text columns: {', '.join(result.new_fields)}.", err=True)
-    if result.status == "partial":
-        click.echo("Everything else is loaded; the next run asks for these again.", err=True)
 
 
 @main.command()

@@ -17,7 +17,7 @@ from dlt.common.configuration.specs.exceptions import InvalidConnectionString
 from dlt.common.destination.exceptions import InvalidDestinationReference, UnknownDestinationModule
 from dlt.common.exceptions import MissingDependencyException, SignalReceivedException
 
-from wistia_source.errors import NotFound, RequestFailed, WistiaError
+from wistia_source.errors import RequestFailed, WistiaError
 
 _SECRET = re.compile(r"(Bearer )\S+|(://[^:/@\s]*:)[^@\s]+(?=@)")
 _TYPES = {int: "a whole number", float: "a number", bool: "true or false"}
@@ -55,8 +55,6 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 
 
 def _known(error: BaseException) -> str | None:
-    if isinstance(error, NotFound):
-        return f"{str(error).rstrip('.')}; check the key that was asked for, and base_url."
     if isinstance(error, RequestFailed) and ";" not in str(error):
         return f"{str(error).rstrip('.')}; run again later."
     if isinstance(error, WistiaError):

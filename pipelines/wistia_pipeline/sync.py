@@ -20,7 +20,7 @@ from dlt.extract import DltSource
 
 from wistia_source import wistia
 from wistia_source.endpoints import BY_NAME, COMPANIONS
-from wistia_source.errors import SettingInvalid
+from wistia_source.errors import RequestFailed, SettingInvalid
 
 from .progress import Progress
 from .writer import one_writer
@@ -40,7 +40,7 @@ class SyncResult:
     resources: dict[str, dict[str, Any]] = field(default_factory=dict)
     """By resource: `rows` new or changed, `requests`, `retries`, `seconds`."""
     failures: list[dict[str, str]] = field(default_factory=list)
-    """Parents that could not be read: `resource`, `parent_id`, `error`."""
+    """What could not be read: `resource`, `parent_id` (empty for all of the resource), `error`."""
     new_fields: list[str] = field(default_factory=list)
     """Fields that no release has declared and that came for the first time, as `resource.field`."""
     error: str | None = None
@@ -106,6 +106,7 @@ def run_sync(
     try:
         with one_writer(pipeline):
             _load(pipeline, source, file_format)
+        _raise_if_nothing_was_read(source)
         result.status = "partial" if _failures(source) else "ok"
     except BaseException:
         result.status = "failed"
@@ -132,6 +133,13 @@ def _load(pipeline: dlt.Pipeline, source: DltSource, file_format: Any) -> None:
         pipeline.drop()
     pipeline.run(source, loader_file_format=file_format)
     make_empty_tables(pipeline)
+
+
+def _raise_if_nothing_was_read(source: DltSource) -> None:
+    """Raises `RequestFailed` where no resource at all could be read: the run has failed, then, and not in part."""
+    lost = {failure["resource"]: failure["error"] for failure in _failures(source) if not failure["parent_id"]}
+    if lost and lost.keys() >= {name for name in BY_NAME if name in source.resources.selected}:
+        raise RequestFailed(next(iter(lost.values())))
 
 
 def make_empty_tables(pipeline: dlt.Pipeline) -> None:
