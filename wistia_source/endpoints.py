@@ -58,15 +58,15 @@ class Endpoint:
     """The path in the dated modern API, where it is another one."""
     cursor: str | None = None
     """The column that says how new a row is (feeds and daily)."""
-    lookback: timedelta = timedelta(0)
-    """How far behind the watermark a run asks again."""
-    deep_lookback: timedelta = timedelta(0)
-    """Feeds only: how far behind the watermark a run asks again once a day."""
-    history_within: timedelta = timedelta(days=7)
-    """Daily only: the whole history of each parent is asked again at least this often."""
     scopes: tuple[tuple[tuple[str, str], ...], ...] = ()
     """Listings only: the query parameters of each walk that together make the complete list."""
-    refresh_within: timedelta = timedelta(days=1)
+    lookback: timedelta = timedelta(0)
+    """How far behind the watermark a run asks again. This and the three below are filled in from the settings."""
+    deep_lookback: timedelta = timedelta(0)
+    """Feeds only: how far behind the watermark a run asks again once a day."""
+    history_within: timedelta = timedelta(0)
+    """Daily only: the whole history of each parent is asked again at least this often."""
+    refresh_within: timedelta = timedelta(0)
     """Fan-outs only: each parent is asked again at least this often."""
     follows_plays: bool = True
     """Fan-outs only: a new viewing session of a parent makes it due at once."""
@@ -146,7 +146,6 @@ ACCOUNT_STATS_BY_DATE = Endpoint(
     permission=READ_STATS,
     primary_key=("date",),
     cursor="date",
-    lookback=timedelta(days=14),
     columns=(_DATE, *_counts("any media of the account")),
 )
 
@@ -212,7 +211,6 @@ PROJECT_STATS_BY_DATE = Endpoint(
     parent="projects",
     primary_key=("project_id", "date"),
     cursor="date",
-    lookback=timedelta(days=14),
     # in Wistia's older documentation, in none of today's descriptions
     optional=True,
     columns=(_PROJECT_ID, _DATE, *_counts("a media of the project")),
@@ -315,7 +313,6 @@ MEDIA_STATS_BY_DATE = Endpoint(
     parent="medias",
     primary_key=("media_id", "date"),
     cursor="date",
-    lookback=timedelta(days=14),
     columns=(_MEDIA_ID, _DATE, *_counts("the media")),
 )
 
@@ -348,7 +345,6 @@ CAPTIONS = Endpoint(
     parent="medias",
     # a media may have a draft and a final caption of one language
     primary_key=("media_id", "language", "caption_id"),
-    refresh_within=timedelta(days=7),
     follows_plays=False,
     complete=True,
     columns=(
@@ -371,7 +367,6 @@ VISITORS = Endpoint(
     permission=READ_STATS,
     primary_key=("visitor_key",),
     cursor="last_active_at",
-    lookback=timedelta(hours=3),
     columns=(
         Column("visitor_key", "text", "The visitor's key."),
         Column("created_at", "timestamp", "When first seen (UTC); can be seconds after last_active_at."),
@@ -397,8 +392,6 @@ EVENTS = Endpoint(
     # an event_key can occur twice, for two visitors (observed)
     primary_key=("event_key", "visitor_key"),
     cursor="received_at",
-    lookback=timedelta(hours=3),
-    deep_lookback=timedelta(days=2),
     # `attributes` (edge release) repeats the fields beside it
     ignored=frozenset({"cursor", "attributes"}),
     columns=(

@@ -125,8 +125,10 @@ def run_sync(
 
 def _load(pipeline: dlt.Pipeline, source: DltSource, file_format: Any) -> None:
     if pipeline.has_pending_data:
-        # a run that was killed while loading left its package: run() with new data would load only that
-        pipeline.run()
+        # a run that was killed while loading left its package: run() with new data would load only that, and run()
+        # without would throw it away where the first load of all was killed
+        pipeline.normalize()
+        pipeline.load()
     else:
         # the warehouse alone says how far it was read: what this machine remembers may be of a file since replaced
         # by an older copy, and dlt trusts whichever was written more often
