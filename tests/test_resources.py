@@ -150,6 +150,14 @@ def test_another_release_of_postgres_holds_the_same(
     assert_holds(other_postgres_warehouse, account.at(NOW))
 
 
+def test_pages_capped_at_ten_rows_load_just_as_completely(
+    sandbox: Sandbox, duckdb_warehouse: Warehouse, account: Account
+) -> None:
+    sandbox.page_cap = 10
+    duckdb_warehouse.load(source_of(sandbox))
+    assert_holds(duckdb_warehouse, account.at(NOW))
+
+
 def assert_holds(synced: Warehouse, view: View) -> None:
     """Every row and value of every resource, and nothing else."""
     assert len(view.medias()) > 100
