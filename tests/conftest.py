@@ -13,6 +13,7 @@ from uuid import uuid4
 
 import dlt
 import duckdb
+import hypothesis
 import psycopg2
 import pytest
 from dlt.common.pipeline import LoadInfo
@@ -28,6 +29,10 @@ NOW = datetime(2026, 6, 15, 12, 30, tzinfo=UTC)
 """The time of a first run in the tests."""
 
 UNLIMITED = 100_000
+
+# the machine may be busy with other tests: how long an example takes says nothing
+hypothesis.settings.register_profile("suite", deadline=None)
+hypothesis.settings.load_profile("suite")
 
 
 @pytest.fixture(autouse=True)
