@@ -75,16 +75,16 @@ def test_no_window_holds_more_than_the_limit_and_no_permit_lies_idle(
         assert later - earlier >= WINDOW
     # each permit goes out again as soon as it is free; threads take a moment to wake
     begun, answered = sorted(requests.begun), sorted(requests.answered)
-    assert begun[limit - 1] - begun[0] < 0.4
+    assert begun[limit - 1] - begun[0] < 0.2
     for freed, taken in zip(answered, begun[limit:], strict=False):
-        assert taken - (freed + WINDOW) < 0.4
+        assert taken - (freed + WINDOW) < 0.2
 
 
 def test_a_burst_is_not_spread_out() -> None:
     requests = Requests(RequestBudget(200), 200, lambda: 0.05)
     started = time.monotonic()
     assert finished(together(50, requests.work), within=5)
-    assert time.monotonic() - started < WINDOW + 0.8
+    assert time.monotonic() - started < WINDOW + 0.4
     assert requests.budget.waited_seconds < 1
 
 
@@ -100,8 +100,8 @@ def test_a_request_that_raises_gives_its_permit_back() -> None:
     # the server may have counted it
     started = time.monotonic()
     with budget.permit():
-        assert WINDOW - 0.05 < time.monotonic() - started < WINDOW + 0.8
-    assert budget.waited_seconds == pytest.approx(WINDOW, abs=0.8)
+        assert WINDOW - 0.05 < time.monotonic() - started < WINDOW + 0.3
+    assert budget.waited_seconds == pytest.approx(WINDOW, abs=0.3)
 
 
 def test_who_comes_late_waits_only_for_what_is_left_of_the_window(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -112,7 +112,7 @@ def test_who_comes_late_waits_only_for_what_is_left_of_the_window(monkeypatch: p
     answered = time.monotonic()
     time.sleep(0.6)
     with budget.permit():
-        assert 0.75 < time.monotonic() - answered < 1.35
+        assert 0.75 < time.monotonic() - answered < 1.2
 
 
 def test_a_permit_stays_taken_while_the_answer_takes_longer_than_the_window() -> None:

@@ -15,7 +15,8 @@ from wistia_pipeline.sandbox import Account, Fault, Sandbox
 
 from tests.conftest import NOW, Warehouse, source_of
 from wistia_source import wistia
-from wistia_source.endpoints import COMPANIONS, ENDPOINTS
+from wistia_source.endpoints import COMPANIONS, ENDPOINTS, Endpoint
+from wistia_source.warehouse import Warehouse as KnownRows
 
 HOUR = timedelta(hours=1)
 START = "2026-03-01"
@@ -59,6 +60,23 @@ def test_a_second_sync_with_nothing_new_changes_no_row_and_asks_little(warehouse
     assert contents(warehouse) == before
     assert second <= first / 3
     assert second <= 12
+
+
+def test_an_hourly_run_compares_only_what_it_reads_again(
+    duckdb_warehouse: Warehouse, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sync(duckdb_warehouse, sandbox, only=("events", "visitors"))
+    compared: dict[str, Any] = {}
+    read_back = KnownRows.unchanged
+
+    def recorded(known: KnownRows, endpoint: Endpoint, **bounds: Any) -> Any:
+        compared[endpoint.name] = bounds.get("since")
+        return read_back(known, endpoint, **bounds)
+
+    monkeypatch.setattr(KnownRows, "unchanged", recorded)
+    sync(duckdb_warehouse, sandbox, only=("events", "visitors"))
+    assert compared["events"] >= NOW - timedelta(days=1)
+    assert compared["visitors"] >= NOW - timedelta(days=1)
 
 
 def test_a_minute_later_only_account_stats_has_a_new_row(duckdb_warehouse: Warehouse, sandbox: Sandbox) -> None:

@@ -16,6 +16,8 @@ from .errors import RequestFailed, RowUnusable
 from .rows import LOAD_ID, all_columns
 from .run import Run
 
+ROWS_PER_BATCH = 1_000
+
 Batch = pa.Table | None
 """Rows for dlt, or None: nothing yet, let other resources go on."""
 P = ParamSpec("P")

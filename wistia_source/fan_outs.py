@@ -11,16 +11,14 @@ import dlt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from .batches import Batch, counted, declare_table, filled, note_failure, tracked
+from .batches import ROWS_PER_BATCH, Batch, counted, declare_table, filled, note_failure, tracked
 from .client import Row, Tally
 from .endpoints import BY_NAME, DELETED, MEDIAS, Endpoint
 from .errors import NotFound, RequestFailed, RowUnusable
 from .rows import carried_rows, to_table, value_of
 from .run import Outcome, Run
 from .warehouse import changed
-from .windows import by_date_range, is_due
-
-ROWS_PER_BATCH = 1_000
+from .windows import by_date_range, days_asked, is_due
 
 
 @tracked
@@ -126,8 +124,7 @@ def _ask(run: Run, endpoint: Endpoint, parent_id: str, tally: Tally) -> Iterator
         )
         known_through = None if asked is None or whole else asked.through_date
         first, through = by_date_range(run.start_date, known_through, endpoint.lookback, now)
-        # without both dates the API means yesterday and today, or answers 500 (third party)
-        params = {"start_date": first.isoformat(), "end_date": through.isoformat()}
+        params = days_asked(first, through)
     path = run.client.path(endpoint, parent_id)
 
     def walk() -> Iterator[Outcome]:

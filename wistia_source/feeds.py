@@ -10,16 +10,15 @@ import dlt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from .batches import Batch, counted, declare_table, tracked
+from .batches import ROWS_PER_BATCH, Batch, counted, declare_table, tracked
 from .client import Row, Tally
 from .endpoints import ACCOUNT_STATS_BY_DATE, EVENTS, Endpoint
 from .errors import NotFound, RequestFailed, RowUnusable, SettingInvalid
 from .rows import fix_event, timestamp, to_table
 from .run import Outcome, Run
 from .warehouse import changed
-from .windows import cut, split_by_volume
+from .windows import cut, days_asked, split_by_volume
 
-ROWS_PER_BATCH = 1_000
 PLAYS_PER_WINDOW = 2_000
 """About 20 pages: long enough to waste little on each last page, short enough to have several at a time."""
 
@@ -54,7 +53,7 @@ def incremental_feed(run: Run, endpoint: Endpoint, cursor: dlt.sources.increment
     oldest = start if read is None else cut(watermark, lookback, run.clock())
     # the cut is made here; dlt's own would drop the late rows behind its watermark
     cursor.advance(watermark)
-    for batch in _walk_feed(run, endpoint, _stretches(run, endpoint, oldest, since, tally), min(oldest, start)):
+    for batch in _walk_feed(run, endpoint, _stretches(run, endpoint, oldest, since, tally)):
         if batch is not None:
             watermark = max(watermark, pc.max(batch[endpoint.cursor or ""]).as_py() or watermark)
         yield batch
@@ -71,15 +70,11 @@ def _stretches(run: Run, endpoint: Endpoint, oldest: datetime, since: date, tall
         return [Stretch({}, datetime.combine(run.start_date, time(), UTC) if earlier else oldest)]
     # events are filtered by UTC days; tomorrow covers a clock that is behind
     windows = _windows(run, oldest.date(), run.clock().date() + timedelta(days=1), tally)
-    stretches = [Stretch(_days(*window), oldest) for window in windows]
+    stretches = [Stretch(days_asked(*window), oldest) for window in windows]
     if earlier:
         before = _windows(run, run.start_date, min(since, oldest.date()) - timedelta(days=1), tally)
-        stretches += [Stretch(_days(*window)) for window in before]
+        stretches += [Stretch(days_asked(*window)) for window in before]
     return stretches
-
-
-def _days(first: date, last: date) -> dict[str, str]:
-    return {"start_date": first.isoformat(), "end_date": last.isoformat()}
 
 
 def _deep_is_due(run: Run, endpoint: Endpoint) -> bool:
@@ -91,17 +86,16 @@ def _deep_is_due(run: Run, endpoint: Endpoint) -> bool:
 @tracked
 def filtered_feed(run: Run, endpoint: Endpoint, params: dict[str, str]) -> Iterator[Batch]:
     """A feed narrowed by a filter, whole: its rows say nothing about how far the full one was read."""
-    yield from _walk_feed(run, endpoint, [Stretch(params)], None)
+    yield from _walk_feed(run, endpoint, [Stretch(params)])
 
 
-def _walk_feed(
-    run: Run, endpoint: Endpoint, stretches: Sequence[Stretch], known_since: datetime | None
-) -> Iterator[Batch]:
+def _walk_feed(run: Run, endpoint: Endpoint, stretches: Sequence[Stretch]) -> Iterator[Batch]:
     """Paged lists, newest first, each down to the oldest row that is wanted; rows that are known are left out."""
     tally = dlt.current.resource_metrics()
     account_id = run.account_id(tally)
     declare_table(run, endpoint)
-    known = run.warehouse.unchanged(endpoint, since=known_since)
+    bounds = [stretch.oldest for stretch in stretches if stretch.oldest]
+    known = run.warehouse.unchanged(endpoint, since=min(bounds) if len(bounds) == len(stretches) else None)
     path = run.client.path(endpoint)
 
     def walk(stretch: Stretch) -> Iterator[list[Row]]:
@@ -150,7 +144,7 @@ def _windows(run: Run, first: date, last: date, tally: Tally) -> Sequence[tuple[
         return [(first, last)] if first <= last else []
     try:
         days = run.client.rows(
-            run.client.path(ACCOUNT_STATS_BY_DATE), _days(first, last), tally, ACCOUNT_STATS_BY_DATE.permission
+            run.client.path(ACCOUNT_STATS_BY_DATE), days_asked(first, last), tally, ACCOUNT_STATS_BY_DATE.permission
         )
         plays = to_table(ACCOUNT_STATS_BY_DATE, days, "").select(["date", "play_count"]).to_pylist()
     except (RequestFailed, RowUnusable):

@@ -181,11 +181,10 @@ class Run:
         played = self._played(endpoint) if endpoint.follows_plays else {}
         due: list[tuple[bool, str]] = []
         for parent_id in self._ids(BY_NAME[endpoint.parent]):
-            asked = self._asked.get((endpoint.name, parent_id))
-            at = asked.refreshed_at if asked else None
+            asked = self.asked(endpoint, parent_id)
             if (
                 asked is None
-                or is_due(parent_id, at, endpoint.refresh_within, now)
+                or is_due(parent_id, asked.refreshed_at, endpoint.refresh_within, now)
                 or played.get(parent_id, asked.refreshed_at) > asked.refreshed_at
                 or self.lacks_days(asked)
             ):

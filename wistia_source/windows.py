@@ -23,6 +23,11 @@ def by_date_range(start: date, through: date | None, lookback: timedelta, now: d
     return min(first, today), today
 
 
+def days_asked(first: date, last: date) -> dict[str, str]:
+    """The query for days, both inclusive: with only one the API means others, or answers 500 (third party)."""
+    return {"start_date": first.isoformat(), "end_date": last.isoformat()}
+
+
 def cut(watermark: datetime, lookback: timedelta, now: datetime) -> datetime:
     """The oldest cursor value a feed is asked for. A watermark in the future counts as now."""
     return min(watermark, now) - lookback
