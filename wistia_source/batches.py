@@ -1,20 +1,22 @@
-"""What every resource does with its batches: counts them, declares their table, says when it is done."""
+"""What every resource does with its batches: types and counts them, declares their table, says when it is done."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from datetime import date, datetime
 from functools import wraps
 from time import monotonic
-from typing import ParamSpec
+from typing import Any, ParamSpec
 
 import dlt
 import pyarrow as pa
 
-from .client import Tally
+from .client import Row, Tally
 from .endpoints import Endpoint
-from .errors import RequestFailed, RowUnusable
-from .rows import LOAD_ID, all_columns
+from .errors import PlanLacksFeature, ResourceLost
+from .rows import LOAD_ID, all_columns, to_table, with_key
 from .run import Run
+from .warehouse import Held
 
 ROWS_PER_BATCH = 1_000
 
@@ -31,16 +33,22 @@ def tracked(generate: Callable[P, Iterator[Batch]]) -> Callable[P, Iterator[Batc
         run, endpoint = args[:2]
         assert isinstance(run, Run)
         assert isinstance(endpoint, Endpoint)
-        run.running.add(endpoint.name)
+        run.begin(endpoint)
         return until_done(run, endpoint, generate(*args, **kwargs))
 
     def until_done(run: Run, endpoint: Endpoint, batches: Iterator[Batch]) -> Iterator[Batch]:
         tally, started = dlt.current.resource_metrics(), monotonic()
+        tally["unfinished"] = True
         try:
-            yield from batches
-        except (RequestFailed, RowUnusable) as error:
+            for batch in batches:
+                if batch is None:
+                    run.idle()
+                yield batch
+        except ResourceLost as error:
             # the other resources go on; a feed that failed has not moved its watermark
             note_failure(tally, "", str(error))
+            tally["refused"] = isinstance(error, PlanLacksFeature)
+            run.left.pop(endpoint.name, None)
         except GeneratorExit:
             # whoever stops reading one resource may go on with the others
             raise
@@ -50,7 +58,8 @@ def tracked(generate: Callable[P, Iterator[Batch]]) -> Callable[P, Iterator[Batc
             raise
         finally:
             run.finish(endpoint)
-            tally["seconds"] = monotonic() - started
+            tally["seconds"] = tally.get("seconds", 0.0) + monotonic() - started
+            tally["unfinished"] = endpoint.name in run.left
 
     return start
 
@@ -71,6 +80,34 @@ def declare_table(run: Run, endpoint: Endpoint) -> None:
             # dlt would add it to Arrow batches when the first one comes
             table["columns"][LOAD_ID] = {"name": LOAD_ID, "data_type": "text", "nullable": False}
         dlt.current.source_schema().update_table(table)
+
+
+def typed(endpoint: Endpoint, rows: Sequence[Row], account_id: str, tally: Tally) -> pa.Table:
+    """The rows as `to_table` makes them, without those that lack a part of their key; these are counted."""
+    keyed = with_key(endpoint, rows)
+    if len(keyed) < len(rows):
+        tally["left_out"] = tally.get("left_out", 0) + len(rows) - len(keyed)
+    return to_table(endpoint, keyed, account_id)
+
+
+def asked_for(tally: Tally, begin: datetime | date, end: datetime | date) -> None:
+    """Notes in the resource's metrics what stretch of time was asked for: moments, or days with both ends."""
+    tally["asked_from"] = min(begin.isoformat(), tally.get("asked_from", begin.isoformat()))
+    tally["asked_to"] = max(end.isoformat(), tally.get("asked_to", end.isoformat()))
+
+
+def count_restated(
+    run: Run, endpoint: Endpoint, fresh: pa.Table, held: Held, read_before: Callable[[str], tuple[Any, Any] | None]
+) -> None:
+    """Counts the rows behind the watermark that are new or have changed.
+
+    `read_before` says for a parent from when on, and before when, its rows were read by earlier runs.
+    """
+    names = (*endpoint.primary_key, endpoint.cursor or "")
+    for *key, at in zip(*(fresh[name].to_pylist() for name in names), strict=True):
+        bounds = read_before(key[0] if endpoint.parent else "")
+        if bounds and at is not None and bounds[0] <= at < bounds[1]:
+            run.restated(endpoint, at, tuple(key) not in held.hashes)
 
 
 def counted(run: Run, endpoint: Endpoint, table: pa.Table, tally: Tally) -> Batch:

@@ -26,7 +26,6 @@ class RequestBudget:
 
     def __init__(self, per_minute: int, clock: Callable[[], float] = time.monotonic) -> None:
         self.per_minute = per_minute
-        self.waited_seconds = 0.0
         self._clock = clock
         self._changed = threading.Condition()
         self._in_flight = 0
@@ -35,16 +34,19 @@ class RequestBudget:
         self._closed = False
 
     @contextmanager
-    def permit(self) -> Iterator[None]:
-        """Waits until one more request fits, and counts the one made inside. Raises `BudgetClosed`."""
+    def permit(self) -> Iterator[float]:
+        """Waits until one more request fits, and counts the one made inside; gives the seconds waited.
+
+        Raises `BudgetClosed`.
+        """
         with self._changed:
             started = self._clock()
             while (wait := self._wait_seconds()) > 0:
                 self._changed.wait(wait)
-            self.waited_seconds += self._clock() - started
+            waited = self._clock() - started
             self._in_flight += 1
         try:
-            yield
+            yield waited
         finally:
             with self._changed:
                 self._in_flight -= 1

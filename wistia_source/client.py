@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import count, islice
+from time import monotonic
 from typing import Any, TypeVar
 from urllib.parse import quote
 
@@ -33,12 +34,12 @@ FIRST_ATTEMPTS = 3
 """Before anything was ever answered, an address that cannot be reached is more likely wrong than down."""
 MAX_BACKOFF_SECONDS = 60.0
 MAX_QUOTA_SECONDS = 1800.0
-"""How long one request lets itself be told to come back later."""
+"""How long requests let themselves be told to come back later, with no other answer in between."""
 
 T = TypeVar("T")
 Row = dict[str, Any]
 Tally = dict[str, Any]
-"""Counts of one resource: `requests` and `retries`."""
+"""What one resource counts: `requests`, `retries`, `wait_seconds`, `left_out` rows and so on."""
 
 
 class _QuotaUsedUp(Exception):
@@ -47,18 +48,6 @@ class _QuotaUsedUp(Exception):
     def __init__(self, seconds: float) -> None:
         super().__init__(seconds)
         self.seconds = seconds
-
-
-class _BudgetedAdapter(HTTPAdapter):
-    """Takes a permit for whatever is really sent, retries included."""
-
-    def __init__(self, budget: RequestBudget) -> None:
-        super().__init__(pool_connections=1, pool_maxsize=WORKERS, max_retries=0)
-        self._budget = budget
-
-    def send(self, *args: Any, **kwargs: Any) -> requests.Response:
-        with self._budget.permit():
-            return super().send(*args, **kwargs)
 
 
 class Client:
@@ -80,6 +69,7 @@ class Client:
             raise SettingInvalid(
                 f"api_version is {api_version!r}, but must be 'v1' or a release of the modern API such as '2026-03'."
             )
+        self.requests_per_minute = budget.per_minute
         self._host = _origin(base_url)
         self._root = f"{self._host}/{'modern' if self.modern else 'v1'}"
         if not backoff_seconds > 0:
@@ -88,6 +78,7 @@ class Client:
         self._backoff_seconds = backoff_seconds
         self._closed = threading.Event()
         self._reached = False
+        self._refused_since: float | None = None
         self._longest_page: dict[str, int] = {}
         self._counting = threading.Lock()
         self._pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="wistia")
@@ -97,7 +88,7 @@ class Client:
         self._session.headers["Accept"] = "application/json"
         if self.modern:
             self._session.headers["X-Wistia-API-Version"] = api_version
-        adapter = _BudgetedAdapter(budget)
+        adapter = HTTPAdapter(pool_connections=1, pool_maxsize=WORKERS, max_retries=0)
         self._session.mount("https://", adapter)
         self._session.mount("http://", adapter)
 
@@ -134,7 +125,8 @@ class Client:
                 # "come back in 0 seconds" again and again must not become a loop of requests without an end
                 seconds = max(error.seconds, self._backoff(refusals))
                 refusals, quota_seconds = refusals + 1, quota_seconds + seconds
-                if quota_seconds > MAX_QUOTA_SECONDS:
+                # of all requests together: otherwise each media would wait that long again
+                if max(quota_seconds, self._refused_seconds() + seconds) > MAX_QUOTA_SECONDS:
                     raise RequestFailed(
                         f"GET {path} was told for {MAX_QUOTA_SECONDS / 60:.0f} minutes that the account's request "
                         "quota is used up; lower requests_per_minute or stop what else uses the account."
@@ -148,7 +140,9 @@ class Client:
                     ) from None
                 if failures == ATTEMPTS:
                     raise RequestFailed(f"GET {path} kept failing: {error}.") from None
-                self._closed.wait(self._backoff(failures) * random.uniform(0.5, 1.0))
+                seconds = self._backoff(failures) * random.uniform(0.5, 1.0)
+                self._closed.wait(seconds)
+                self._count(tally, "wait_seconds", seconds)
             self._count(tally, "retries")
 
     def rows(
@@ -168,6 +162,7 @@ class Client:
         params: Mapping[str, str | int],
         tally: Tally,
         permission: str = "",
+        first: int = 1,
     ) -> Iterator[list[Row]]:
         """The pages of one list, in sequence: rows that shift while we read move to later pages, never past us.
 
@@ -175,7 +170,7 @@ class Client:
         rows whatever per_page says (observed), so the number asked for proves nothing.
         """
         previous, before = b"", b""
-        for number in count(1):
+        for number in count(first):
             page = self.get(path, {**params, "page": number, "per_page": PAGE_SIZE}, tally, permission)
             if not isinstance(page, list):
                 raise RequestFailed(f"GET {path} answered with something else than a list; nothing of it is loaded.")
@@ -224,10 +219,12 @@ class Client:
     def _once(self, url: str, params: Mapping[str, str | int], tally: Tally, permission: str) -> Any:
         failure: Transient | None = None
         try:
-            # a redirect would cost a second request each time, and lose the token on its way to another host
-            response = self._session.get(
-                url, params=dict(params), timeout=(CONNECT_TIMEOUT, READ_TIMEOUT), allow_redirects=False
-            )
+            with self._budget.permit() as waited:
+                self._count(tally, "wait_seconds", waited)
+                # a redirect would cost a second request each time, and lose the token on its way to another host
+                response = self._session.get(
+                    url, params=dict(params), timeout=(CONNECT_TIMEOUT, READ_TIMEOUT), allow_redirects=False
+                )
         except requests.RequestException as error:
             failure = transient(error)
         self._count(tally, "requests")
@@ -237,7 +234,9 @@ class Client:
         self._reached = True
         status = response.status_code
         if status == 429 or (status == 503 and "Retry-After" in response.headers):
+            self._refused_since = self._refused_since or monotonic()
             raise _QuotaUsedUp(pause_seconds(response.headers.get("Retry-After")))
+        self._refused_since = None
         if status >= 500:
             raise Transient(f"HTTP {status}{message_of(response)}")
         if status >= 300:
@@ -247,12 +246,16 @@ class Client:
         except orjson.JSONDecodeError:
             raise Transient("the answer is not JSON") from None
 
+    def _refused_seconds(self) -> float:
+        since = self._refused_since
+        return monotonic() - since if since else 0.0
+
     def _backoff(self, failures: int) -> float:
         return float(min(self._backoff_seconds * 2**failures, MAX_BACKOFF_SECONDS))
 
-    def _count(self, tally: Tally, what: str) -> None:
+    def _count(self, tally: Tally, what: str, amount: float = 1) -> None:
         with self._counting:
-            tally[what] = tally.get(what, 0) + 1
+            tally[what] = tally.get(what, 0) + amount
 
 
 def _rows(path: str, answer: list[Any], tally: Tally) -> list[Row]:
@@ -261,7 +264,7 @@ def _rows(path: str, answer: list[Any], tally: Tally) -> list[Row]:
     if not all(isinstance(row, dict) and not row.keys() <= {"error", "errors", "code"} for row in rows):
         raise RequestFailed(f"GET {path} answered with something else than rows; nothing of it is loaded.")
     if len(rows) < len(answer):
-        tally["empty_rows"] = tally.get("empty_rows", 0) + len(answer) - len(rows)
+        tally["left_out"] = tally.get("left_out", 0) + len(answer) - len(rows)
     return rows
 
 

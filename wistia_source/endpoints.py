@@ -60,6 +60,8 @@ class Endpoint:
     """The column that says how new a row is (feeds and daily)."""
     scopes: tuple[tuple[tuple[str, str], ...], ...] = ()
     """Listings only: the query parameters of each walk that together make the complete list."""
+    takes_days: bool = False
+    """Feeds only: the API narrows it to UTC days."""
     lookback: timedelta = timedelta(0)
     """How far behind the watermark a run asks again. This and the three below are filled in from the settings."""
     deep_lookback: timedelta = timedelta(0)
@@ -85,6 +87,11 @@ class Endpoint:
     def listing(self) -> bool:
         """Whether it is a complete paged list of the account (medias, projects)."""
         return bool(self.scopes)
+
+    @property
+    def dated(self) -> bool:
+        """Whether a range of days can be asked for, so that a backfill can."""
+        return self.takes_days or self.kind == "daily"
 
     def column(self, name: str) -> Column:
         """One of its columns by name."""
@@ -392,6 +399,7 @@ EVENTS = Endpoint(
     # an event_key can occur twice, for two visitors (observed)
     primary_key=("event_key", "visitor_key"),
     cursor="received_at",
+    takes_days=True,
     # `attributes` (edge release) repeats the fields beside it
     ignored=frozenset({"cursor", "attributes"}),
     columns=(
@@ -452,6 +460,29 @@ REFRESHES = Endpoint(
 )
 """The memory of the fan-outs: written in the load package of the data it speaks of."""
 
+RESTATEMENTS = Endpoint(
+    name="restatements",
+    kind="snapshot",
+    path="",
+    grain="one row per run, resource and age",
+    permission="",
+    primary_key=("run_id", "resource", "age"),
+    columns=(
+        Column("run_id", "text", "The run, as in `sync_runs`."),
+        Column("run_at", "timestamp", "When the run began (UTC)."),
+        Column("resource", "text", "The resource whose rows came late or changed."),
+        Column(
+            "age",
+            "text",
+            "How old the rows were, at most: `hour`, `3 hours`, `day`, `2 days`, `week`, or `older`. Of a viewing "
+            "session since it was received, of a visitor since last active, of a day since it ended (UTC-5).",
+        ),
+        Column("rows_added", "bigint", "Rows behind the watermark that the warehouse did not hold at that age."),
+        Column("rows_changed", "bigint", "Rows behind the watermark that it held with other values."),
+    ),
+)
+"""What a run found behind the watermarks: whether the lookbacks are wide enough."""
+
 ENDPOINTS: tuple[Endpoint, ...] = (
     MEDIAS,
     PROJECTS,
@@ -468,7 +499,10 @@ ENDPOINTS: tuple[Endpoint, ...] = (
 )
 """The twelve resources, in the order in which a run starts them."""
 
-COMPANIONS: tuple[Endpoint, ...] = (MEDIA_STATS_ACTIONS, REFRESHES)
+RECORDS: tuple[Endpoint, ...] = (REFRESHES, RESTATEMENTS)
+"""What a run writes about itself, when all else of a load package is there."""
+
+COMPANIONS: tuple[Endpoint, ...] = (MEDIA_STATS_ACTIONS, *RECORDS)
 """Tables that are filled by what the twelve bring."""
 
 BY_NAME: dict[str, Endpoint] = {endpoint.name: endpoint for endpoint in ENDPOINTS}

@@ -19,21 +19,25 @@ class PermissionMissing(WistiaError):
     """401 `unauthorized_scope`: the token lacks a permission: tick it."""
 
 
-class PlanLacksFeature(WistiaError):
-    """403: the account's plan does not include what was asked for."""
-
-
 class Unreachable(WistiaError):
     """No connection to the host, after retries."""
 
 
-class RequestFailed(WistiaError):
-    """One request failed for good: the parent it was for is reported, the others go on."""
+class ResourceLost(WistiaError):
+    """What costs one resource, or one of its parents: it is reported, the others go on."""
+
+
+class PlanLacksFeature(ResourceLost):
+    """403: the account's plan does not include what was asked for."""
+
+
+class RequestFailed(ResourceLost):
+    """One request failed for good."""
 
 
 class NotFound(RequestFailed):
     """404: there is no such media, project, visitor, event or endpoint."""
 
 
-class RowUnusable(WistiaError):
+class RowUnusable(ResourceLost):
     """A value does not fit its declared type, or a key is missing: the API has changed."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import date
+from functools import partial
+from itertools import product
 from typing import Any
 from urllib.parse import quote
 
@@ -11,14 +13,25 @@ import dlt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from .batches import ROWS_PER_BATCH, Batch, counted, declare_table, filled, note_failure, tracked
+from .batches import (
+    ROWS_PER_BATCH,
+    Batch,
+    asked_for,
+    count_restated,
+    counted,
+    declare_table,
+    filled,
+    note_failure,
+    tracked,
+    typed,
+)
 from .client import Row, Tally
 from .endpoints import BY_NAME, DELETED, MEDIAS, Endpoint
 from .errors import NotFound, RequestFailed, RowUnusable
+from .reads import DONE, Backfilled
 from .rows import carried_rows, to_table, value_of
 from .run import Outcome, Run
-from .warehouse import changed
-from .windows import by_date_range, days_asked, is_due
+from .windows import by_date_range, by_date_today, days_asked, is_due
 
 
 @tracked
@@ -38,7 +51,7 @@ def listing(run: Run, endpoint: Endpoint) -> Iterator[Batch]:
             rows.extend(found)
             gone.extend([] if found else [id_])
         yield None
-    fresh = changed(to_table(endpoint, rows, account_id), run.warehouse.unchanged(endpoint))
+    fresh = run.warehouse.held(endpoint).changed(typed(endpoint, rows, account_id, tally))
     yield counted(run, endpoint, fresh, tally)
     if gone:
         yield counted(run, endpoint, run.warehouse.as_deleted(endpoint, gone, run.clock()), tally)
@@ -50,6 +63,9 @@ def _look_again(run: Run, endpoint: Endpoint, id_: str, tally: Tally) -> Iterato
         yield id_, run.client.rows(f"{run.client.path(endpoint)}/{quote(id_, safe='')}", {}, tally, endpoint.permission)
     except NotFound:
         yield id_, []
+    except RequestFailed as error:
+        # neither there nor gone: as it was, until it can be asked
+        note_failure(tally, id_, str(error))
 
 
 @tracked
@@ -58,18 +74,37 @@ def fan_out(run: Run, endpoint: Endpoint) -> Iterator[Batch]:
     tally = dlt.current.resource_metrics()
     account_id = run.account_id(tally)
     declare_table(run, endpoint)
-    for parent in _parents(endpoint):
-        yield from run.list_all(parent, tally)
-    if endpoint.follows_plays and endpoint.parent:
-        yield from run.wait_for_sessions()
-    due = run.due(endpoint)
-    tally["asked"] = len(due)
+    progress = Backfilled(run, endpoint, account_id) if run.backfill else None
+    due: list[str] = run.left.pop(endpoint.name, [])
+    if not due:
+        for parent in _parents(endpoint):
+            yield from run.list_all(parent, tally)
+        if endpoint.follows_plays and endpoint.parent and not progress:
+            yield from run.wait_for_sessions()
+        due = [id_ for id_ in run.due(endpoint) if not (progress and progress.has_passed(id_))]
+        if run.backfill and run.backfill[0] > by_date_today(run.clock()):
+            # its first day has begun in UTC only
+            due = []
+        run.expect(endpoint, len(due), tally)
+        yield from run.all_have_estimated()
+    reached = DONE
+
+    def walks() -> Iterator[Iterator[Outcome]]:
+        nonlocal reached
+        begun = 0
+        while due and not (begun and run.time_is_up()):
+            begun, reached = begun + 1, due.pop(0)
+            yield _ask(run, endpoint, reached, tally)
+
     pending: list[Outcome] = []
-    for arrived in run.client.stream(_ask(run, endpoint, parent_id, tally) for parent_id in due):
+    failed = set(progress.failed) if progress else set()
+    for arrived in run.client.stream(walks()):
         for outcome in arrived or ():
+            failed.discard(outcome.parent_id)
             if outcome.error:
+                failed.add(outcome.parent_id)
                 note_failure(tally, outcome.parent_id, outcome.error)
-                if outcome.result == "not_found":
+                if outcome.result == "not_found" and not run.backfill:
                     # Wistia has nothing for it: asking every hour would not change that
                     run.note(endpoint, outcome)
             else:
@@ -80,6 +115,10 @@ def fan_out(run: Run, endpoint: Endpoint) -> Iterator[Batch]:
             yield None
     if pending:
         yield _landed(run, endpoint, pending, account_id, tally)
+    if due:
+        run.left[endpoint.name] = due
+    if progress:
+        progress.reach(max(reached, progress.reached or "") if due else DONE, failed)
 
 
 @tracked
@@ -95,13 +134,13 @@ def carried(run: Run, endpoint: Endpoint, carrier: Endpoint) -> Iterator[Batch]:
 
 
 @tracked
-def refreshes(run: Run, endpoint: Endpoint) -> Iterator[Batch]:
-    """The memory of the fan-outs, in the load package of the data it speaks of: it waits for all others."""
-    while run.running > {endpoint.name}:
-        yield None
-    if run.notes:
-        table = to_table(endpoint, run.notes, run.account_id({}))
-        yield filled(changed(table, run.warehouse.unchanged(endpoint)))
+def record(run: Run, endpoint: Endpoint) -> Iterator[Batch]:
+    """What the run says of itself, in the load package of the data it speaks of: it waits for all others."""
+    yield from run.all_else_is_there()
+    if run.has_account:
+        declare_table(run, endpoint)
+        table = to_table(endpoint, run.records(endpoint), run.account_id({}))
+        yield filled(run.warehouse.held(endpoint).changed(table))
 
 
 def _parents(endpoint: Endpoint) -> list[Endpoint]:
@@ -116,7 +155,11 @@ def _ask(run: Run, endpoint: Endpoint, parent_id: str, tally: Tally) -> Iterator
     params: dict[str, str] = {}
     through: date | None = None
     whole = False
-    if endpoint.kind == "daily":
+    if run.backfill:
+        first, through = run.backfill[0], min(run.backfill[1], by_date_today(run.clock()))
+        params = days_asked(first, through)
+        asked_for(tally, first, through)
+    elif endpoint.kind == "daily":
         asked, now = run.asked(endpoint, parent_id), run.clock()
         # recent days are restated within weeks, hours_watched of all days whenever the lifetime average moves (derived)
         whole = (
@@ -125,14 +168,18 @@ def _ask(run: Run, endpoint: Endpoint, parent_id: str, tally: Tally) -> Iterator
         known_through = None if asked is None or whole else asked.through_date
         first, through = by_date_range(run.start_date, known_through, endpoint.lookback, now)
         params = days_asked(first, through)
+        asked_for(tally, first, through)
     path = run.client.path(endpoint, parent_id)
 
     def walk() -> Iterator[Outcome]:
         try:
             rows = run.client.rows(path, params, tally, endpoint.permission)
+            for child, row in product(endpoint.children, rows):
+                # one that is no list of objects costs this parent alone
+                carried_rows(endpoint, child, row)
         except NotFound as error:
             yield Outcome(parent_id, result="not_found", error=None if endpoint.optional else str(error))
-        except RequestFailed as error:
+        except (RequestFailed, RowUnusable) as error:
             yield Outcome(parent_id, error=str(error))
         else:
             yield Outcome(parent_id, rows, through, whole)
@@ -149,46 +196,51 @@ def _landed(run: Run, endpoint: Endpoint, outcomes: list[Outcome], account_id: s
             for outcome in outcomes
             for row in outcome.rows
         )
-    for outcome in outcomes:
-        run.note(endpoint, outcome)
+    if not run.backfill:
+        for outcome in outcomes:
+            run.note(endpoint, outcome)
     outcomes.clear()
     return counted(run, endpoint, table, tally)
 
 
 def _isolated(run: Run, endpoint: Endpoint, outcomes: list[Outcome], account_id: str, tally: Tally) -> pa.Table:
     """`_delta` of the outcomes whose rows fit; one that does not is a failure, and costs the others nothing."""
+    left_out = tally.get("left_out", 0)
     try:
-        return _delta(run, endpoint, outcomes, account_id)
+        return _delta(run, endpoint, outcomes, account_id, tally)
     except RowUnusable:
+        tally["left_out"] = left_out
         outcomes[:] = [outcome for outcome in outcomes if _is_usable(run, endpoint, outcome, tally)]
-        return _delta(run, endpoint, outcomes, account_id)
+        return _delta(run, endpoint, outcomes, account_id, tally)
 
 
 def _is_usable(run: Run, endpoint: Endpoint, outcome: Outcome, tally: Tally) -> bool:
     try:
-        to_table(endpoint, list(_rows_of(run, endpoint, outcome)), "")
+        typed(endpoint, list(_rows_of(run, endpoint, outcome)), "", {})
     except RowUnusable as error:
         note_failure(tally, outcome.parent_id, str(error))
         return False
     return True
 
 
-def _delta(run: Run, endpoint: Endpoint, outcomes: Sequence[Outcome], account_id: str) -> pa.Table:
+def _delta(run: Run, endpoint: Endpoint, outcomes: Sequence[Outcome], account_id: str, tally: Tally) -> pa.Table:
     """The rows of the outcomes that the warehouse does not hold, and marks for those that are gone."""
     rows = [row for outcome in outcomes for row in _rows_of(run, endpoint, outcome)]
-    table = to_table(endpoint, rows, account_id)
+    table = typed(endpoint, rows, account_id, tally)
     if not run.warehouse.holds(endpoint.name):
         return table
     parents = [outcome.parent_id for outcome in outcomes]
-    if not endpoint.complete:
-        since = pc.min(table[endpoint.cursor]).as_py() if endpoint.cursor else None
-        held = run.warehouse.unchanged(endpoint, parents=parents if endpoint.parent else None, since=since)
-        return changed(table, held)
+    since = pc.min(table[endpoint.cursor]).as_py() if endpoint.cursor else None
+    held = run.warehouse.held(endpoint, parents=parents if endpoint.parent else None, since=since)
+    fresh = held.changed(table)
+    if endpoint.cursor:
+        count_restated(run, endpoint, fresh, held, partial(run.days_read, endpoint))
     present = set(zip(*(table[name].to_pylist() for name in endpoint.primary_key), strict=True))
-    held_rows = run.warehouse.held(endpoint, parents)
-    gone = [{**_as_sent(endpoint, key), DELETED.name: True} for *key, _ in held_rows if tuple(key) not in present]
-    fresh = changed(table, pa.array([hash_ for *_, hash_ in held_rows], pa.int64()))
-    return pa.concat_tables([fresh, to_table(endpoint, gone, account_id)], promote_options="default") if gone else fresh
+    gone = held.hashes.keys() - present if endpoint.complete else ()
+    if not gone:
+        return fresh
+    marks = to_table(endpoint, [{**_as_sent(endpoint, key), DELETED.name: True} for key in gone], account_id)
+    return pa.concat_tables([fresh, marks], promote_options="default")
 
 
 def _as_sent(endpoint: Endpoint, key: Sequence[Any]) -> Row:

@@ -1,101 +1,257 @@
 """Feeds: paged lists with a timestamp cursor, newest first."""
 
 # no postponed annotations here: dlt finds a resource's incremental cursor by its annotation
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from itertools import chain
 from urllib.parse import quote
 
 import dlt
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from .batches import ROWS_PER_BATCH, Batch, counted, declare_table, tracked
-from .client import Row, Tally
+from .batches import ROWS_PER_BATCH, Batch, asked_for, count_restated, counted, declare_table, tracked, typed
+from .client import PAGE_SIZE, Row, Tally
 from .endpoints import ACCOUNT_STATS_BY_DATE, EVENTS, Endpoint
-from .errors import NotFound, RequestFailed, RowUnusable, SettingInvalid
+from .errors import NotFound, ResourceLost, SettingInvalid
+from .reads import DONE, Backfilled, Read
 from .rows import fix_event, timestamp, to_table
 from .run import Outcome, Run
-from .warehouse import changed
-from .windows import cut, days_asked, split_by_volume
+from .windows import ONE_DAY, Days, cut, days_asked, split_by_volume
 
-PLAYS_PER_WINDOW = 2_000
+PLAYS_PER_WALK = 2_000
 """About 20 pages: long enough to waste little on each last page, short enough to have several at a time."""
-
-ONCE_A_DAY = timedelta(days=1)
+PLAYS_PER_WINDOW = 54_000
+"""Of a backfill: about a minute of fetching."""
+LONGEST_WINDOW = timedelta(days=31)
 SHORT_SPAN = timedelta(days=3)
 """Up to here it costs more to ask how busy the days were than to read them in one go."""
+PAGES_AT_LEAST = 4
+"""Of a list without days in each load package: the first two may be known already."""
 
 
 @dataclass(frozen=True)
 class Stretch:
     """One walk through a feed: what to ask for, and the oldest cursor value that is wanted of it."""
 
-    params: dict[str, str]
+    params: Mapping[str, str]
     oldest: datetime | None = None
 
 
 @tracked
 def incremental_feed(run: Run, endpoint: Endpoint, cursor: dlt.sources.incremental[datetime]) -> Iterator[Batch]:
-    """A feed from its watermark on."""
+    """A feed from its watermark on; then what is missing of its history, newest first, as far as the time allows."""
     tally = dlt.current.resource_metrics()
     account_id = run.account_id(tally)
-    # by account: dlt's cursor alone would take what one account has seen for what another has
-    reads = dlt.current.resource_state().setdefault("reads", {})
-    read: dict[str, str] | None = reads.get(account_id)
-    start = datetime.combine(run.start_date, time(), UTC)
-    watermark = start if read is None else datetime.fromisoformat(read["watermark"])
-    since = run.start_date if read is None else date.fromisoformat(read["since"])
-    if endpoint.name == EVENTS.name:
-        run.catching_up = read is None and run.asked_nothing_yet
-    deep = bool(endpoint.deep_lookback) and read is not None and _deep_is_due(run, endpoint)
-    lookback = endpoint.deep_lookback if deep else endpoint.lookback
-    oldest = start if read is None else cut(watermark, lookback, run.clock())
-    # the cut is made here; dlt's own would drop the late rows behind its watermark
-    cursor.advance(watermark)
-    for batch in _walk_feed(run, endpoint, _stretches(run, endpoint, oldest, since, tally)):
-        if batch is not None:
-            watermark = max(watermark, pc.max(batch[endpoint.cursor or ""]).as_py() or watermark)
-        yield batch
-    cursor.advance(watermark)
-    reads[account_id] = {"watermark": watermark.isoformat(), "since": min(since, run.start_date).isoformat()}
-    if deep or read is None:
+    declare_table(run, endpoint)
+    start, today = _midnight(run.start_date), run.clock().date()
+    read = Read.of(account_id)
+    is_new = read is None
+    if read is None:
+        # tomorrow covers a clock that is behind
+        read = Read(watermark=start, since=_midnight(today + 2 * ONE_DAY))
         run.note(endpoint, Outcome(""))
+    # from here on dlt leaves the cut to us: its own would drop the late rows behind its watermark
+    cursor.advance(read.watermark)
+    if not (is_new or endpoint.name in run.left):
+        yield from _news(run, endpoint, read, tally)
+        read.keep(account_id)
+        cursor.advance(read.watermark)
+    run.sessions_seen |= endpoint.name == EVENTS.name
+    if start < read.since:
+        yield from (_missing_days if endpoint.takes_days else _missing_pages)(run, endpoint, read, tally)
+        read.keep(account_id)
+        cursor.advance(read.watermark)
+        asked_for(tally, read.since, run.clock())
 
 
-def _stretches(run: Run, endpoint: Endpoint, oldest: datetime, since: date, tally: Tally) -> list[Stretch]:
-    """What to read: from `oldest` on, and what is before `since` if the start has been moved to an earlier day."""
-    earlier = run.start_date < since
-    if endpoint.name != EVENTS.name:
-        return [Stretch({}, datetime.combine(run.start_date, time(), UTC) if earlier else oldest)]
-    # events are filtered by UTC days; tomorrow covers a clock that is behind
-    windows = _windows(run, oldest.date(), run.clock().date() + timedelta(days=1), tally)
-    stretches = [Stretch(days_asked(*window), oldest) for window in windows]
-    if earlier:
-        before = _windows(run, run.start_date, min(since, oldest.date()) - timedelta(days=1), tally)
-        stretches += [Stretch(days_asked(*window)) for window in before]
-    return stretches
+def _news(run: Run, endpoint: Endpoint, read: Read, tally: Tally) -> Iterator[Batch]:
+    """What is new since the watermark, and again what is shortly behind it."""
+    deep = bool(endpoint.deep_lookback) and _deep_is_due(run, endpoint)
+    before, today = read.watermark, run.clock().date()
+    oldest = cut(before, endpoint.deep_lookback if deep else endpoint.lookback, run.clock())
+    asked_for(tally, oldest, run.clock())
+    stretches = [Stretch({}, oldest)]
+    if endpoint.takes_days:
+        walks = _walks(run, endpoint, oldest.date(), today + ONE_DAY, tally)
+        stretches = [Stretch(days_asked(*walk), oldest) for walk in walks]
+    held = run.warehouse.held(endpoint, since=oldest)
+    for table in _walk_feed(run, endpoint, stretches, tally):
+        if table is None:
+            yield None
+            continue
+        fresh = held.changed(table)
+        read.saw(endpoint, table, run.clock())
+        count_restated(run, endpoint, fresh, held, lambda _: (read.since, before))
+        if endpoint.name == EVENTS.name:
+            run.note_sessions(fresh)
+        yield counted(run, endpoint, fresh, tally)
+    if deep:
+        run.note(endpoint, Outcome(""))
 
 
 def _deep_is_due(run: Run, endpoint: Endpoint) -> bool:
     """Whether the deep lookback was last read a day ago or more."""
     asked = run.asked(endpoint, "")
-    return asked is None or run.clock() - asked.refreshed_at >= ONCE_A_DAY
+    return asked is None or run.clock() - asked.refreshed_at >= ONE_DAY
+
+
+def _missing_days(run: Run, endpoint: Endpoint, read: Read, tally: Tally) -> Iterator[Batch]:
+    """The days before `read.since`, several walks side by side."""
+    walks: list[Days] = run.left.pop(endpoint.name, [])
+    if not walks:
+        walks = _walks(run, endpoint, run.start_date, read.since.date() - ONE_DAY, tally)
+    begun: list[Days] = []
+
+    def stretches() -> Iterator[Stretch]:
+        while walks and not (begun and run.time_is_up()):
+            begun.append(walks.pop(0))
+            yield Stretch(days_asked(*begun[-1]))
+
+    held = run.warehouse.held(endpoint, since=_midnight(run.start_date), before=read.since)
+    for table in _walk_feed(run, endpoint, stretches(), tally):
+        if table is None:
+            yield None
+            continue
+        fresh = held.changed(table)
+        read.saw(endpoint, table, run.clock())
+        if endpoint.name == EVENTS.name:
+            # numbers that were asked after these sessions hold them already
+            run.note_sessions(fresh, run.stats_known_since)
+        yield counted(run, endpoint, fresh, tally)
+    read.since = _midnight(begun[-1][0])
+    if walks:
+        run.left[endpoint.name] = walks
+
+
+def _missing_pages(run: Run, endpoint: Endpoint, read: Read, tally: Tally) -> Iterator[Batch]:
+    """The rows before `read.since`, by one walk that goes on from the page where it stopped."""
+    run.left.pop(endpoint.name, None)
+    walk = _Descent(run, endpoint, read, tally)
+    held = run.warehouse.held(endpoint, since=walk.start)
+    for table in _typed(run, endpoint, [iter(walk)], tally):
+        if table is None:
+            yield None
+            continue
+        read.saw(endpoint, table, run.clock())
+        yield counted(run, endpoint, held.changed(table), tally)
+    read.since, read.page = walk.since, walk.page
+    if not walk.at_the_end:
+        run.left[endpoint.name] = [walk.page]
+
+
+class _Descent:
+    """A walk down a list without days, which may stop when the time is up and go on in the next load package."""
+
+    def __init__(self, run: Run, endpoint: Endpoint, read: Read, tally: Tally) -> None:
+        self.start = _midnight(run.start_date)
+        self.since, self.page, self.at_the_end = read.since, read.page, False
+        self._run, self._endpoint, self._tally = run, endpoint, tally
+
+    def __iter__(self) -> Iterator[list[Row]]:
+        # one page back: rows that went away meanwhile have moved others up
+        yield from self._from(max(1, self.page - 1))
+
+    def _from(self, first: int) -> Iterator[list[Row]]:
+        client, endpoint = self._run.client, self._endpoint
+        pages = client.pages(client.path(endpoint), {}, self._tally, endpoint.permission, first)
+        any_came = False
+        for number, page in enumerate(pages, first):
+            if number == first > 1 and (not page or _is_older(page[0], endpoint, self.since)):
+                # too many have gone
+                break
+            any_came = True
+            wanted = _wanted(page, endpoint, self.start)
+            yield wanted
+            if len(wanted) < len(page):
+                break
+            oldest = _at(page[-1], endpoint) if page else None
+            self.since, self.page = min(self.since, oldest or self.since), number
+            if number - first + 1 >= PAGES_AT_LEAST and self._run.time_is_up():
+                return
+        if first > 1 and not any_came:
+            yield from self._from(1)
+            return
+        self.since, self.page, self.at_the_end = self.start, 1, True
+
+
+@tracked
+def backfilled_feed(run: Run, endpoint: Endpoint) -> Iterator[Batch]:
+    """A feed's days of a backfill, one window in each load package, newest first; its watermark stays."""
+    tally = dlt.current.resource_metrics()
+    account_id = run.account_id(tally)
+    declare_table(run, endpoint)
+    progress = Backfilled(run, endpoint, account_id)
+    windows: list[list[Days]] = run.left.pop(endpoint.name, [])
+    if not windows:
+        windows = _windows(run, endpoint, progress.reached, tally)
+        yield from run.all_have_estimated()
+    if windows:
+        walks = windows.pop(0)
+        since, before = _midnight(walks[-1][0]), _midnight(walks[0][1] + ONE_DAY)
+        known = Read.of(account_id)
+        held = run.warehouse.held(endpoint, since=since, before=before)
+        for table in _walk_feed(run, endpoint, [Stretch(days_asked(*walk)) for walk in walks], tally):
+            if table is None:
+                yield None
+                continue
+            fresh = held.changed(table)
+            if known:
+                count_restated(run, endpoint, fresh, held, lambda _: (known.since, known.watermark))
+            if endpoint.name == EVENTS.name:
+                # the next run finds them known already
+                run.note_sessions(fresh, run.stats_known_since)
+            yield counted(run, endpoint, fresh, tally)
+        progress.reach(since.date().isoformat())
+        asked_for(tally, since, min(before, run.clock()))
+    if windows:
+        run.left[endpoint.name] = windows
+    else:
+        progress.reach(DONE)
+
+
+def _windows(run: Run, endpoint: Endpoint, reached: str | None, tally: Tally) -> list[list[Days]]:
+    """What is left of a backfill, newest first: windows of a load package each, split into walks side by side."""
+    assert run.backfill is not None
+    first, last = run.backfill
+    last = min(last, run.clock().date())
+    if reached:
+        last = first - ONE_DAY if reached == DONE else date.fromisoformat(reached) - ONE_DAY
+    plays = _plays(run, first, last, tally) if first <= last else {}
+    windows = split_by_volume(first, last, plays, PLAYS_PER_WINDOW, LONGEST_WINDOW)
+    walks = [split_by_volume(*window, plays, PLAYS_PER_WALK) for window in windows]
+    run.expect(endpoint, _pages(chain(*walks), plays), tally)
+    return walks
 
 
 @tracked
 def filtered_feed(run: Run, endpoint: Endpoint, params: dict[str, str]) -> Iterator[Batch]:
     """A feed narrowed by a filter, whole: its rows say nothing about how far the full one was read."""
-    yield from _walk_feed(run, endpoint, [Stretch(params)])
-
-
-def _walk_feed(run: Run, endpoint: Endpoint, stretches: Sequence[Stretch]) -> Iterator[Batch]:
-    """Paged lists, newest first, each down to the oldest row that is wanted; rows that are known are left out."""
     tally = dlt.current.resource_metrics()
-    account_id = run.account_id(tally)
+    run.account_id(tally)
     declare_table(run, endpoint)
-    bounds = [stretch.oldest for stretch in stretches if stretch.oldest]
-    known = run.warehouse.unchanged(endpoint, since=min(bounds) if len(bounds) == len(stretches) else None)
+    held = run.warehouse.held(endpoint)
+    for table in _walk_feed(run, endpoint, [Stretch(params)], tally):
+        yield None if table is None else counted(run, endpoint, held.changed(table), tally)
+
+
+@tracked
+def show(run: Run, endpoint: Endpoint, key: str) -> Iterator[Batch]:
+    """One row, by its key."""
+    tally = dlt.current.resource_metrics()
+    run.account_id(tally)
+    try:
+        rows = run.client.rows(f"{run.client.path(endpoint)}/{quote(key, safe='')}", {}, tally, endpoint.permission)
+    except NotFound:
+        raise SettingInvalid(f"Wistia has no row of {endpoint.name} with the key {key!r}; check the key.") from None
+    table = _table(run, endpoint, rows, tally)
+    if endpoint.name == EVENTS.name:
+        run.note_sessions(table)
+    yield counted(run, endpoint, table, tally)
+
+
+def _walk_feed(run: Run, endpoint: Endpoint, stretches: Iterable[Stretch], tally: Tally) -> Iterator[pa.Table | None]:
+    """Paged lists, newest first, each down to the oldest row that is wanted."""
     path = run.client.path(endpoint)
 
     def walk(stretch: Stretch) -> Iterator[list[Row]]:
@@ -105,21 +261,32 @@ def _walk_feed(run: Run, endpoint: Endpoint, stretches: Sequence[Stretch]) -> It
             if len(wanted) < len(page):
                 return
 
+    yield from _typed(run, endpoint, map(walk, stretches), tally)
+
+
+def _typed(
+    run: Run, endpoint: Endpoint, walks: Iterable[Iterator[list[Row]]], tally: Tally
+) -> Iterator[pa.Table | None]:
+    """What the walks bring, in batches; None while nothing has arrived."""
     pending: list[Row] = []
-
-    def flush() -> pa.Table:
-        fresh = changed(_feed_table(run, endpoint, pending, account_id), known)
-        pending.clear()
-        if endpoint.name == EVENTS.name:
-            run.note_sessions(fresh)
-        return fresh
-
-    for arrived in run.client.stream(walk(stretch) for stretch in stretches):
+    for arrived in run.client.stream(walks):
         for page in arrived or ():
             pending.extend(page)
-        yield counted(run, endpoint, flush(), tally) if len(pending) >= ROWS_PER_BATCH else None
+        if len(pending) >= ROWS_PER_BATCH:
+            yield _table(run, endpoint, pending, tally)
+            pending = []
+        else:
+            yield None
     if pending:
-        yield counted(run, endpoint, flush(), tally)
+        yield _table(run, endpoint, pending, tally)
+
+
+def _table(run: Run, endpoint: Endpoint, rows: list[Row], tally: Tally) -> pa.Table:
+    """The rows of a feed, with the keys that some events lack."""
+    if endpoint.name == EVENTS.name:
+        for row in rows:
+            fix_event(row, run.keep_public_token)
+    return typed(endpoint, rows, run.account_id(tally), tally)
 
 
 def _wanted(page: list[Row], endpoint: Endpoint, oldest: datetime | None) -> list[Row]:
@@ -130,44 +297,44 @@ def _wanted(page: list[Row], endpoint: Endpoint, oldest: datetime | None) -> lis
 
 
 def _is_older(row: Row, endpoint: Endpoint, oldest: datetime) -> bool:
-    try:
-        at = timestamp(row.get(endpoint.cursor or "") or "")
-    except (TypeError, ValueError):
-        # said by name when the row is typed
-        return False
+    at = _at(row, endpoint)
     return at is not None and at < oldest
 
 
-def _windows(run: Run, first: date, last: date, tally: Tally) -> Sequence[tuple[date, date]]:
-    """Days to ask for: one window for an hourly run, several side by side for a history."""
+def _at(row: Row, endpoint: Endpoint) -> datetime | None:
+    try:
+        return timestamp(row.get(endpoint.cursor or "") or "")
+    except (TypeError, ValueError):
+        # said by name when the row is typed
+        return None
+
+
+def _midnight(day: date) -> datetime:
+    return datetime.combine(day, time(), UTC)
+
+
+def _walks(run: Run, endpoint: Endpoint, first: date, last: date, tally: Tally) -> list[Days]:
+    """Days to ask for, newest first: in one go for an hourly run, in several side by side for a history."""
     if last - first <= SHORT_SPAN:
         return [(first, last)] if first <= last else []
+    plays = _plays(run, first, last, tally)
+    walks = split_by_volume(first, last, plays, PLAYS_PER_WALK)
+    run.expect(endpoint, _pages(walks, plays), tally)
+    return walks
+
+
+def _plays(run: Run, first: date, last: date, tally: Tally) -> dict[date, int]:
+    """How busy the days were; nothing where Wistia does not say, since only how the work is split depends on it."""
+    path = run.client.path(ACCOUNT_STATS_BY_DATE)
     try:
-        days = run.client.rows(
-            run.client.path(ACCOUNT_STATS_BY_DATE), days_asked(first, last), tally, ACCOUNT_STATS_BY_DATE.permission
-        )
-        plays = to_table(ACCOUNT_STATS_BY_DATE, days, "").select(["date", "play_count"]).to_pylist()
-    except (RequestFailed, RowUnusable):
-        # only how the work is split depends on it
-        plays = []
-    return split_by_volume(first, last, [(day["date"], day["play_count"] or 0) for day in plays], PLAYS_PER_WINDOW)
+        days = run.client.rows(path, days_asked(first, last), tally, ACCOUNT_STATS_BY_DATE.permission)
+        table = to_table(ACCOUNT_STATS_BY_DATE, days, "").select(["date", "play_count"])
+    except ResourceLost:
+        return {}
+    return {row["date"]: row["play_count"] or 0 for row in table.to_pylist()}
 
 
-@tracked
-def show(run: Run, endpoint: Endpoint, key: str) -> Iterator[Batch]:
-    """One row, by its key."""
-    tally = dlt.current.resource_metrics()
-    account_id = run.account_id(tally)
-    try:
-        rows = run.client.rows(f"{run.client.path(endpoint)}/{quote(key, safe='')}", {}, tally, endpoint.permission)
-    except NotFound:
-        raise SettingInvalid(f"Wistia has no row of {endpoint.name} with the key {key!r}; check the key.") from None
-    yield counted(run, endpoint, _feed_table(run, endpoint, rows, account_id), tally)
-
-
-def _feed_table(run: Run, endpoint: Endpoint, rows: Sequence[Row], account_id: str) -> pa.Table:
-    """The rows of a feed, with the keys that some events lack."""
-    if endpoint.name == EVENTS.name:
-        for row in rows:
-            fix_event(row, run.keep_public_token)
-    return to_table(endpoint, rows, account_id)
+def _pages(walks: Iterable[Days], plays: Mapping[date, int]) -> int:
+    """How many pages the walks have, about; one that has no row takes a request too."""
+    counts = (sum(count for day, count in plays.items() if first <= day <= last) for first, last in walks)
+    return sum(max(1, -(-count // PAGE_SIZE)) for count in counts)

@@ -44,7 +44,9 @@ def message_of(response: requests.Response) -> str:
     except orjson.JSONDecodeError:
         return ""
     text = body.get("error") if isinstance(body, dict) else None
-    return f": {' '.join(str(text).split())[:300]}" if text else ""
+    token = str(response.request.headers.get("Authorization", "")).removeprefix("Bearer ")
+    said = str(text).replace(token, "***") if token else str(text)
+    return f": {' '.join(said.split())[:300]}" if text else ""
 
 
 def pause_seconds(retry_after: str | None) -> float:

@@ -45,6 +45,8 @@ _STARTS_WITH_DAY = re.compile(r"\d{4}-\d\d-\d\d(?!\d)")
 _BACKSLASH_OR_NUL = re.compile(r"\\(\\|u0000)")
 
 _DLT_COLUMNS = (LOAD_ID, "_dlt_id", "_dlt_parent_id", "_dlt_root_id", "_dlt_list_idx")
+_MISFIT = object()
+_KINDS = {str: "text", bool: "a bool", int: "a bigint", float: "a double", dict: "an object", list: "a list"}
 _LONGEST_NAME = 60
 """Postgres cuts names at 63."""
 
@@ -79,6 +81,18 @@ def _surrogate_key(event: Row) -> str:
     return f"sha1-{hashlib.sha1(orjson.dumps(session), usedforsecurity=False).hexdigest()}"
 
 
+def with_key(endpoint: Endpoint, rows: Sequence[Row]) -> Sequence[Row]:
+    """The rows that have every part of their primary key: a null there would stop the load of all."""
+    objects = _Objects(rows)
+    lacking = {
+        number
+        for name in endpoint.primary_key
+        for number, value in enumerate(_values(endpoint.column(name), objects))
+        if value is None
+    }
+    return [row for number, row in enumerate(rows) if number not in lacking] if lacking else rows
+
+
 def to_table(endpoint: Endpoint, rows: Sequence[Row], account_id: str) -> pa.Table:
     """The rows as a typed table with every declared column, and one for each field that nobody declared.
 
@@ -97,7 +111,7 @@ def _typed(endpoint: Endpoint, rows: Sequence[Row], account_id: str) -> pa.Table
     hashes = [_hash(row) for row in zip(*values, *nested, map(undeclared.get, range(len(rows))), strict=True)]
     columns = all_columns(endpoint)
     arrays = [
-        _array(endpoint, column, column_values)
+        _array(endpoint, column, column_values, objects)
         for column, column_values in zip(columns, [*values, hashes], strict=True)
     ]
     fields = [
@@ -226,10 +240,17 @@ def _name(path: Path) -> str:
     return f"{name[: _LONGEST_NAME - 9].rstrip('_')}_{tag}"
 
 
-def _array(endpoint: Endpoint, column: Column, values: list[Any]) -> pa.Array[Any]:
+def _array(endpoint: Endpoint, column: Column, values: list[Any], objects: _Objects) -> pa.Array[Any]:
     array = _as_they_are(column, values)
     if array is None:
-        converted = [_converted(endpoint, column, value) for value in values]
+        converted = [_converted(column, value) for value in values]
+        for number, value in enumerate(converted):
+            if value is _MISFIT:
+                raise RowUnusable(
+                    f"{endpoint.name}.{column.name} should be {column.data_type}, but Wistia sent "
+                    f"{_KINDS.get(type(values[number]), 'something')} that does not fit"
+                    f"{_place(endpoint, objects, number, column)}; it is not loaded: please report it."
+                )
         array = pa.array(converted, ARROW_TYPES[column.data_type])
     return _storable(array) if column.data_type == "text" else array
 
@@ -248,17 +269,19 @@ def _as_they_are(column: Column, values: list[Any]) -> pa.Array[Any] | None:
         return None
 
 
-def _converted(endpoint: Endpoint, column: Column, value: Any) -> Any:
+def _converted(column: Column, value: Any) -> Any:
     """One value in the column's type: numbers sent as text, ints as floats, any form of date are accepted."""
     try:
         return None if value is None else _CONVERT[column.data_type](value)
     except (ValueError, TypeError, ArithmeticError):
-        unusable = RowUnusable(
-            f"{endpoint.name}.{column.name} should be {column.data_type}, but Wistia sent a {type(value).__name__} "
-            "that does not fit; it is not loaded: please report it."
-        )
-    # not from within `except`: dlt's trace keeps the messages of causes, and theirs show the viewer's value
-    raise unusable
+        # not an error of its own: dlt's trace keeps the messages of causes, and theirs show the viewer's value
+        return _MISFIT
+
+
+def _place(endpoint: Endpoint, objects: _Objects, number: int, misfit: Column) -> str:
+    key = [(name, _values(endpoint.column(name), objects)[number]) for name in endpoint.primary_key]
+    parts = [f"{name} {value!r}" for name, value in key if name != misfit.name]
+    return f", in the row with {', '.join(parts)}" if parts else ""
 
 
 def _text(value: Any) -> str | None:

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from functools import cached_property
+from math import inf
+from time import monotonic
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from .client import Client, Row, Tally
-from .endpoints import BY_NAME, EVENTS, MEDIAS, Endpoint
-from .errors import NotFound, RequestFailed, SettingInvalid
+from .endpoints import BY_NAME, EVENTS, MEDIAS, RECORDS, RESTATEMENTS, Endpoint
+from .errors import NotFound, RequestFailed, ResourceLost, SettingInvalid
 from .rows import value_of
 from .warehouse import Refresh, Warehouse
-from .windows import is_due
+from .windows import AGES, OLDER, Days, age_of, is_due
 
 Pause = Iterator[None]
 """A generator that yields None until what it waits for is there: dlt then lets other resources go on."""
@@ -37,27 +41,77 @@ class Outcome:
 
 @dataclass
 class Run:
-    """One run of the source. Nothing is asked before a resource is iterated."""
+    """One run of the source, in one load package or several. Nothing is asked before a resource is iterated."""
 
+    id: str
     client: Client
     start_date: date
     clock: Callable[[], datetime]
     keep_public_token: bool
+    backfill: Days | None = None
+    """The days to read again instead of what is new, whatever was read before."""
+    package_seconds: float = inf
+    """After this long nothing new is begun for a load package: what is left goes into the next."""
     running: set[str] = field(default_factory=set)
-    """Resources that have not finished."""
-    catching_up: bool = False
-    """Whether events are read for the first time and no media was ever asked, so that all of them are due."""
+    """Resources that have not finished their part of the load package."""
+    members: set[str] = field(default_factory=set)
+    """Resources that the run began with."""
+    left: dict[str, list[Any]] = field(default_factory=dict)
+    """By resource: what was not begun when the time of the load package was up, in order."""
+    sessions_seen: bool = False
+    """Whether the new and changed sessions are known, which say what medias have changed."""
     carried: dict[str, list[Outcome]] = field(default_factory=dict)
     """By table: lists found inside other rows that are not loaded yet."""
-    notes: list[Row] = field(default_factory=list)
-    """Rows of `refreshes` that are not loaded yet."""
+    _estimated: set[str] = field(default_factory=set)
+    _notes: list[Row] = field(default_factory=list)
+    _restated: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     _sessions: dict[str, datetime] = field(default_factory=dict)
     _listings: dict[str, list[Row] | None] = field(default_factory=dict)
     _account_id: str | None = None
-    _failed: dict[str, RequestFailed] = field(default_factory=dict)
+    _failed: dict[str, ResourceLost] = field(default_factory=dict)
+    _package_ends: float = inf
 
     def __post_init__(self) -> None:
         self.started = self.clock()
+
+    def begin(self, endpoint: Endpoint) -> None:
+        """A resource begins its part of a load package; the first one starts the package's time."""
+        if not self.running:
+            self._package_ends = monotonic() + self.package_seconds
+        self.running.add(endpoint.name)
+        self.members.add(endpoint.name)
+
+    def time_is_up(self) -> bool:
+        """Whether the load package shall take no more work."""
+        return monotonic() >= self._package_ends
+
+    def finish(self, endpoint: Endpoint) -> None:
+        """A resource has ended its part, well or not; the last one lets go of the warehouse, which now changes."""
+        self.running.discard(endpoint.name)
+        if not self.running and "warehouse" in self.__dict__:
+            self.warehouse.close()
+            del self.warehouse
+
+    def idle(self) -> None:
+        """Nothing has arrived: the warehouse is left to others meanwhile."""
+        if "warehouse" in self.__dict__:
+            self.warehouse.let_go_when_idle()
+
+    def all_else_is_there(self) -> Pause:
+        """Waits until only the records of the run are left to write."""
+        while self.running - {endpoint.name for endpoint in RECORDS}:
+            yield None
+
+    def expect(self, endpoint: Endpoint, requests: int, tally: Tally) -> None:
+        """Notes how many requests are still to come, about, and how long the quota makes them take."""
+        tally["expected"] = tally.get("requests", 0) + requests
+        tally["expected_minutes"] = requests / self.client.requests_per_minute
+        self._estimated.add(endpoint.name)
+
+    def all_have_estimated(self) -> Pause:
+        """A backfill makes no request of its own before all its resources know how many it will take."""
+        while self.backfill and self.running - self._estimated - {endpoint.name for endpoint in RECORDS}:
+            yield None
 
     def account_id(self, tally: Tally) -> str:
         """The account's own id; the first who needs it pays the request."""
@@ -72,14 +126,20 @@ class Run:
                 if not isinstance(account, dict) or account.get("id") is None:
                     raise RequestFailed("GET account answered without an account id; check base_url.")
             self._account_id = str(account["id"])
+        tally["account_id"] = self._account_id
         return self._account_id
+
+    @property
+    def has_account(self) -> bool:
+        """Whether the account answered."""
+        return self._account_id is not None
 
     @contextmanager
     def _remembered(self, what: str) -> Iterator[None]:
         """Keeps a failure for those who need the same, so that each request fails once."""
         try:
             yield
-        except RequestFailed as error:
+        except ResourceLost as error:
             self._failed[what] = error
             raise
 
@@ -89,20 +149,9 @@ class Run:
         assert self._account_id is not None
         return Warehouse(self._account_id)
 
-    @property
-    def asked_nothing_yet(self) -> bool:
-        """Whether the warehouse remembers no fan-out."""
-        return not self._asked
-
     @cached_property
     def _asked(self) -> dict[tuple[str, str], Refresh]:
         return self.warehouse.refreshes()
-
-    def finish(self, endpoint: Endpoint) -> None:
-        """A resource has ended, well or not; the last one closes the connection to the warehouse."""
-        self.running.discard(endpoint.name)
-        if not self.running and self._account_id is not None:
-            self.warehouse.close()
 
     def list_all(self, endpoint: Endpoint, tally: Tally) -> Pause:
         """Walks a listing once a run; whoever else wants it waits for the first. Then `listed` has it."""
@@ -129,22 +178,25 @@ class Run:
         return self._listings[endpoint.name] or []
 
     def wait_for_sessions(self) -> Pause:
-        """Waits until this run has seen all new sessions, which say what medias have changed."""
-        while EVENTS.name in self.running and not self.catching_up:
+        """Waits until the new and changed sessions are known, or nobody reads them."""
+        while EVENTS.name in self.running and not self.sessions_seen:
             yield None
 
-    def note_sessions(self, table: pa.Table) -> None:
-        """Remembers which medias have new or changed sessions."""
-        if self.catching_up:
-            # everything is asked in this run anyway, but perhaps before these sessions began
-            table = table.filter(
-                pc.greater_equal(table["received_at"], pa.scalar(self.started, pa.timestamp("us", "UTC")))
-            )
+    def note_sessions(self, table: pa.Table, since: datetime | None = None) -> None:
+        """Remembers which medias have sessions in the table, received at `since` or later."""
+        if since:
+            table = table.filter(pc.greater_equal(table["received_at"], pa.scalar(since, pa.timestamp("us", "UTC"))))
         now = self.clock()
         for media_id in table["media_id"].unique().to_pylist():
             if media_id is not None and media_id not in self._sessions:
                 self._sessions[media_id] = now
                 self.note(EVENTS, Outcome(media_id))
+
+    @property
+    def stats_known_since(self) -> datetime:
+        """No media's numbers in the warehouse are older than this; without any, they are read in this run."""
+        times = [asked.refreshed_at for (name, _), asked in self._asked.items() if name != EVENTS.name]
+        return min([*times, self.started])
 
     def note(self, endpoint: Endpoint, outcome: Outcome) -> None:
         """Remembers that a parent was asked."""
@@ -153,7 +205,7 @@ class Run:
         history_at = now if outcome.whole else asked and asked.history_at
         from_date = self.start_date if outcome.whole else asked and asked.from_date
         through = outcome.through or (asked and asked.through_date)
-        self.notes.append(
+        self._notes.append(
             {
                 "endpoint": endpoint.name,
                 "parent_id": outcome.parent_id,
@@ -164,6 +216,31 @@ class Run:
                 "result": outcome.result,
             }
         )
+
+    def restated(self, endpoint: Endpoint, at: datetime | date, is_new: bool) -> None:
+        """Remembers that a row behind the watermark was added or has changed."""
+        self._restated[endpoint.name, age_of(at, self.clock()), "rows_added" if is_new else "rows_changed"] += 1
+
+    def records(self, endpoint: Endpoint) -> list[Row]:
+        """The rows of `refreshes` or `restatements` for this load package."""
+        if endpoint.name != RESTATEMENTS.name:
+            notes, self._notes = self._notes, []
+            return notes
+        names = {name for name, *_ in self._restated}
+        return [
+            {"run_id": self.id, "run_at": self.started.isoformat(), "resource": name, "age": age}
+            | {kind: self._restated[name, age, kind] for kind in ("rows_added", "rows_changed")}
+            for name in sorted(names)
+            for age in (*AGES, OLDER)
+            if self._restated[name, age, "rows_added"] or self._restated[name, age, "rows_changed"]
+        ]
+
+    def days_read(self, endpoint: Endpoint, parent_id: str) -> tuple[date, date] | None:
+        """From which day on, and before which, a parent's days were read by earlier runs."""
+        asked = self.asked(endpoint, parent_id)
+        if asked is None or asked.from_date is None or asked.through_date is None:
+            return None
+        return asked.from_date, asked.through_date
 
     def lacks_days(self, asked: Refresh) -> bool:
         """Whether the start has been moved to before the first day that was asked for."""
@@ -177,6 +254,8 @@ class Run:
         """The parents to ask now, those never asked first: see `windows.is_due` for the others' turns."""
         if endpoint.parent is None:
             return [""]
+        if self.backfill:
+            return sorted(self._ids(BY_NAME[endpoint.parent]))
         now = self.clock()
         played = self._played(endpoint) if endpoint.follows_plays else {}
         due: list[tuple[bool, str]] = []

@@ -3,7 +3,9 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
+from math import inf
 from typing import Any
+from uuid import uuid4
 
 import dlt
 from dlt.common.schema.typing import TColumnSchema
@@ -11,12 +13,13 @@ from dlt.extract import DltResource
 
 from .budget import RequestBudget
 from .client import Client
-from .endpoints import DELETED, ENDPOINTS, EVENTS, REFRESHES, VISITORS, Column, Endpoint
+from .endpoints import DELETED, ENDPOINTS, EVENTS, RECORDS, VISITORS, Column, Endpoint
 from .errors import SettingInvalid
-from .fan_outs import carried, fan_out, listing, refreshes
-from .feeds import filtered_feed, incremental_feed, show
+from .fan_outs import carried, fan_out, listing, record
+from .feeds import backfilled_feed, filtered_feed, incremental_feed, show
 from .rows import all_columns, primary_key
 from .run import Run
+from .windows import RETENTION, Days
 
 DEFAULT_REQUESTS_PER_MINUTE = 540
 """Wistia allows 600 an account (docs); the rest is left to its owner's other tools."""
@@ -40,11 +43,16 @@ def wistia(
     refresh_within_hours: float = 24,
     captions_refresh_within_hours: float = 168,
     history_refresh_within_hours: float = 168,
+    backfill_start: str | None = None,
+    backfill_end: str | None = None,
+    package_seconds: float | None = None,
     keep_public_token: bool = False,
     backoff_seconds: float = 1.0,
+    run_id: str | None = None,
     now: datetime | None = None,
 ) -> Iterable[DltResource]:
-    """A Wistia account: twelve resources and the memory of what was asked (`refreshes`).
+    """A Wistia account: twelve resources, the memory of what was asked (`refreshes`) and what had come late
+    (`restatements`).
 
     Args:
         access_token: a token with the permissions "Read detailed stats" and "Read all folder and media data".
@@ -66,9 +74,15 @@ def wistia(
         refresh_within_hours: each media and project is asked at least this often, played or not.
         captions_refresh_within_hours: each media's captions are asked at least this often.
         history_refresh_within_hours: each media's and project's days are asked from the first at least this often.
+        backfill_start: read the days from this one on again, `YYYY-MM-DD`, instead of what is new: of `events` and the
+            by_date resources, which then are all there is. Watermarks and turns stay as they are.
+        backfill_end: the day after the last one of them.
+        package_seconds: begin nothing new after this long and keep the rest for the next time that the same source is
+            run: its resources then have `unfinished` in their metrics. No limit by default.
         keep_public_token: keep the account's public token inside `events.iframe_heatmap_url`.
         backoff_seconds: half the longest first pause after a failure, more than 0; doubled with each further one,
             up to a minute.
+        run_id: what `restatements` calls this run; a random name by default.
         now: the time of the run, for tests; the clock by default.
 
     Raises `SettingInvalid` at once; while it runs, the errors of `wistia_source.errors`.
@@ -84,10 +98,13 @@ def wistia(
     if requests_per_minute < 1:
         raise SettingInvalid(f"requests_per_minute is {requests_per_minute}, but must be at least 1.")
     run = Run(
+        id=run_id or uuid4().hex,
         client=Client(access_token, base_url, api_version, RequestBudget(requests_per_minute), backoff_seconds),
         start_date=_start_date(start_date, clock()),
         clock=clock,
         keep_public_token=keep_public_token,
+        backfill=_days(backfill_start, backfill_end, clock()),
+        package_seconds=inf if package_seconds is None else package_seconds,
     )
     filters = {"filter": visitor_filter, "search": visitor_search}
     visitor_params = {name: value for name, value in filters.items() if value}
@@ -100,7 +117,11 @@ def wistia(
     }
     for declared in ENDPOINTS:
         endpoint = _with_settings(declared, hours)
-        if endpoint.name == VISITORS.name and visitor_key:
+        if run.backfill and not endpoint.dated:
+            continue
+        if run.backfill and endpoint.kind == "feed":
+            yield _resource(endpoint, backfilled_feed)(run, endpoint)
+        elif endpoint.name == VISITORS.name and visitor_key:
             yield _resource(endpoint, show)(run, endpoint, visitor_key)
         elif endpoint.name == EVENTS.name and event_key:
             yield _resource(endpoint, show)(run, endpoint, event_key)
@@ -115,7 +136,8 @@ def wistia(
             yield _resource(endpoint, fan_out)(run, endpoint)
         for child in endpoint.children:
             yield _resource(child, carried)(run, child, endpoint)
-    yield _resource(REFRESHES, refreshes)(run, REFRESHES)
+    for endpoint in RECORDS:
+        yield _resource(endpoint, record)(run, endpoint)
 
 
 def _with_settings(endpoint: Endpoint, hours: Mapping[str, Mapping[str, float]]) -> Endpoint:
@@ -133,15 +155,34 @@ def _with_settings(endpoint: Endpoint, hours: Mapping[str, Mapping[str, float]])
 
 def _start_date(text: str | None, now: datetime) -> date:
     if text is None:
-        # a leap day has no like two years ago
-        return (now - timedelta(days=730)).date()
+        return (now - RETENTION).date()
+    return _past_day("start_date", text, now)
+
+
+def _past_day(name: str, text: str, now: datetime) -> date:
+    day = _day(name, text)
+    if day > now.date():
+        raise SettingInvalid(f"{name} {day} is in the future; set it to a day up to today, {now.date()}.")
+    return day
+
+
+def _day(name: str, text: str) -> date:
     try:
-        start = date.fromisoformat(str(text))
+        return date.fromisoformat(str(text))
     except ValueError:
-        raise SettingInvalid(f"start_date is {text!r}, but must be a day such as '2026-01-31'.") from None
-    if start > now.date():
-        raise SettingInvalid(f"start_date {start} is in the future; set it to a day up to today, {now.date()}.")
-    return start
+        raise SettingInvalid(f"{name} is {text!r}, but must be a day such as '2026-01-31'.") from None
+
+
+def _days(start: str | None, end: str | None, now: datetime) -> Days | None:
+    """The days of a backfill, which is half-open: it ends before `end`."""
+    if start is None and end is None:
+        return None
+    if start is None or end is None:
+        raise SettingInvalid("A backfill needs both backfill_start and backfill_end; set the other one too.")
+    first, last = _past_day("backfill_start", start, now), _day("backfill_end", end) - timedelta(days=1)
+    if last < first:
+        raise SettingInvalid(f"backfill_end {end} must be after backfill_start {start}: it is not read itself.")
+    return first, last
 
 
 def _cursor(endpoint: Endpoint, run: Run) -> dlt.sources.incremental[datetime]:

@@ -7,9 +7,11 @@ and loaded.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from datetime import date, datetime
+from time import monotonic, sleep
 from typing import Any
 
 import dlt
@@ -17,11 +19,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from dlt.common.destination.exceptions import SqlClientNotAvailable
 from dlt.common.storages.exceptions import CurrentLoadPackageStateNotAvailable
-from dlt.destinations.exceptions import DatabaseUndefinedRelation
+from dlt.destinations.exceptions import DatabaseUndefinedRelation, DestinationConnectionError
 from dlt.destinations.sql_client import SqlClientBase
 
 from .endpoints import ACCOUNT_ID, DELETED_AT, REFRESHES, Endpoint
 from .rows import ARROW_TYPES, LOAD_ID, ROW_HASH, all_columns
+
+IDLE_SECONDS = 0.5
+READERS_LEAVE_SECONDS = 15.0
 
 
 @dataclass(frozen=True)
@@ -34,12 +39,27 @@ class Refresh:
     history_at: datetime | None
 
 
+@dataclass(frozen=True)
+class Held:
+    """Rows that the warehouse holds: their hashes, by primary key without the account."""
+
+    hashes: Mapping[tuple[Any, ...], int | None]
+
+    def changed(self, table: pa.Table) -> pa.Table:
+        """The rows of the table that are not held, or were held with other values."""
+        if not self.hashes:
+            return table
+        known = pa.array(self.hashes.values(), pa.int64())
+        return table.filter(pc.invert(pc.is_in(table[ROW_HASH.name], value_set=known)))
+
+
 class Warehouse:
     """The tables of one account in the destination of the pipeline that is running."""
 
     def __init__(self, account_id: str) -> None:
         self._account_id = account_id
         self._client: SqlClientBase[Any] | None = None
+        self._asked_at = 0.0
         self._columns: dict[str, frozenset[str]] = {}
         try:
             dlt.current.load_package_state()
@@ -52,6 +72,11 @@ class Warehouse:
                 name: frozenset(schema.get_table_columns(name)) for name in schema.data_table_names(seen_data_only=True)
             }
 
+    def let_go_when_idle(self) -> None:
+        """Closes a connection that nothing was asked on for a while: an open DuckDB file shuts out its readers."""
+        if self._client is not None and monotonic() - self._asked_at > IDLE_SECONDS:
+            self.close()
+
     def close(self) -> None:
         """Closes the connection; the next question opens another."""
         if self._client is not None:
@@ -61,7 +86,8 @@ class Warehouse:
     def refreshes(self) -> dict[tuple[str, str], Refresh]:
         """Every (endpoint, parent id) asked so far."""
         columns = ["endpoint", "parent_id", *(field.name for field in fields(Refresh))]
-        return {(endpoint, parent): Refresh(*rest) for endpoint, parent, *rest in self._rows(REFRESHES.name, columns)}
+        rows = self._rows(REFRESHES.name, columns, f" and {self._hash(REFRESHES.name)} is not null")
+        return {(endpoint, parent): Refresh(*rest) for endpoint, parent, *rest in rows}
 
     def holds(self, table: str) -> bool:
         """Whether the table was made by an earlier run."""
@@ -71,29 +97,26 @@ class Warehouse:
         """Columns that the table had when the run began."""
         return self._columns.get(table, frozenset())
 
-    def unchanged(
+    def held(
         self,
         endpoint: Endpoint,
         *,
         parents: Collection[str] | None = None,
         since: datetime | date | None = None,
-    ) -> pa.Array[Any]:
-        """Hashes of the rows held, of the given parents and from `since` on by the endpoint's cursor."""
+        before: datetime | date | None = None,
+    ) -> Held:
+        """The rows held, of the given parents, from `since` on and before `before` by the endpoint's cursor."""
         where = ""
         values: list[Any] = []
         if parents is not None:
             where += f" and {endpoint.parent_key} in ({', '.join(['%s'] * len(parents))})"
             values += parents
-        if since is not None:
-            where += f" and {endpoint.cursor} >= %s"
-            values.append(since)
-        rows = self._rows(endpoint.name, [ROW_HASH.name], where, *values)
-        return pa.array([value for (value,) in rows], pa.int64())
-
-    def held(self, endpoint: Endpoint, parents: Collection[str]) -> list[tuple[Any, ...]]:
-        """Primary key, without the account, and hash of each row held of the given parents."""
-        where = f" and {endpoint.parent_key} in ({', '.join(['%s'] * len(parents))})"
-        return list(map(tuple, self._rows(endpoint.name, [*endpoint.primary_key, ROW_HASH.name], where, *parents)))
+        for comparison, bound in ((">=", since), ("<", before)):
+            if bound is not None:
+                where += f" and {endpoint.cursor} {comparison} %s"
+                values.append(bound)
+        rows = self._rows(endpoint.name, [self._hash(endpoint.name), *endpoint.primary_key], where, *values)
+        return Held({tuple(key): hash_ for hash_, *key in rows})
 
     def listed(self, endpoint: Endpoint) -> set[str]:
         """Ids of a listing's rows that were there the last time."""
@@ -116,6 +139,16 @@ class Warehouse:
             schema=pa.schema([pa.field(name, types.get(name, pa.string())) for name in columns]),
         )
 
+    def _hash(self, table: str) -> str:
+        """SQL for a row's hash, null where its load was never completed: then the row counts as unknown.
+
+        A load fills table after table, and what else it was to bring, such as the days of a media that `refreshes`
+        calls asked for, is missing where it was killed in between and its package is lost.
+        """
+        if LOAD_ID not in self.columns(table):
+            return ROW_HASH.name
+        return f"case when {LOAD_ID} in (select load_id from {{loads}}) then {ROW_HASH.name} end"  # noqa: S608
+
     def _rows(self, table: str, columns: list[str], where: str = "", *values: Any) -> Sequence[Sequence[Any]]:
         """The account's rows of a table; none where there is no such table."""
         if not self.holds(table):
@@ -126,6 +159,7 @@ class Warehouse:
             return ()
         name = client.make_qualified_table_name(table)
         query = f"select {', '.join(columns)} from {name} where {ACCOUNT_ID.name} = %s {where}"  # noqa: S608
+        query = query.format(loads=client.make_qualified_table_name(self._pipeline.default_schema.loads_table_name))
         try:
             return client.execute_sql(query, self._account_id, *values) or ()
         except DatabaseUndefinedRelation:
@@ -133,15 +167,31 @@ class Warehouse:
 
     def _connected(self) -> SqlClientBase[Any]:
         # resolving dlt's configuration for each question costs more than the questions
+        self._asked_at = monotonic()
         if self._client is None:
-            client = self._pipeline.sql_client()
-            client.open_connection()
-            self._client = client
+            self._client = opened(self._pipeline.sql_client())
         return self._client
 
 
-def changed(table: pa.Table, unchanged: pa.Array[Any]) -> pa.Table:
-    """The rows of the table whose hash the warehouse does not hold."""
-    if not len(unchanged):
-        return table
-    return table.filter(pc.invert(pc.is_in(table[ROW_HASH.name], value_set=unchanged)))
+@contextmanager
+def connected(pipeline: dlt.Pipeline) -> Iterator[SqlClientBase[Any]]:
+    """A client of the pipeline's destination with an open connection. Raises `SqlClientNotAvailable`."""
+    client = opened(pipeline.sql_client())
+    try:
+        yield client
+    finally:
+        client.close_connection()
+
+
+def opened(client: SqlClientBase[Any]) -> SqlClientBase[Any]:
+    """The client with an open connection; whoever else has the DuckDB file open gets time to leave it."""
+    give_up = monotonic() + READERS_LEAVE_SECONDS
+    while True:
+        try:
+            client.open_connection()
+        except DestinationConnectionError as error:
+            if "lock on file" not in str(error) or monotonic() > give_up:
+                raise
+            sleep(0.1)
+        else:
+            return client

@@ -3,24 +3,54 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable, Sequence
-from datetime import date, datetime, timedelta, timezone
+from collections.abc import Mapping
+from datetime import date, datetime, time, timedelta, timezone
 
 BY_DATE_ZONE = timezone(timedelta(hours=-5))
 """The zone whose midnight ends a by_date day: UTC-5 all the year (derived from recordings)."""
 
+Days = tuple[date, date]
+"""First and last day, both inclusive."""
+
+ONE_DAY = timedelta(days=1)
+
+AGES = {
+    "hour": timedelta(hours=1),
+    "3 hours": timedelta(hours=3),
+    "day": ONE_DAY,
+    "2 days": timedelta(days=2),
+    "week": timedelta(days=7),
+}
+OLDER = "older"
+
+RETENTION = timedelta(days=730)
+"""How long Wistia keeps events (docs). In days, since a leap day has no like two years ago."""
+
 EPOCH = datetime(2000, 1, 1, tzinfo=timezone.utc)  # noqa: UP017
 
 
-def by_date_range(start: date, through: date | None, lookback: timedelta, now: datetime) -> tuple[date, date]:
+def by_date_today(now: datetime) -> date:
+    """The by_date day that has begun."""
+    return now.astimezone(BY_DATE_ZONE).date()
+
+
+def by_date_range(start: date, through: date | None, lookback: timedelta, now: datetime) -> Days:
     """First and last day to ask a by_date endpoint for, both inclusive.
 
     The whole history from `start` the first time, later from `lookback` before the last day asked for: recent
     days are restated. Never a day that has not begun in the endpoint's own zone.
     """
-    today = now.astimezone(BY_DATE_ZONE).date()
+    today = by_date_today(now)
     first = start if through is None else max(start, min(through, today) - lookback)
     return min(first, today), today
+
+
+def whole_days(begin: datetime, end: datetime) -> Days | None:
+    """The by_date days that lie wholly between two moments."""
+    first, last = begin.astimezone(BY_DATE_ZONE), end.astimezone(BY_DATE_ZONE).date() - ONE_DAY
+    begun = first.time() != time()
+    day = first.date() + ONE_DAY * begun
+    return (day, last) if day <= last else None
 
 
 def days_asked(first: date, last: date) -> dict[str, str]:
@@ -46,20 +76,26 @@ def is_due(key: str, refreshed_at: datetime | None, every: timedelta, now: datet
 
 
 def split_by_volume(
-    start: date, end: date, plays: Iterable[tuple[date, int]], most: int
-) -> Sequence[tuple[date, date]]:
-    """Windows of whole days, both ends inclusive, newest first, that together are exactly start..end.
+    start: date, end: date, plays: Mapping[date, int], most: int, longest: timedelta = timedelta.max
+) -> list[Days]:
+    """Windows of whole days, newest first, that together are exactly start..end.
 
-    Each holds about `most` plays, so that one window is a few pages and the windows can be read side by side.
-    A day is never split: the API's filter knows days only.
+    Each holds about `most` plays and is no longer than `longest`, so that one window is a few pages and the windows
+    can be read side by side. A day is never split: the API's filter knows days only.
     """
-    by_day = dict(plays)
-    windows: list[tuple[date, date]] = []
+    windows: list[Days] = []
     first, last, volume = end, end, 0
     while first >= start:
-        volume += by_day.get(first, 0)
-        if volume >= most or first == start:
+        volume += plays.get(first, 0)
+        if volume >= most or first == start or last - first + ONE_DAY >= longest:
             windows.append((first, last))
-            last, volume = first - timedelta(days=1), 0
-        first -= timedelta(days=1)
+            last, volume = first - ONE_DAY, 0
+        first -= ONE_DAY
     return windows
+
+
+def age_of(at: datetime | date, now: datetime) -> str:
+    """How old a row is, as one of `AGES`: since its timestamp, or since the end of its by_date day."""
+    if not isinstance(at, datetime):
+        at = datetime.combine(at + ONE_DAY, time(), BY_DATE_ZONE)
+    return next((name for name, limit in AGES.items() if now - at <= limit), OLDER)

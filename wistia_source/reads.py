@@ -1,0 +1,92 @@
+"""How far a feed was read, and how far a backfill has come: what dlt's state keeps, by account.
+
+By account because dlt's own cursor would take what one account has seen for what another has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import dlt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from .endpoints import COMPANIONS, Endpoint
+from .run import Run
+
+DONE = "done"
+
+
+@dataclass
+class Read:
+    """A feed is read whole from `since` up to `watermark`, its newest cursor value."""
+
+    watermark: datetime
+    since: datetime
+    page: int = 1
+    """Of a list without days: the page that `since` was on. Later its rows can be on later pages only."""
+
+    @classmethod
+    def of(cls, account_id: str) -> Read | None:
+        """What the state of the resource that is running knows of the account."""
+        known = dlt.current.resource_state().get("reads", {}).get(account_id)
+        return known and cls(_utc(known["watermark"]), _utc(known["since"]), known["page"])
+
+    def keep(self, account_id: str) -> None:
+        """Puts it into the state of the resource that is running."""
+        dlt.current.resource_state().setdefault("reads", {})[account_id] = {
+            "watermark": self.watermark.isoformat(),
+            "since": self.since.isoformat(),
+            "page": self.page,
+        }
+
+    def saw(self, endpoint: Endpoint, table: pa.Table, now: datetime) -> None:
+        """Moves the watermark to the newest of these rows; one from the future would hide what comes before it."""
+        times = table[endpoint.cursor or ""]
+        newest = pc.max(times.filter(pc.less_equal(times, pa.scalar(now, times.type)))).as_py()
+        self.watermark = max(self.watermark, newest or self.watermark)
+
+
+def _utc(text: str) -> datetime:
+    return datetime.fromisoformat(text).replace(tzinfo=UTC)
+
+
+class Backfilled:
+    """How far a resource has come in a backfill; an unfinished one of the same days and resources goes on there."""
+
+    def __init__(self, run: Run, endpoint: Endpoint, account_id: str) -> None:
+        assert run.backfill is not None
+        self._members = run.members - {companion.name for companion in COMPANIONS}
+        first, last = run.backfill
+        self._key = f"{first} {last} {' '.join(sorted(self._members))}"
+        backfills = dlt.current.source_state().setdefault("backfills", {}).setdefault(account_id, {})
+        if self._members == {name for name, part in backfills.get(self._key, {}).items() if part["reached"] == DONE}:
+            # it has ended: the next one of the same days shall read them again
+            del backfills[self._key]
+        self._part: dict[str, Any] = backfills.setdefault(self._key, {}).setdefault(
+            endpoint.name, {"reached": None, "failed": []}
+        )
+
+    @property
+    def reached(self) -> str | None:
+        """What the last committed part reached: a day, or a parent's id; `DONE` at the end, null before the first."""
+        reached: str | None = self._part["reached"]
+        return reached
+
+    def reach(self, where: str, failed: Iterable[str] = ()) -> None:
+        """Notes how far the part that is loaded now reaches, and the parents in it that could not be read."""
+        self._part |= {"reached": where, "failed": sorted(failed)}
+
+    @property
+    def failed(self) -> frozenset[str]:
+        """Parents that committed parts could not read: whoever carries on asks them again."""
+        return frozenset(self._part["failed"])
+
+    def has_passed(self, parent_id: str) -> bool:
+        """Whether a committed part holds this parent; they are asked in the order of their ids."""
+        if self.reached is None or parent_id in self.failed:
+            return False
+        return self.reached == DONE or parent_id <= self.reached
