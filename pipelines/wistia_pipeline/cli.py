@@ -1,4 +1,4 @@
-"""The command line: `wistia-pipeline sync`, `demo`, `sandbox`."""
+"""The command line: `wistia-pipeline sync`, `backfill`, `demo`, `sandbox`."""
 
 # dlt takes a second to import: the commands that need it do so themselves, so that --help answers at once
 from __future__ import annotations
@@ -7,17 +7,19 @@ import json
 import os
 import sys
 import traceback
+from collections.abc import Callable
 from dataclasses import asdict
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
 
 if TYPE_CHECKING:
-    from .sync import SyncResult
+    from .results import SyncResult
 
 EXIT_FAILED, EXIT_PARTIAL = 1, 3
-MOST_PARENTS_NAMED = 20
+MOST_NAMED = 20
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -31,44 +33,72 @@ def _names(_: click.Context, __: click.Parameter, value: str | None) -> tuple[st
     return () if value is None else tuple(name.strip() for name in value.split(",") if name.strip()) or ("''",)
 
 
+def _loads(command: Callable[..., None]) -> Callable[..., None]:
+    """The options of every command that loads an account."""
+    options = (
+        click.option(
+            "--destination",
+            default="duckdb",
+            show_default=True,
+            help="Where to load: duckdb, postgres, or any other destination that dlt knows.",
+        ),
+        click.option("--select", callback=_names, metavar="NAMES", help="Only these resources: events,visitors,..."),
+        click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object."),
+        click.option("--verbose", is_flag=True, help="Show the traceback of a failure."),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
 @main.command()
-@click.option(
-    "--destination",
-    default="duckdb",
-    show_default=True,
-    help="Where to load: duckdb, postgres, or any other destination that dlt knows.",
-)
-@click.option("--select", callback=_names, metavar="NAMES", help="Only these resources: events,visitors,...")
+@_loads
 @click.option("--visitor-key", metavar="KEY", help="Refresh this one visitor and nothing else.")
 @click.option("--event-key", metavar="KEY", help="Refresh this one viewing session and nothing else.")
-@click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
-@click.option("--verbose", is_flag=True, help="Show the traceback of a failure.")
-def sync(
-    destination: str,
-    select: tuple[str, ...],
-    visitor_key: str | None,
-    event_key: str | None,
-    as_json: bool,
-    verbose: bool,
-) -> None:
+def sync(visitor_key: str | None, event_key: str | None, select: tuple[str, ...], **options: Any) -> None:
     """One incremental run: loads what is new or has changed.
 
     Exits with 0 when all is loaded, 1 when the run failed, 3 when only some medias or projects could not be read.
     """
-    from .failures import explain, stop_signal
-    from .progress import Progress
-    from .settings import use_defaults
-    from .sync import SyncResult, make_pipeline, run_sync
-
     keys = {"visitor_key": visitor_key, "event_key": event_key}
-    source_args: dict[str, Any] = {name: key for name, key in keys.items() if key}
+    source_args = {name: key for name, key in keys.items() if key}
     if source_args:
         select = tuple(name.replace("_key", "s") for name in source_args)
+    _load(source_args, select, **options)
+
+
+@main.command()
+@_loads
+@click.option("--start", required=True, metavar="DAY", help="First day to read again, such as 2026-01-31.")
+@click.option("--end", required=True, metavar="DAY", help="The day after the last one.")
+def backfill(start: str, end: str, select: tuple[str, ...], **options: Any) -> None:
+    """Reads past days again: viewing sessions, and what Wistia counts by day.
+
+    Newest days first, a window of at most a month at a time, each loaded before the next. Stopped, the same command
+    carries on where it was. What `sync` does next stays as it is. Says first how many requests it will take. Exits as
+    `sync` does.
+    """
+    _load({"backfill_start": start, "backfill_end": end}, select, **options)
+
+
+def _load(
+    source_args: dict[str, Any],
+    select: tuple[str, ...],
+    destination: str,
+    as_json: bool,
+    verbose: bool,
+) -> None:
+    from .failures import explain, stop_signal
+    from .progress import Progress
+    from .results import SyncResult
+    from .settings import use_defaults
+    from .sync import make_pipeline, run_sync
+
     result, stopped = SyncResult(), None
     try:
         use_defaults()
         with Progress() as progress:
-            run_sync(make_pipeline(destination, progress), progress, result, select, source_args)
+            run_sync(make_pipeline(destination, progress), progress, result, select, source_args, explain)
     except (Exception, KeyboardInterrupt) as error:
         if verbose:
             traceback.print_exception(error)
@@ -86,19 +116,33 @@ def _show(result: SyncResult, as_json: bool) -> None:
     from .tables import resources_table
 
     if as_json:
-        click.echo(json.dumps(asdict(result)))
+        click.echo(json.dumps(asdict(result), default=str))
     elif result.status != "failed":
         Console().print(resources_table(result))
     if result.error:
         click.echo(f"Error: {result.error}", err=True)
     if result.status == "partial":
-        for failure in result.failures[:MOST_PARENTS_NAMED]:
+        for failure in result.failures[:MOST_NAMED]:
             of = f" of {failure['parent_id']}" if failure["parent_id"] else ""
             click.echo(f"Not loaded: {failure['resource']}{of}: {failure['error']}", err=True)
-        more = len(result.failures) - MOST_PARENTS_NAMED
+        more = len(result.failures) - MOST_NAMED
         if more > 0:
             click.echo(f"Not loaded: {more:,} more; --json names them all.", err=True)
-        click.echo("Everything else is loaded; the next run asks for these again.", err=True)
+        click.echo("Everything else is loaded; these are asked for again.", err=True)
+    for name, figures in result.resources.items():
+        if count := figures["left_out"]:
+            click.echo(
+                f"Left out: {count:,} row{'' if count == 1 else 's'} of {name} that Wistia sent empty or without a "
+                "key; please report it.",
+                err=True,
+            )
+    if days := result.days_outside_band:
+        named = ", ".join(map(str, days[:MOST_NAMED])) + (", ..." if len(days) > MOST_NAMED else "")
+        click.echo(
+            f"Warning: viewing sessions and plays are further apart than usual: {named} (days of UTC-5); read them "
+            f"again with wistia-pipeline backfill --start {days[0].date} --end {days[-1].date + timedelta(days=2)}.",
+            err=True,
+        )
     if result.new_fields:
         click.echo(f"New from Wistia, loaded as text columns: {', '.join(result.new_fields)}.", err=True)
 

@@ -16,9 +16,10 @@ from rich.console import Console
 from wistia_source.errors import SettingInvalid
 
 from .progress import Progress
+from .results import SyncResult
 from .sandbox import Account, Sandbox
 from .settings import packaged
-from .sync import SyncResult, make_pipeline, run_sync
+from .sync import make_pipeline, run_sync
 from .tables import plain_table, resources_table
 
 NAME = "wistia_demo"

@@ -29,14 +29,14 @@ _POSTGRES_FORM = (
 def explain(error: BaseException) -> str:
     """One sentence, without a traceback, a token or a password."""
     # our own words before those of whatever lies below
-    causes = sorted(_causes(error), key=lambda cause: not isinstance(cause, WistiaError | KeyboardInterrupt))
-    known = (sentence for cause in causes if (sentence := _known(cause)))
-    return next(known, None) or _unknown(causes[0])
+    found = sorted(causes(error), key=lambda cause: not isinstance(cause, WistiaError | KeyboardInterrupt))
+    known = (sentence for cause in found if (sentence := _known(cause)))
+    return next(known, None) or _unknown(found[0])
 
 
 def stop_signal(error: BaseException) -> signal.Signals | None:
     """The signal that ended the run, if one did."""
-    for cause in _causes(error):
+    for cause in causes(error):
         if isinstance(cause, SignalReceivedException):
             return signal.Signals(cause.signal_code)
         if isinstance(cause, KeyboardInterrupt):
@@ -44,7 +44,7 @@ def stop_signal(error: BaseException) -> signal.Signals | None:
     return None
 
 
-def _causes(error: BaseException) -> Iterator[BaseException]:
+def causes(error: BaseException) -> Iterator[BaseException]:
     """The root first."""
     causes: list[BaseException] = []
     current: BaseException | None = error

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bars
 
-from wistia_source.endpoints import BY_NAME
+from wistia_source.endpoints import BY_NAME, VISITORS
 
 LINE_SECONDS = 10.0
 LOADING = "loading"
@@ -48,6 +48,7 @@ class Progress:
         self._done: set[str] = set()
         self._said: set[str] = set()
         self._next_line = monotonic() + LINE_SECONDS
+        self._estimated = False
 
     def __enter__(self) -> Progress:
         if self._has_bars:
@@ -69,7 +70,7 @@ class Progress:
 
     def watch(self, source: DltSource) -> None:
         """Shows the resources of this source from now on."""
-        self._source, self._tasks, self._done, self._said = source, {}, set(), set()
+        self._source, self._tasks, self._done, self._said, self._estimated = source, {}, set(), set(), False
         if self._has_bars:
             for task in self._bars.task_ids:
                 self._bars.remove_task(task)
@@ -101,13 +102,32 @@ class Progress:
             elif self._finished(name, figures):
                 self._said.add(name)
                 self.say(f"{name}: {_figures(figures.get('rows', 0), figures.get('requests', 0))}")
+        self._show_estimate()
         if monotonic() > self._next_line:
             self._next_line = monotonic() + LINE_SECONDS
             self.say(f"so far {_figures(*self._sums())}")
 
+    def _show_estimate(self) -> None:
+        """How long it will take, once all is known that can be: of a first run or a backfill, not of an hourly one."""
+        metrics = self._metrics()
+        # a list without a count of its rows
+        counted = metrics.keys() - {name for name, endpoint in BY_NAME.items() if endpoint.listing} - {VISITORS.name}
+        if self._estimated or not counted or not all("expected" in metrics[name] for name in counted):
+            return
+        self._estimated = True
+        requests = sum(metrics[name]["expected"] for name in counted)
+        minutes = sum(metrics[name]["expected_minutes"] for name in counted)
+        more = ", and one request for each 100 visitors" if VISITORS.name in metrics else ""
+        self._console.print(
+            f"about {requests:,} requests, {minutes:.1f} minutes at the quota{more}",
+            highlight=False,
+            markup=False,
+            soft_wrap=True,
+        )
+
     def _finished(self, name: str, figures: dict[str, Any]) -> bool:
         """Whether to say so now: one look later than seen, since a resource that failed ends the run meanwhile."""
-        if "seconds" not in figures or name in self._said:
+        if figures.get("unfinished", True) or name in self._said:
             return False
         seen_before = name in self._done
         self._done.add(name)
@@ -124,9 +144,8 @@ class Progress:
         return sum(m.get("rows", 0) for m in metrics), sum(m.get("requests", 0) for m in metrics)
 
     def _update_bar(self, task: TaskID, figures: dict[str, Any]) -> None:
-        done = "seconds" in figures
-        # an endpoint asked once for each parent knows how many requests it will take
-        total = figures.get("asked") or (1 if done else None)
+        done = not figures.get("unfinished", True)
+        total = figures.get("expected") or (1 if done else None)
         self._bars.update(
             task,
             total=total,

@@ -1,49 +1,41 @@
-"""One incremental run: pending data first, then whatever is new."""
+"""One run: pending data first, then whatever is new or a backfill, load package by load package."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from importlib import import_module
 from pathlib import Path
+from shutil import rmtree
 from time import monotonic
-from typing import Any, Literal
+from typing import Any
 
 import dlt
 from dlt.common.configuration.exceptions import ConfigurationValueError
 from dlt.common.destination import Destination
 from dlt.common.destination.client import DestinationClientConfiguration, DestinationClientDwhConfiguration
+from dlt.common.destination.exceptions import DestinationException
 from dlt.common.destination.reference import TDestinationReferenceArg
 from dlt.common.exceptions import MissingDependencyException
 from dlt.extract import DltSource
+from dlt.load.exceptions import LoadClientJobException
 
 from wistia_source import wistia
-from wistia_source.endpoints import BY_NAME, COMPANIONS
+from wistia_source.endpoints import ACCOUNT_STATS_BY_DATE, BY_NAME, COMPANIONS, EVENTS, READ_STATS
 from wistia_source.errors import RequestFailed, SettingInvalid
+from wistia_source.windows import RETENTION
 
+from .completeness import DayOutsideBand, days_outside_band
+from .failures import causes
 from .progress import Progress
-from .writer import one_writer
+from .results import SyncResult, failures_of, lost_resources, names_of
+from .run_log import RunLog
+from .writer import one_writer, without_readers
 
 DATASET = "wistia_raw"
 PARQUET_DESTINATIONS = ("duckdb", "postgres")
 """Where batches travel as Parquet: on Postgres dlt's default, CSV, would turn "" into NULL."""
-
-
-@dataclass
-class SyncResult:
-    """What one run came to."""
-
-    status: Literal["ok", "partial", "failed"] = "ok"
-    requests: int = 0
-    seconds: float = 0.0
-    resources: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """By resource: `rows` new or changed, `requests`, `retries`, `seconds`."""
-    failures: list[dict[str, str]] = field(default_factory=list)
-    """What could not be read: `resource`, `parent_id` (empty for all of the resource), `error`."""
-    new_fields: list[str] = field(default_factory=list)
-    """Fields that no release has declared and that came for the first time, as `resource.field`."""
-    error: str | None = None
 
 
 def make_pipeline(
@@ -83,65 +75,138 @@ def _location(config: DestinationClientConfiguration) -> str:
         return ""
 
 
-def _checked(select: Sequence[str]) -> Sequence[str]:
-    if unknown := [name for name in select if name not in BY_NAME]:
-        raise SettingInvalid(f"There is no resource {', '.join(unknown)}; choose from {', '.join(BY_NAME)}.")
-    return select
-
-
 def run_sync(
     pipeline: dlt.Pipeline,
     progress: Progress,
     result: SyncResult,
     select: Sequence[str] = (),
     source_args: Mapping[str, Any] | None = None,
+    explain: Callable[[BaseException], str] = str,
 ) -> None:
-    """Loads what is new and fills `result`, also where it raises; nothing loaded before is touched then."""
+    """Loads what is new and fills `result`, also where it raises; nothing loaded before is touched then.
+
+    `explain` words an error for the run log.
+    """
     started = monotonic()
+    now = (source_args or {}).get("now") or datetime.now(UTC)
     file_format = _file_format(pipeline)
-    source = wistia(**(source_args or {}))
-    if _checked(select):
-        source = source.with_resources(*select, *(companion.name for companion in COMPANIONS))
+    package_seconds = _setting("package_seconds")
+    source = wistia(**{"run_id": result.run_id, "package_seconds": package_seconds, **(source_args or {})})
+    source = _selected(source, select)
     progress.watch(source)
+    log = RunLog(pipeline, result.run_id, "backfill" if "backfill_start" in (source_args or {}) else "sync")
     try:
         with one_writer(pipeline):
-            _load(pipeline, source, file_format)
-        _raise_if_nothing_was_read(source)
-        result.status = "partial" if _failures(source) else "ok"
+            log.begin(names_of(source))
+            try:
+                _load(pipeline, source, file_format)
+                _raise_if_nothing_was_read(source)
+                result.days_outside_band = _days_outside_band(pipeline, source, now)
+                result.status = "partial" if failures_of(source) else "ok"
+            except BaseException as error:
+                result.status, result.error = "failed", explain(error)
+                raise
+            finally:
+                result.seconds = round(monotonic() - started, 3)
+                result.fill(source)
+                _write(log, result, source)
     except BaseException:
         result.status = "failed"
         raise
-    finally:
-        result.seconds = round(monotonic() - started, 3)
-        result.failures = _failures(source)
-        result.new_fields = [
-            f"{name}.{column}"
-            for name, resource in source.resources.selected.items()
-            for column in resource.custom_metrics.get("new_fields", ())
-        ]
-        result.resources = {name: _figures(source, name) for name in BY_NAME if name in source.resources.selected}
-        result.requests = sum(figures["requests"] for figures in result.resources.values())
+
+
+def _setting(name: str) -> float:
+    value: float | None = dlt.config.get(f"wistia_pipeline.{name}", float)
+    if value is None:
+        raise SettingInvalid(f"wistia_pipeline.{name} has no value; set it to a number.")
+    return value
+
+
+def _selected(source: DltSource, select: Sequence[str]) -> DltSource:
+    known = names_of(source)
+    if unknown := [name for name in select if name not in known]:
+        wrong = ", ".join(unknown)
+        what = f"A backfill cannot read {wrong}" if set(unknown) <= BY_NAME.keys() else f"There is no resource {wrong}"
+        raise SettingInvalid(f"{what}; choose from {', '.join(known)}.")
+    return _with_companions(source, select) if select else source
+
+
+def _with_companions(source: DltSource, names: Iterable[str]) -> DltSource:
+    companions = (companion.name for companion in COMPANIONS if companion.name in source.resources)
+    return source.with_resources(*names, *companions)
 
 
 def _load(pipeline: dlt.Pipeline, source: DltSource, file_format: Any) -> None:
-    if pipeline.has_pending_data:
-        # a run that was killed while loading left its package: run() with new data would load only that, and run()
-        # without would throw it away where the first load of all was killed
-        pipeline.normalize()
+    _settle(pipeline)
+    with without_readers(pipeline):
+        pipeline.sync_destination()
+    package = source
+    while names_of(package):
+        pipeline.extract(package, loader_file_format=file_format)
+        _commit(pipeline)
+        left = [name for name in names_of(package) if package.resources[name].custom_metrics.get("unfinished")]
+        package = _with_companions(source, left)
+
+
+def _settle(pipeline: dlt.Pipeline) -> None:
+    """Loads what a killed run has left behind, else forgets what this machine remembers."""
+    # dlt's run() with new data would load only what is left, and without would throw it away where the first load of
+    # all was killed; and it fails for ever on files that a kill has left half changed: they are read again then, as
+    # rows of a load that was never completed count as unknown
+    try:
+        if pipeline.has_pending_data:
+            _commit(pipeline)
+            return
+    except Exception as error:
+        if any(isinstance(cause, DestinationException | LoadClientJobException) for cause in causes(error)):
+            raise
+    # the warehouse alone says how far it was read: local state may be of a file since replaced by an older copy, and
+    # dlt trusts whichever was written more often
+    _forget(pipeline)
+
+
+def _forget(pipeline: dlt.Pipeline) -> None:
+    """Drops the local state all at once: dlt alone removes file after file, and cannot begin from a half."""
+    folder = Path(pipeline.working_dir)
+    dropped = folder.with_name(f"{folder.name}.dropped")
+    rmtree(dropped, ignore_errors=True)
+    folder.rename(dropped)
+    pipeline.drop()
+    rmtree(dropped, ignore_errors=True)
+
+
+def _commit(pipeline: dlt.Pipeline) -> None:
+    """Loads what has been extracted."""
+    pipeline.normalize()
+    with without_readers(pipeline):
         pipeline.load()
-    else:
-        # the warehouse alone says how far it was read: what this machine remembers may be of a file since replaced
-        # by an older copy, and dlt trusts whichever was written more often
-        pipeline.drop()
-    pipeline.run(source, loader_file_format=file_format)
-    make_empty_tables(pipeline)
+        make_empty_tables(pipeline)
 
 
 def _raise_if_nothing_was_read(source: DltSource) -> None:
-    """Raises `RequestFailed` where no resource at all could be read: the run has failed, then, and not in part."""
-    lost = {failure["resource"]: failure["error"] for failure in _failures(source) if not failure["parent_id"]}
-    if lost and lost.keys() >= {name for name in BY_NAME if name in source.resources.selected}:
+    """Raises where all was lost, or all of the Stats API was refused: the run has failed, then, and not in part."""
+    lost = lost_resources(source)
+    metrics = {name: source.resources[name].custom_metrics for name in names_of(source)}
+    refused = {name for name, own in metrics.items() if own.get("refused")}
+    asked_stats = {
+        name for name, own in metrics.items() if BY_NAME[name].permission == READ_STATS and own.get("requests")
+    }
+    if lost.keys() >= metrics.keys() or (refused and refused >= asked_stats):
         raise RequestFailed(next(iter(lost.values())))
+
+
+def _days_outside_band(pipeline: dlt.Pipeline, source: DltSource, now: datetime) -> list[DayOutsideBand]:
+    if not {EVENTS.name, ACCOUNT_STATS_BY_DATE.name} <= set(names_of(source)) - lost_resources(source).keys():
+        return []
+    read = source.resources[EVENTS.name].custom_metrics
+    if "asked_from" not in read:
+        # a single session, or nothing left of a backfill
+        return []
+    begin, end = (datetime.fromisoformat(read[name]) for name in ("asked_from", "asked_to"))
+    # the oldest day has lost sessions already: Wistia drops them by the second
+    kept_since = now - RETENTION + timedelta(hours=1)
+    low, high = _setting("sessions_per_play_low"), _setting("sessions_per_play_high")
+    return days_outside_band(pipeline, read["account_id"], max(begin, kept_since), end, low, high)
 
 
 def make_empty_tables(pipeline: dlt.Pipeline) -> None:
@@ -162,19 +227,10 @@ def _file_format(pipeline: dlt.Pipeline) -> Any:
     return "parquet" if kind in PARQUET_DESTINATIONS else None
 
 
-def _figures(source: DltSource, name: str) -> dict[str, Any]:
-    metrics = source.resources[name].custom_metrics
-    return {
-        "rows": metrics.get("rows", 0),
-        "requests": metrics.get("requests", 0),
-        "retries": metrics.get("retries", 0),
-        "seconds": round(metrics.get("seconds", 0.0), 3),
-    }
-
-
-def _failures(source: DltSource) -> list[dict[str, str]]:
-    return [
-        {"resource": name, **failure}
-        for name, resource in source.resources.selected.items()
-        for failure in resource.custom_metrics.get("failures", ())
-    ]
+def _write(log: RunLog, result: SyncResult, source: DltSource) -> None:
+    try:
+        log.end(result.as_log(source), result.failures)
+    except Exception:
+        # where the run has failed, that is the news
+        if result.status != "failed":
+            raise

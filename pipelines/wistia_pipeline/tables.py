@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from rich.table import Table
 
-from .sync import SyncResult
+from .results import SyncResult
 
 
 def resources_table(result: SyncResult, title: str | None = None) -> Table:

@@ -11,6 +11,7 @@ import dlt
 from filelock import FileLock, Timeout
 
 from wistia_source.errors import WistiaError
+from wistia_source.warehouse import connected
 
 
 class WarehouseBusy(WistiaError):
@@ -26,10 +27,33 @@ def one_writer(pipeline: dlt.Pipeline) -> Iterator[None]:
     folder = Path(pipeline.pipelines_dir)
     folder.mkdir(parents=True, exist_ok=True)
     try:
-        with FileLock(folder / "one_writer.lock", timeout=0), _held_in_postgres(pipeline):
+        with (
+            FileLock(folder / "one_writer.lock", timeout=0),
+            _held_beside_duckdb(pipeline),
+            _held_in_postgres(pipeline),
+        ):
             yield
     except Timeout:
         raise WarehouseBusy from None
+
+
+@contextmanager
+def _held_beside_duckdb(pipeline: dlt.Pipeline) -> Iterator[None]:
+    """A DuckDB file can be reached from several data folders of dlt; the system frees the lock of a run that dies."""
+    if not pipeline.destination.destination_type.endswith("duckdb"):
+        yield
+        return
+    file = Path(pipeline.sql_client().credentials.database).resolve()
+    if not file.parent.is_dir():
+        # said when the file is opened
+        yield
+        return
+    lock = file.with_name(f"{file.name}.lock")
+    with FileLock(lock, timeout=0):
+        try:
+            yield
+        finally:
+            lock.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -42,6 +66,16 @@ def _held_in_postgres(pipeline: dlt.Pipeline) -> Iterator[None]:
         answer = client.execute_sql("select pg_try_advisory_lock(%s, %s)", *_key(pipeline))
         if not (answer and answer[0][0]):
             raise WarehouseBusy
+        yield
+
+
+@contextmanager
+def without_readers(pipeline: dlt.Pipeline) -> Iterator[None]:
+    """Keeps a DuckDB file open, so that no other program can come in between; waits a while for one that is in."""
+    if not pipeline.destination.destination_type.endswith("duckdb"):
+        yield
+        return
+    with connected(pipeline):
         yield
 
 

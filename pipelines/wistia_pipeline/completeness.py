@@ -1,0 +1,65 @@
+"""Proof of completeness: viewing sessions in the warehouse beside the plays that Wistia counted, day by day."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, datetime
+
+import dlt
+
+from wistia_source.endpoints import ACCOUNT_STATS_BY_DATE, EVENTS
+from wistia_source.warehouse import connected
+from wistia_source.windows import whole_days
+
+SLACK = 3
+"""Sessions by which a day may miss the band: on a quiet day one missing session is a large share."""
+
+# in days of UTC-5 as by_date has them; `at time zone` makes a plain timestamp that the session's zone cannot bend
+_QUERY = """
+select by_date.date, by_date.play_count, coalesce(sessions.session_count, 0)
+from {by_date} as by_date
+left join (
+    select cast(received_at at time zone 'UTC' - interval '5 hours' as date) as day, count(*) as session_count
+    from {events}
+    where account_id = %s and received_at >= %s and received_at < %s
+    group by 1
+) as sessions on sessions.day = by_date.date
+where by_date.account_id = %s and by_date.date >= %s and by_date.date <= %s
+order by 1
+"""
+
+
+@dataclass(frozen=True)
+class DayOutsideBand:
+    """A day whose viewing sessions are fewer or more than its plays explain."""
+
+    date: date
+    sessions: int
+    plays: int
+
+    def __str__(self) -> str:
+        return f"{self.date} has {self.sessions:,} sessions for {self.plays:,} plays"
+
+
+def days_outside_band(
+    pipeline: dlt.Pipeline, account_id: str, begin: datetime, end: datetime, low: float, high: float
+) -> list[DayOutsideBand]:
+    """The days wholly between two moments whose sessions are not between `low` and `high` times their plays.
+
+    Live accounts have 98.5 to 99.6 sessions for 100 plays (derived from recordings): some plays leave no session.
+    """
+    days = whole_days(begin, end)
+    if days is None:
+        return []
+    first, last = days
+    with connected(pipeline) as client:
+        query = _QUERY.format(
+            by_date=client.make_qualified_table_name(ACCOUNT_STATS_BY_DATE.name),
+            events=client.make_qualified_table_name(EVENTS.name),
+        )
+        counts = client.execute_sql(query, account_id, begin, end, account_id, first, last) or ()
+    return [
+        DayOutsideBand(day, sessions, plays)
+        for day, plays, sessions in counts
+        if not low * plays - SLACK <= sessions <= high * plays + SLACK
+    ]
