@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from io import StringIO
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -18,9 +19,12 @@ import psycopg2
 import pytest
 from dlt.common.pipeline import LoadInfo
 from dlt.extract import DltSource
+from rich.console import Console
+from wistia_pipeline.progress import Progress
+from wistia_pipeline.results import SyncResult
 from wistia_pipeline.sandbox import Account, Sandbox
 from wistia_pipeline.settings import use_defaults
-from wistia_pipeline.sync import make_empty_tables
+from wistia_pipeline.sync import make_empty_tables, run_sync
 
 from tests.postgres import installations, postgres_server
 from wistia_source import wistia
@@ -58,8 +62,8 @@ def sandbox(account: Account) -> Iterator[Sandbox]:
         yield server
 
 
-def source_of(sandbox: Sandbox, now: datetime = NOW, **arguments: Any) -> DltSource:
-    """The source pointed at a sandbox, in a hurry."""
+def settings_for(sandbox: Sandbox, now: datetime = NOW, **arguments: Any) -> dict[str, Any]:
+    """Arguments of the source that point it at a sandbox, in a hurry; the sandbox's clock is set too."""
     sandbox.now = lambda: now
     defaults: dict[str, Any] = {
         "access_token": sandbox.token,
@@ -69,7 +73,12 @@ def source_of(sandbox: Sandbox, now: datetime = NOW, **arguments: Any) -> DltSou
         "backoff_seconds": 0.001,
         "now": now,
     }
-    return wistia(**(defaults | arguments))
+    return defaults | arguments
+
+
+def source_of(sandbox: Sandbox, now: datetime = NOW, **arguments: Any) -> DltSource:
+    """The source pointed at a sandbox, in a hurry."""
+    return wistia(**settings_for(sandbox, now, **arguments))
 
 
 @dataclass
@@ -92,6 +101,20 @@ class Warehouse:
         info = pipeline.run(source, loader_file_format="parquet")
         make_empty_tables(pipeline)
         return info
+
+    def sync(
+        self, settings: dict[str, Any], select: Sequence[str] = (), result: SyncResult | None = None
+    ) -> SyncResult:
+        """Runs what `wistia-pipeline sync` and `backfill` run. `result` is for runs that raise."""
+        result = result or SyncResult()
+        with Progress(Console(file=StringIO())) as progress:
+            run_sync(self.pipeline(), progress, result, select, settings)
+        return result
+
+    def clear(self) -> None:
+        """Takes all of it away."""
+        with self.pipeline().sql_client() as client:
+            client.drop_dataset()
 
     def rows(self, table: str, columns: str = "*") -> list[dict[str, Any]]:
         """A table's rows as dicts."""

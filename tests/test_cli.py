@@ -35,7 +35,9 @@ START = datetime.now(UTC).replace(microsecond=0)
 TOKEN = "s3cret-token-of-the-tests"
 PASSWORD = "s3cret-password"
 COMMAND = str(Path(sys.executable).with_name("wistia-pipeline"))
-PROGRESS_LINE = re.compile(r"\w+: [\d,]+ rows?, [\d,]+ requests?|so far .*|loading into the warehouse")
+PROGRESS_LINE = re.compile(
+    r"\w+: [\d,]+ rows?, [\d,]+ requests?|so far .*|loading into the warehouse|about [\d,]+ requests, [\d.]+ minutes .*"
+)
 ESCAPE = "\x1b"
 
 
@@ -274,7 +276,7 @@ def test_one_bad_media_costs_no_other(folder: Folder, sandbox: Sandbox, status: 
     }
     lines = [line for line in done.stderr.splitlines() if not PROGRESS_LINE.fullmatch(line)]
     assert len([line for line in lines if line.startswith("Not loaded: ") and bad in line]) == 3
-    assert "Everything else is loaded; the next run asks for these again." in lines
+    assert "Everything else is loaded; these are asked for again." in lines
     for name in fan_outs:
         got = {media for (media,) in rows(folder.warehouse, f"select distinct media_id from wistia_raw.{name}")}
         assert got == {*medias} - {bad}, name
@@ -371,7 +373,7 @@ def test_what_a_killed_run_left_is_loaded_where_it_belongs(folder: Folder, sandb
         assert count == len(sandbox.account.at(START).events()), file
 
 
-@pytest.mark.parametrize("kind", ["duckdb", "postgres from two machines"])
+@pytest.mark.parametrize("kind", ["duckdb", "duckdb from two data folders", "postgres from two machines"])
 def test_a_second_run_on_a_warehouse_touches_nothing(
     folder: Folder, sandbox: Sandbox, postgres_url: str, tmp_path: Path, kind: str
 ) -> None:
@@ -379,9 +381,10 @@ def test_a_second_run_on_a_warehouse_touches_nothing(
     arguments = ["sync", "--select", "visitors"]
     with database(postgres_url) as address:
         if kind != "duckdb":
+            elsewhere["DLT_DATA_DIR"] = str(tmp_path / "elsewhere")
+        if kind.startswith("postgres"):
             folder.env["DESTINATION__POSTGRES__CREDENTIALS"] = address
             arguments += ["--destination", "postgres"]
-            elsewhere["DLT_DATA_DIR"] = str(tmp_path / "elsewhere")
         sandbox.latency = 1.5
         first = folder.start(*arguments)
         while not sandbox.log:
@@ -574,6 +577,24 @@ def holding(file: Path) -> Iterator[None]:
         yield
     finally:
         holder.communicate("\n", timeout=10)
+
+
+def test_whoever_reads_the_file_may_do_so_between_loads_and_for_a_moment_at_any_time(
+    folder: Folder, sandbox: Sandbox
+) -> None:
+    sandbox.latency = 0.3
+    writer = folder.start("sync", WISTIA_PIPELINE__PACKAGE_SECONDS="0.5")
+    counts: list[int] = []
+    while writer.poll() is None:
+        try:
+            ((count,),) = rows(folder.warehouse, "select count(*) from wistia_raw.events")
+            counts.append(count)
+        except (duckdb.IOException, duckdb.CatalogException):
+            continue
+        finally:
+            time.sleep(0.01)
+    assert writer.wait() == 0, writer.communicate()
+    assert max(counts) > 0
 
 
 def test_a_file_that_is_no_duckdb_file_is_left_alone(folder: Folder) -> None:

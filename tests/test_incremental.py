@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from wistia_pipeline.sandbox import Account, Fault, Sandbox
 
-from tests.conftest import NOW, Warehouse, source_of
+from tests.conftest import NOW, Warehouse, settings_for, source_of
 from wistia_source import wistia
 from wistia_source.endpoints import COMPANIONS, ENDPOINTS, Endpoint
 from wistia_source.warehouse import Warehouse as KnownRows
@@ -67,13 +67,13 @@ def test_an_hourly_run_compares_only_what_it_reads_again(
 ) -> None:
     sync(duckdb_warehouse, sandbox, only=("events", "visitors"))
     compared: dict[str, Any] = {}
-    read_back = KnownRows.unchanged
+    read_back = KnownRows.held
 
     def recorded(known: KnownRows, endpoint: Endpoint, **bounds: Any) -> Any:
         compared[endpoint.name] = bounds.get("since")
         return read_back(known, endpoint, **bounds)
 
-    monkeypatch.setattr(KnownRows, "unchanged", recorded)
+    monkeypatch.setattr(KnownRows, "held", recorded)
     sync(duckdb_warehouse, sandbox, only=("events", "visitors"))
     assert compared["events"] >= NOW - timedelta(days=1)
     assert compared["visitors"] >= NOW - timedelta(days=1)
@@ -321,8 +321,8 @@ def test_a_list_that_keeps_failing_costs_the_others_nothing(
 
 def test_a_row_that_does_not_fit_costs_only_its_media(duckdb_warehouse: Warehouse, living: Sandbox) -> None:
     media_id = living_view(living, NOW).medias()[0]["hashed_id"]
-    answer(living, f"medias/{media_id}/captions", [{"id": "c", "language": None, "is_draft": False}])
-    answer(living, f"stats/medias/{media_id}/by_date", [{"date": None, "play_count": "many"}])
+    answer(living, f"medias/{media_id}/captions", [{"id": "c", "language": "eng", "is_draft": "perhaps"}])
+    answer(living, f"stats/medias/{media_id}/by_date", [{"date": "2026-06-01", "play_count": "many"}])
     source = source_of(living, start_date=START)
     duckdb_warehouse.load(source)
     failures = {name: r.custom_metrics.get("failures", []) for name, r in source.resources.items()}
@@ -331,6 +331,10 @@ def test_a_row_that_does_not_fit_costs_only_its_media(duckdb_warehouse: Warehous
         "media_stats_by_date": [media_id],
     }
     assert "many" not in str(failures)
+    assert failures["media_stats_by_date"][0]["error"] == (
+        f"media_stats_by_date.play_count should be bigint, but Wistia sent text that does not fit, in the row with "
+        f"media_id '{media_id}', date '2026-06-01'; it is not loaded: please report it."
+    )
     assert len({row["media_id"] for row in duckdb_warehouse.rows("media_stats_by_date")}) == 39
 
 
@@ -516,3 +520,66 @@ def test_reading_a_few_rows_of_one_resource_leaves_the_others_working(living: Sa
     source = source_of(living, start_date=START)
     assert len(list(source.resources["events"].add_limit(1))) == 1
     assert list(source.resources["medias"])
+
+
+def test_a_visitor_from_the_future_hides_nobody(
+    duckdb_warehouse: Warehouse, living: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    view = type(living.account.at(NOW))
+    all_there = view.visitor_rows
+
+    def with_one_ahead(now: Any, *filters: str | None) -> list[dict[str, Any]]:
+        there = list(all_there(now, *filters))
+        return [there[0] | {"visitor_key": "ahead", "last_active_at": "2030-01-01T00:00:00.000Z"}, *there]
+
+    monkeypatch.setattr(view, "visitor_rows", with_one_ahead)
+    for day in range(4):
+        now = NOW + timedelta(days=day)
+        sync(duckdb_warehouse, living, now, only=("visitors",))
+        held = {row["visitor_key"] for row in duckdb_warehouse.rows("visitors")}
+        assert {v["visitor_key"] for v in living.account.at(now).visitors() if v["last_active_at"] >= START} == held
+
+
+def test_a_page_of_empty_objects_costs_the_visitors_alone(duckdb_warehouse: Warehouse, living: Sandbox) -> None:
+    living.faults.add(Fault("stats/visitors", status=200, times=1, body="[{}]"))
+    sync(duckdb_warehouse, living)
+    assert duckdb_warehouse.rows("events")
+
+
+def test_visitors_who_remain_are_read_though_the_list_has_shrunk(
+    duckdb_warehouse: Warehouse, living: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = living.account.at(NOW).visitors()
+    view = type(living.account.at(NOW))
+    living.page_cap = 10
+    living.faults.add(Fault("stats/visitors", status=401, times=None, after=6, body='{"code": "account_inactive"}'))
+    settings = settings_for(living, start_date=START, package_seconds=0)
+    with pytest.raises(Exception, match="inactive"):
+        duckdb_warehouse.sync(settings, ["visitors"])
+    living.faults.clear()
+    # the last twenty are all that is left
+    monkeypatch.setattr(view, "visitor_rows", lambda *_: there[-20:])
+    duckdb_warehouse.sync(settings, ["visitors"])
+    held = {row["visitor_key"] for row in duckdb_warehouse.rows("visitors")}
+    assert {row["visitor_key"] for row in there[-20:] if row["last_active_at"] >= START} <= held
+
+
+def test_what_is_wrong_with_one_media_stays_with_it(duckdb_warehouse: Warehouse, living: Sandbox) -> None:
+    first, second, gone = (media["hashed_id"] for media in living_view(living, NOW).medias()[:3])
+    sync(duckdb_warehouse, living, only=("medias",))
+    living.account.delete_media(gone)
+    living.account.rename_media(second, "another name")
+    living.faults.add(Fault(f"v1/medias/{gone}", status=500, times=None))
+    answer(living, f"stats/medias/{first}(.json)?$", {"load_count": 1, "play_count": 1, "actions": ["x"]})
+    source = source_of(living, start_date=START)
+    duckdb_warehouse.load(source)
+    failures = {
+        (name, failure["parent_id"])
+        for name, resource in source.resources.items()
+        for failure in resource.custom_metrics.get("failures", ())
+    }
+    assert failures == {("medias", gone), ("media_stats", first)}
+    medias = {row["media_id"]: row for row in duckdb_warehouse.rows("medias")}
+    assert medias[second]["name"] == "another name"
+    assert medias[gone]["deleted_at"] is None
+    assert second in {row["media_id"] for row in duckdb_warehouse.rows("media_stats")}

@@ -9,9 +9,9 @@ from pathlib import Path
 import click
 import pytest
 from wistia_pipeline.cli import main
+from wistia_pipeline.run_log import LOG_TABLES
 
 from wistia_source.endpoints import COMPANIONS, ENDPOINTS, Endpoint
-from wistia_source.rows import primary_key
 from wistia_source.source import wistia
 
 ROOT = Path(__file__).parents[1]
@@ -23,11 +23,11 @@ def _table_row(first_cell: str) -> str:
     return next((line for line in LINES if line.startswith(f"| `{first_cell}`")), "")
 
 
-@pytest.mark.parametrize("endpoint", [*ENDPOINTS, *COMPANIONS], ids=lambda endpoint: endpoint.name)
+@pytest.mark.parametrize("endpoint", [*ENDPOINTS, *COMPANIONS, *LOG_TABLES], ids=lambda endpoint: endpoint.name)
 def test_every_table_is_listed_with_its_grain_and_key(endpoint: Endpoint) -> None:
     row = _table_row(endpoint.name)
     assert endpoint.grain in row
-    assert row.rstrip(" |").endswith(", ".join(primary_key(endpoint)[1:]))
+    assert row.rstrip(" |").endswith(", ".join(endpoint.primary_key))
 
 
 def _options() -> list[tuple[str, str]]:
@@ -66,6 +66,13 @@ def test_config_toml_holds_the_defaults_of_the_source() -> None:
     parameters = inspect.signature(wistia).parameters
     for name, value in config["sources"]["wistia"].items():
         assert parameters[name].default == value, name
+
+
+def test_every_setting_of_the_command_line_is_named_with_its_default() -> None:
+    config = tomllib.loads((ROOT / ".dlt" / "config.toml").read_text(encoding="utf-8"))
+    rows = [line for line in LINES if "`package_seconds`" in line or "`sessions_per_play_low`" in line]
+    for name, value in config["wistia_pipeline"].items():
+        assert any(f"`{name}`" in row and str(value) in row for row in rows), name
 
 
 def test_ci_runs_the_test_command_of_the_readme() -> None:

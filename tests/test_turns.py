@@ -16,8 +16,9 @@ from typing import Any
 import pytest
 from rich.console import Console
 from wistia_pipeline.progress import Progress
+from wistia_pipeline.results import SyncResult
 from wistia_pipeline.sandbox import Account, Fault, Sandbox
-from wistia_pipeline.sync import SyncResult, make_pipeline, run_sync
+from wistia_pipeline.sync import make_pipeline, run_sync
 
 from tests.conftest import NOW, Warehouse, source_of
 from tests.test_incremental import HOUR, START, sync

@@ -31,7 +31,7 @@ def test_windows_are_disjoint_newest_first_and_exactly_the_span(
     start: date, length: int, counts: list[int], most: int
 ) -> None:
     end = start + length * DAY
-    by_day = [(end - number * DAY, count) for number, count in enumerate(counts)]
+    by_day = {end - number * DAY: count for number, count in enumerate(counts)}
     windows = list(split_by_volume(start, end, by_day, most))
     assert all(first <= last for first, last in windows)
     assert _days(windows) == [end - number * DAY for number in range(length + 1)]
@@ -42,7 +42,7 @@ def test_windows_are_as_large_as_they_may_be_and_no_larger_than_whole_days_make_
     start: date, counts: list[int], most: int
 ) -> None:
     by_day = {start + number * DAY: count for number, count in enumerate(counts)}
-    windows = split_by_volume(start, max(by_day), by_day.items(), most)
+    windows = split_by_volume(start, max(by_day), by_day, most)
     for first, last in windows:
         without_oldest = sum(by_day[day] for day in _days([(first, last)])[:-1])
         assert without_oldest < most
@@ -50,7 +50,7 @@ def test_windows_are_as_large_as_they_may_be_and_no_larger_than_whole_days_make_
 
 
 def test_no_window_where_the_start_is_after_the_end() -> None:
-    assert list(split_by_volume(date(2026, 6, 2), date(2026, 6, 1), [], 100)) == []
+    assert list(split_by_volume(date(2026, 6, 2), date(2026, 6, 1), {}, 100)) == []
 
 
 @given(start=days, through=st.none() | days, lookback=lookbacks, now=moments)
