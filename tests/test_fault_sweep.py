@@ -43,6 +43,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 TURNS = range(len(FAULTS))
 """In each turn every request is struck, and by another kind of fault than in the turns before."""
+SOME_TURNS = TURNS[::4]
+"""For second syncs: each of their requests meets the other kinds in the test that strikes all of them in one run."""
 OF_THE_RUNS = {"sync_runs", "sync_failures", "restatements"}
 """Tables that tell of the runs, and so of their retries."""
 
@@ -171,7 +173,7 @@ def test_a_fault_at_each_request_of_a_first_sync(
     assert_no_token(tmp_path, shown(), stored(warehouse))
 
 
-@pytest.mark.parametrize("turn", TURNS)
+@pytest.mark.parametrize("turn", SOME_TURNS)
 def test_a_fault_at_each_request_of_a_second_sync(
     duckdb_warehouse: Warehouse, sandbox: Sandbox, turn: int, tmp_path: Path, shown: Callable[[], str]
 ) -> None:
