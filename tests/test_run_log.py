@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from shutil import rmtree
 from typing import Any
 
 import dlt
@@ -13,7 +14,7 @@ import pytest
 from wistia_pipeline.results import SyncResult
 from wistia_pipeline.sandbox import Account, Fault, Sandbox
 
-from tests.conftest import NOW, Warehouse, settings_for
+from tests.conftest import NOW, Warehouse, settings_for, source_of
 from wistia_source.endpoints import BY_NAME
 
 START = "2026-05-01"
@@ -277,3 +278,26 @@ def test_the_band_is_a_setting(duckdb_warehouse: Warehouse, living: Sandbox, mon
     monkeypatch.setenv("WISTIA_PIPELINE__SESSIONS_PER_PLAY_HIGH", "0.2")
     duckdb_warehouse.clear()
     assert len(sync(duckdb_warehouse, living).days_outside_band) > 5
+
+
+def test_what_a_machine_left_behind_does_not_undo_what_others_have_loaded_since(
+    warehouse: Warehouse, living: Sandbox, tmp_path: Path
+) -> None:
+    here, gone = tmp_path / "dlt", tmp_path / "dlt of a machine that is off"
+    sync(warehouse, living, select=("events",))
+    newest = max(living.account.at(NOW).events(), key=lambda event: str(event["received_at"]))
+    living.account.restate_event(newest["event_key"], percent_viewed=0.25)
+    killed = warehouse.pipeline()
+    left = source_of(living, NOW + HOUR / 2, start_date=START).with_resources("events")
+    killed.extract(left, loader_file_format="parquet")
+    here.rename(gone)
+    living.account.restate_event(newest["event_key"], percent_viewed=0.875)
+    for hours in (1, 100):
+        sync(warehouse, living, NOW + hours * HOUR, select=("events",))
+    rmtree(here)
+    gone.rename(here)
+    assert warehouse.pipeline().has_pending_data
+    # the session is far behind both lookbacks by now
+    sync(warehouse, living, NOW + 101 * HOUR, select=("events",))
+    percents = {row["event_key"]: row["percent_viewed"] for row in warehouse.rows("events")}
+    assert percents[newest["event_key"]] == 0.875

@@ -77,14 +77,9 @@ class RunLog:
         self._pipeline = pipeline
         self._run: dict[str, Any] = {"run_id": run_id, "command": command, "started_at": datetime.now(UTC)}
 
-    @property
-    def _is_kept(self) -> bool:
-        # files have an SQL client too, but only to read
-        return issubclass(self._pipeline.destination.client_class, SqlJobClientBase)
-
     def begin(self, resources: Iterable[str]) -> None:
         """Says that the run is under way; what says so of an earlier one was killed, since only one can run."""
-        if not self._is_kept:
+        if not is_database(self._pipeline):
             return
         with connected(self._pipeline) as client:
             if not client.has_dataset():
@@ -97,7 +92,7 @@ class RunLog:
 
     def end(self, runs: Sequence[Mapping[str, Any]], failures: Sequence[Mapping[str, Any]]) -> None:
         """Says how the run ended: columns of `sync_runs` by resource, and of `sync_failures`."""
-        if not self._is_kept:
+        if not is_database(self._pipeline):
             return
         account_id = next((row["account_id"] for row in runs if row["account_id"]), None)
         ended = {**self._run, "finished_at": datetime.now(UTC), "account_id": account_id}
@@ -106,6 +101,12 @@ class RunLog:
             client.execute_sql(f"delete from {name} where run_id = %s", ended["run_id"])  # noqa: S608
             _insert(client, SYNC_RUNS, [{**row, **ended} for row in runs])
             _insert(client, SYNC_FAILURES, [{**row, **ended, "failed_at": ended["finished_at"]} for row in failures])
+
+
+def is_database(pipeline: dlt.Pipeline) -> bool:
+    """Whether the destination takes SQL statements that change it."""
+    # files have an SQL client too, but only to read
+    return issubclass(pipeline.destination.client_class, SqlJobClientBase)
 
 
 def _create(client: SqlClientBase[Any], table: Endpoint) -> None:

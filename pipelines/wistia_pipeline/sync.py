@@ -18,19 +18,21 @@ from dlt.common.destination.client import DestinationClientConfiguration, Destin
 from dlt.common.destination.exceptions import DestinationException
 from dlt.common.destination.reference import TDestinationReferenceArg
 from dlt.common.exceptions import MissingDependencyException
+from dlt.destinations.exceptions import DatabaseUndefinedRelation
 from dlt.extract import DltSource
 from dlt.load.exceptions import LoadClientJobException
 
 from wistia_source import wistia
 from wistia_source.endpoints import ACCOUNT_STATS_BY_DATE, BY_NAME, COMPANIONS, EVENTS, READ_STATS
 from wistia_source.errors import RequestFailed, SettingInvalid
+from wistia_source.warehouse import connected
 from wistia_source.windows import RETENTION
 
 from .completeness import DayOutsideBand, days_outside_band
 from .failures import causes
 from .progress import Progress
 from .results import SyncResult, failures_of, lost_resources, names_of
-from .run_log import RunLog
+from .run_log import RunLog, is_database
 from .writer import one_writer, without_readers
 
 DATASET = "wistia_raw"
@@ -154,7 +156,7 @@ def _settle(pipeline: dlt.Pipeline) -> None:
     # all was killed; and it fails for ever on files that a kill has left half changed: they are read again then, as
     # rows of a load that was never completed count as unknown
     try:
-        if pipeline.has_pending_data:
+        if pipeline.has_pending_data and not _is_overtaken(pipeline):
             _commit(pipeline)
             return
     except Exception as error:
@@ -163,6 +165,21 @@ def _settle(pipeline: dlt.Pipeline) -> None:
     # the warehouse alone says how far it was read: local state may be of a file since replaced by an older copy, and
     # dlt trusts whichever was written more often
     _forget(pipeline)
+
+
+def _is_overtaken(pipeline: dlt.Pipeline) -> bool:
+    """Whether another machine has loaded since: what is left behind here would put older rows over newer ones."""
+    if not is_database(pipeline):
+        return False
+    # a load's id is the time at which it began
+    left = {*pipeline.list_extracted_load_packages(), *pipeline.list_normalized_load_packages()}
+    with connected(pipeline) as client:
+        loads = client.make_qualified_table_name(pipeline.default_schema.loads_table_name)
+        try:
+            rows = client.execute_sql(f"select load_id from {loads} where load_id > %s limit 1", max(left))  # noqa: S608
+        except DatabaseUndefinedRelation:
+            return False
+    return bool(rows)
 
 
 def _forget(pipeline: dlt.Pipeline) -> None:
