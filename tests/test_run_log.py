@@ -301,3 +301,13 @@ def test_what_a_machine_left_behind_does_not_undo_what_others_have_loaded_since(
     sync(warehouse, living, NOW + 101 * HOUR, select=("events",))
     percents = {row["event_key"]: row["percent_viewed"] for row in warehouse.rows("events")}
     assert percents[newest["event_key"]] == 0.875
+
+
+def test_what_a_killed_run_has_read_is_loaded_before_the_next_one_reads(warehouse: Warehouse, living: Sandbox) -> None:
+    sync(warehouse, living)
+    killed = warehouse.pipeline()
+    killed.extract(source_of(living, NOW + HOUR / 2, start_date=START), loader_file_format="parquet")
+    sync(warehouse, living, NOW + HOUR)
+    # one row for each run, and what it says can never be asked for again
+    captured = sorted(row["captured_at"] for row in warehouse.rows("account_stats"))
+    assert captured == [NOW, NOW + HOUR / 2, NOW + HOUR]
