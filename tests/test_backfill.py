@@ -306,6 +306,23 @@ def test_a_resumed_backfill_asks_again_for_what_had_failed(
     assert len(duckdb_warehouse.rows("media_stats_by_date")) == 5 * 101
 
 
+def test_a_backfill_that_could_not_read_a_media_asks_for_that_one_when_it_is_repeated(
+    duckdb_warehouse: Warehouse, living: Sandbox
+) -> None:
+    media_id = living.account.at(NOW).medias()[0]["hashed_id"]
+    living.faults.add(Fault(f"medias/{media_id}/by_date", status=500, times=None))
+    assert backfill(duckdb_warehouse, living, "2026-06-01", "2026-06-10").status == "partial"
+    living.faults.clear()
+    since = len(living.log)
+    assert backfill(duckdb_warehouse, living, "2026-06-01", "2026-06-10").status == "ok"
+    assert [call.path for call in calls(living, since, "stats/")] == [f"/v1/stats/medias/{media_id}/by_date.json"]
+    assert len(duckdb_warehouse.rows("media_stats_by_date")) == 5 * 9
+    # it has ended now, so the next one begins anew
+    since = len(living.log)
+    backfill(duckdb_warehouse, living, "2026-06-01", "2026-06-10")
+    assert calls(living, since, "stats/events")
+
+
 def test_a_backfill_goes_on_where_only_medias_are_left(duckdb_warehouse: Warehouse, living: Sandbox) -> None:
     refused = Fault("medias/.*/by_date", status=401, body=NOT_ACCEPTED.body, times=None, after=3)
     living.faults.add(refused)

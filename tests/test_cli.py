@@ -488,6 +488,10 @@ BAD_SETTINGS = {
     "negative lookback": Bad(
         "A lookback or refresh time of events is -1.0, but", (), setting("EVENTS_LOOKBACK_HOURS", "-1")
     ),
+    "endless lookback": Bad(
+        "A lookback or refresh time of account_stats_by_date is", (), setting("BY_DATE_LOOKBACK_DAYS", "1000000")
+    ),
+    "start of all time": Bad("is before there were videos", (), setting("START_DATE", "0001-01-01")),
     "unknown version": Bad("api_version is 'v3', but must be 'v1' or", (), setting("API_VERSION", "v3")),
     "no address": Bad("base_url must be", (), setting("BASE_URL", "wistia")),
     "nobody there": Bad("cannot be reached", (), setting("BASE_URL", "http://127.0.0.1:9")),

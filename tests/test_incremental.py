@@ -154,6 +154,47 @@ def test_once_a_day_sessions_are_read_again_two_days_back(duckdb_warehouse: Ware
     assert late_one_lands(49 * HOUR, timedelta(hours=40))
 
 
+@pytest.mark.parametrize("hours_late", [4, 26.5, 47])
+def test_what_shows_up_to_two_days_late_lands_with_its_visitor(
+    warehouse: Warehouse, living: Sandbox, hours_late: float
+) -> None:
+    only = ("events", "visitors")
+    media_id = living_view(living, NOW).medias()[0]["hashed_id"]
+    # a scheduler may begin a little earlier than the day before
+    early = timedelta(seconds=40)
+    for now in (NOW, NOW + 24 * HOUR - early):
+        sync(warehouse, living, now, only=only)
+    late = living.account.add_late_event(media_id, NOW + (24.5 - hours_late) * HOUR)
+    for now in (NOW + 25 * HOUR, NOW + 48 * HOUR - 2 * early):
+        sync(warehouse, living, now, only=only)
+    visitors = {row["event_key"]: row["visitor_key"] for row in warehouse.rows("events")}
+    assert late in visitors
+    plays = {row["visitor_key"]: row["play_count"] for row in warehouse.rows("visitors")}
+    shown = {row["visitor_key"]: row["play_count"] for row in living_view(living, now).visitors()}
+    assert plays[visitors[late]] == shown[visitors[late]]
+
+
+def test_a_run_by_a_clock_that_was_ahead_holds_up_none_after_it(duckdb_warehouse: Warehouse, living: Sandbox) -> None:
+    only = ("events", "media_stats", "media_stats_by_date")
+    sync(duckdb_warehouse, living, only=only)
+    # Wistia's own clock is right
+    ahead = source_of(living, NOW + timedelta(days=400), start_date=START)
+    living.now = lambda: NOW + HOUR
+    duckdb_warehouse.load(ahead.with_resources(*only, "refreshes"))
+    now = NOW + timedelta(days=2)
+    media_id = living_view(living, now).events()[0]["media_id"]
+    late = living.account.add_late_event(media_id, now - 40 * HOUR)
+    sync(duckdb_warehouse, living, now, only=only)
+    assert late in {row["event_key"] for row in duckdb_warehouse.rows("events")}
+    view = living_view(living, now)
+    for row in duckdb_warehouse.rows("media_stats"):
+        assert row["play_count"] == view.media_stats(row["media_id"])["play_count"]
+    turns = [
+        row for row in duckdb_warehouse.rows("refreshes") if row["endpoint"] in only and row["endpoint"] != "events"
+    ]
+    assert max(row["refreshed_at"] for row in turns) <= now
+
+
 def test_lookbacks_and_turns_are_settings(duckdb_warehouse: Warehouse, living: Sandbox) -> None:
     only = ("events", "media_stats_by_date", "media_engagement", "captions")
     settings: dict[str, Any] = {
@@ -299,7 +340,7 @@ def test_a_list_that_keeps_failing_costs_the_others_nothing(
     source = source_of(living, start_date=START)
     duckdb_warehouse.load(source)
     lost = {name for name, resource in source.resources.items() if resource.custom_metrics.get("failures")}
-    depend_on_medias = {name for name in source.resources if name.startswith(("media", "project_", "captions"))}
+    depend_on_medias = {name for name in source.resources if name.startswith(("media", "captions"))}
     assert (
         lost
         == {

@@ -6,7 +6,6 @@ import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from shutil import rmtree
 from typing import Any
 
 import dlt
@@ -14,7 +13,7 @@ import pytest
 from wistia_pipeline.results import SyncResult
 from wistia_pipeline.sandbox import Account, Fault, Sandbox
 
-from tests.conftest import NOW, Warehouse, settings_for, source_of
+from tests.conftest import NOW, Warehouse, settings_for
 from wistia_source.endpoints import BY_NAME
 
 START = "2026-05-01"
@@ -270,6 +269,15 @@ def test_a_day_with_too_few_or_too_many_sessions_is_a_warning(warehouse: Warehou
     assert warehouse.sync(settings).days_outside_band == []
 
 
+def test_one_refused_resource_of_a_selection_does_not_fail_the_others(
+    duckdb_warehouse: Warehouse, living: Sandbox
+) -> None:
+    living.faults.add(Fault("stats/visitors", status=403, times=None, body='{"error": "Not on your plan."}'))
+    result = sync(duckdb_warehouse, living, select=("medias", "visitors"))
+    assert result.status == "partial"
+    assert [failure["resource"] for failure in result.failures] == ["visitors"]
+
+
 def test_the_band_is_a_setting(duckdb_warehouse: Warehouse, living: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     account = living.account
     account.restate_day(account.at(NOW).medias()[0]["hashed_id"], "2026-05-20", plays=100)
@@ -278,36 +286,3 @@ def test_the_band_is_a_setting(duckdb_warehouse: Warehouse, living: Sandbox, mon
     monkeypatch.setenv("WISTIA_PIPELINE__SESSIONS_PER_PLAY_HIGH", "0.2")
     duckdb_warehouse.clear()
     assert len(sync(duckdb_warehouse, living).days_outside_band) > 5
-
-
-def test_what_a_machine_left_behind_does_not_undo_what_others_have_loaded_since(
-    warehouse: Warehouse, living: Sandbox, tmp_path: Path
-) -> None:
-    here, gone = tmp_path / "dlt", tmp_path / "dlt of a machine that is off"
-    sync(warehouse, living, select=("events",))
-    newest = max(living.account.at(NOW).events(), key=lambda event: str(event["received_at"]))
-    living.account.restate_event(newest["event_key"], percent_viewed=0.25)
-    killed = warehouse.pipeline()
-    left = source_of(living, NOW + HOUR / 2, start_date=START).with_resources("events")
-    killed.extract(left, loader_file_format="parquet")
-    here.rename(gone)
-    living.account.restate_event(newest["event_key"], percent_viewed=0.875)
-    for hours in (1, 100):
-        sync(warehouse, living, NOW + hours * HOUR, select=("events",))
-    rmtree(here)
-    gone.rename(here)
-    assert warehouse.pipeline().has_pending_data
-    # the session is far behind both lookbacks by now
-    sync(warehouse, living, NOW + 101 * HOUR, select=("events",))
-    percents = {row["event_key"]: row["percent_viewed"] for row in warehouse.rows("events")}
-    assert percents[newest["event_key"]] == 0.875
-
-
-def test_what_a_killed_run_has_read_is_loaded_before_the_next_one_reads(warehouse: Warehouse, living: Sandbox) -> None:
-    sync(warehouse, living)
-    killed = warehouse.pipeline()
-    killed.extract(source_of(living, NOW + HOUR / 2, start_date=START), loader_file_format="parquet")
-    sync(warehouse, living, NOW + HOUR)
-    # one row for each run, and what it says can never be asked for again
-    captured = sorted(row["captured_at"] for row in warehouse.rows("account_stats"))
-    assert captured == [NOW, NOW + HOUR / 2, NOW + HOUR]

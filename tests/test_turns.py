@@ -20,7 +20,7 @@ from wistia_pipeline.results import SyncResult
 from wistia_pipeline.sandbox import Account, Fault, Sandbox
 from wistia_pipeline.sync import make_pipeline, run_sync
 
-from tests.conftest import NOW, Warehouse, source_of
+from tests.conftest import NOW, Warehouse
 from tests.test_incremental import HOUR, START, sync
 
 MINUTE = timedelta(minutes=1)
@@ -317,16 +317,3 @@ def test_a_run_with_failures_is_partial_until_they_are_mended(duckdb_warehouse: 
     calm.faults.clear()
     result = command(duckdb_warehouse, calm, CALM + MINUTE, "media_stats")
     assert (result.status, result.failures) == ("ok", [])
-
-
-def test_what_a_killed_run_had_read_is_loaded_before_the_next(duckdb_warehouse: Warehouse, calm: Sandbox) -> None:
-    command(duckdb_warehouse, calm, CALM - HOUR, "account_stats")
-    with silent() as progress:
-        killed = make_pipeline(duckdb_warehouse.destination, progress)
-        source = source_of(calm, CALM, start_date=START).with_resources("account_stats", "refreshes")
-        killed.extract(source, loader_file_format="parquet")
-        killed.normalize()
-    command(duckdb_warehouse, calm, CALM + HOUR, "account_stats")
-    # a history of totals: what is not loaded cannot be read again
-    captured = sorted(row["captured_at"] for row in duckdb_warehouse.rows("account_stats"))
-    assert captured == [CALM - HOUR, CALM, CALM + HOUR]

@@ -152,8 +152,13 @@ class Client:
         tally: Tally,
         permission: str = "",
     ) -> list[Row]:
-        """The rows of an answer without pages: of a list, or the one object. Raises as `get` does."""
+        """The rows of an answer without pages: of a list, or the one object. Raises as `get` does.
+
+        An answer that holds something, but no row at all, is none: taken for an empty list it would delete rows.
+        """
         answer = self.get(path, params, tally, permission)
+        if answer != [] and not any(answer if isinstance(answer, list) else [answer]):
+            raise RequestFailed(f"GET {path} answered with something else than rows; nothing of it is loaded.")
         return _rows(path, answer if isinstance(answer, list) else [answer], tally)
 
     def pages(

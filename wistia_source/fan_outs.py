@@ -27,9 +27,9 @@ from .batches import (
 )
 from .client import Row, Tally
 from .endpoints import BY_NAME, DELETED, MEDIAS, Endpoint
-from .errors import NotFound, RequestFailed, RowUnusable
+from .errors import NotFound, RequestFailed, ResourceLost, RowUnusable
 from .reads import DONE, Backfilled
-from .rows import carried_rows, to_table, value_of
+from .rows import carried_rows, is_row_of, to_table, value_of, with_key
 from .run import Outcome, Run
 from .windows import by_date_range, by_date_today, days_asked, is_due
 
@@ -78,7 +78,12 @@ def fan_out(run: Run, endpoint: Endpoint) -> Iterator[Batch]:
     due: list[str] = run.left.pop(endpoint.name, [])
     if not due:
         for parent in _parents(endpoint):
-            yield from run.list_all(parent, tally)
+            try:
+                yield from run.list_all(parent, tally)
+            except ResourceLost:
+                # without the medias nobody knows what projects were played; they have their turns
+                if parent.name == endpoint.parent or parent.name not in run.members:
+                    raise
         if endpoint.follows_plays and endpoint.parent and not progress:
             yield from run.wait_for_sessions()
         due = [id_ for id_ in run.due(endpoint) if not (progress and progress.has_passed(id_))]
@@ -97,7 +102,8 @@ def fan_out(run: Run, endpoint: Endpoint) -> Iterator[Batch]:
             yield _ask(run, endpoint, reached, tally)
 
     pending: list[Outcome] = []
-    failed = set(progress.failed) if progress else set()
+    # those that Wistia no longer lists cannot be asked again
+    failed = set(progress.failed).intersection(run.due(endpoint)) if progress else set()
     for arrived in run.client.stream(walks()):
         for outcome in arrived or ():
             failed.discard(outcome.parent_id)
@@ -174,6 +180,8 @@ def _ask(run: Run, endpoint: Endpoint, parent_id: str, tally: Tally) -> Iterator
     def walk() -> Iterator[Outcome]:
         try:
             rows = run.client.rows(path, params, tally, endpoint.permission)
+            if not all(is_row_of(endpoint, row) for row in rows):
+                raise RequestFailed(f"GET {path} answered with something else than rows; nothing of it is loaded.")
             for child, row in product(endpoint.children, rows):
                 # one that is no list of objects costs this parent alone
                 carried_rows(endpoint, child, row)
@@ -182,7 +190,9 @@ def _ask(run: Run, endpoint: Endpoint, parent_id: str, tally: Tally) -> Iterator
         except (RequestFailed, RowUnusable) as error:
             yield Outcome(parent_id, error=str(error))
         else:
-            yield Outcome(parent_id, rows, through, whole)
+            # each day has a row, quiet ones too: without any, the days are still to be asked for
+            has_days = endpoint.kind != "daily" or bool(rows)
+            yield Outcome(parent_id, rows, through if has_days else None, whole and has_days)
 
     return walk()
 
@@ -225,8 +235,14 @@ def _is_usable(run: Run, endpoint: Endpoint, outcome: Outcome, tally: Tally) -> 
 
 def _delta(run: Run, endpoint: Endpoint, outcomes: Sequence[Outcome], account_id: str, tally: Tally) -> pa.Table:
     """The rows of the outcomes that the warehouse does not hold, and marks for those that are gone."""
-    rows = [row for outcome in outcomes for row in _rows_of(run, endpoint, outcome)]
-    table = typed(endpoint, rows, account_id, tally)
+    by_parent = {outcome.parent_id: list(_rows_of(run, endpoint, outcome)) for outcome in outcomes}
+    # a row that was left out may be one that the warehouse holds
+    unclear = {
+        parent_id
+        for parent_id, rows in by_parent.items()
+        if endpoint.complete and len(with_key(endpoint, rows)) < len(rows)
+    }
+    table = typed(endpoint, [row for rows in by_parent.values() for row in rows], account_id, tally)
     if not run.warehouse.holds(endpoint.name):
         return table
     parents = [outcome.parent_id for outcome in outcomes]
@@ -236,7 +252,7 @@ def _delta(run: Run, endpoint: Endpoint, outcomes: Sequence[Outcome], account_id
     if endpoint.cursor:
         count_restated(run, endpoint, fresh, held, partial(run.days_read, endpoint))
     present = set(zip(*(table[name].to_pylist() for name in endpoint.primary_key), strict=True))
-    gone = held.hashes.keys() - present if endpoint.complete else ()
+    gone = {key for key in held.hashes.keys() - present if key[0] not in unclear} if endpoint.complete else ()
     if not gone:
         return fresh
     marks = to_table(endpoint, [{**_as_sent(endpoint, key), DELETED.name: True} for key in gone], account_id)

@@ -17,7 +17,7 @@ from .errors import NotFound, ResourceLost, SettingInvalid
 from .reads import DONE, Backfilled, Read
 from .rows import fix_event, timestamp, to_table
 from .run import Outcome, Run
-from .windows import ONE_DAY, Days, cut, days_asked, split_by_volume
+from .windows import DEEP_EVERY, ONE_DAY, Days, cut, days_asked, split_by_volume
 
 PLAYS_PER_WALK = 2_000
 """About 20 pages: long enough to waste little on each last page, short enough to have several at a time."""
@@ -50,7 +50,7 @@ def incremental_feed(run: Run, endpoint: Endpoint, cursor: dlt.sources.increment
     if read is None:
         # tomorrow covers a clock that is behind
         read = Read(watermark=start, since=_midnight(today + 2 * ONE_DAY))
-        run.note(endpoint, Outcome(""))
+        run.note(endpoint, Outcome(""), run.started)
     # from here on dlt leaves the cut to us: its own would drop the late rows behind its watermark
     cursor.advance(read.watermark)
     if not (is_new or endpoint.name in run.left):
@@ -67,9 +67,15 @@ def incremental_feed(run: Run, endpoint: Endpoint, cursor: dlt.sources.increment
 
 def _news(run: Run, endpoint: Endpoint, read: Read, tally: Tally) -> Iterator[Batch]:
     """What is new since the watermark, and again what is shortly behind it."""
-    deep = bool(endpoint.deep_lookback) and _deep_is_due(run, endpoint)
     before, today = read.watermark, run.clock().date()
-    oldest = cut(before, endpoint.deep_lookback if deep else endpoint.lookback, run.clock())
+    oldest = cut(before, endpoint.lookback, run.clock())
+    deep = bool(endpoint.deep_lookback) and _deep_is_due(run, endpoint)
+    if deep:
+        # back from the last deep one: what was not there yet then may have been as late as this by now
+        asked = run.asked(endpoint, "")
+        oldest = min(
+            oldest, cut(min(before, asked.refreshed_at if asked else before), endpoint.deep_lookback, run.clock())
+        )
     asked_for(tally, oldest, run.clock())
     stretches = [Stretch({}, oldest)]
     if endpoint.takes_days:
@@ -87,13 +93,13 @@ def _news(run: Run, endpoint: Endpoint, read: Read, tally: Tally) -> Iterator[Ba
             run.note_sessions(fresh)
         yield counted(run, endpoint, fresh, tally)
     if deep:
-        run.note(endpoint, Outcome(""))
+        run.note(endpoint, Outcome(""), run.started)
 
 
 def _deep_is_due(run: Run, endpoint: Endpoint) -> bool:
     """Whether the deep lookback was last read a day ago or more."""
     asked = run.asked(endpoint, "")
-    return asked is None or run.clock() - asked.refreshed_at >= ONE_DAY
+    return asked is None or run.started - asked.refreshed_at >= DEEP_EVERY
 
 
 def _missing_days(run: Run, endpoint: Endpoint, read: Read, tally: Tally) -> Iterator[Batch]:

@@ -63,7 +63,8 @@ class Backfilled:
         first, last = run.backfill
         self._key = f"{first} {last} {' '.join(sorted(self._members))}"
         backfills = dlt.current.source_state().setdefault("backfills", {}).setdefault(account_id, {})
-        if self._members == {name for name, part in backfills.get(self._key, {}).items() if part["reached"] == DONE}:
+        parts = backfills.get(self._key, {})
+        if self._members == {name for name, part in parts.items() if part["reached"] == DONE and not part["failed"]}:
             # it has ended: the next one of the same days shall read them again
             del backfills[self._key]
         self._part: dict[str, Any] = backfills.setdefault(self._key, {}).setdefault(

@@ -77,8 +77,16 @@ def fix_event(row: Row, keep_public_token: bool) -> None:
 
 def _surrogate_key(event: Row) -> str:
     """A key from what stays as it is while the session plays: percent_viewed grows (observed)."""
-    session = [event.get(name) for name in ("received_at", "visitor_key", "media_id")]
+    names = ("received_at", "visitor_key", "media_id", "ip", "embed_url", "user_agent_details")
+    session = [event.get(name) for name in names]
     return f"sha1-{hashlib.sha1(orjson.dumps(session), usedforsecurity=False).hexdigest()}"
+
+
+def is_row_of(endpoint: Endpoint, row: Row) -> bool:
+    """Whether the API's object has any of the fields that rows of the endpoint have."""
+    return any(source[0] in row for column in endpoint.columns for source in column.sources) or any(
+        child.field in row for child in endpoint.children
+    )
 
 
 def with_key(endpoint: Endpoint, rows: Sequence[Row]) -> Sequence[Row]:

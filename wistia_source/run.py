@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from functools import cached_property
 from math import inf
@@ -20,7 +20,7 @@ from .endpoints import BY_NAME, EVENTS, MEDIAS, RECORDS, RESTATEMENTS, Endpoint
 from .errors import NotFound, RequestFailed, ResourceLost, SettingInvalid
 from .rows import value_of
 from .warehouse import Refresh, Warehouse
-from .windows import AGES, OLDER, Days, age_of, is_due
+from .windows import AGES, OLDER, Days, age_of, from_the_past, is_due
 
 Pause = Iterator[None]
 """A generator that yields None until what it waits for is there: dlt then lets other resources go on."""
@@ -151,7 +151,12 @@ class Run:
 
     @cached_property
     def _asked(self) -> dict[tuple[str, str], Refresh]:
-        return self.warehouse.refreshes()
+        # what a clock that was ahead has noted would hold up all turns until that time comes
+        return {
+            key: replace(asked, history_at=from_the_past(asked.history_at, self.started))
+            for key, asked in self.warehouse.refreshes().items()
+            if from_the_past(asked.refreshed_at, self.started)
+        }
 
     def list_all(self, endpoint: Endpoint, tally: Tally) -> Pause:
         """Walks a listing once a run; whoever else wants it waits for the first. Then `listed` has it."""
@@ -198,9 +203,9 @@ class Run:
         times = [asked.refreshed_at for (name, _), asked in self._asked.items() if name != EVENTS.name]
         return min([*times, self.started])
 
-    def note(self, endpoint: Endpoint, outcome: Outcome) -> None:
-        """Remembers that a parent was asked."""
-        now = self.clock()
+    def note(self, endpoint: Endpoint, outcome: Outcome, at: datetime | None = None) -> None:
+        """Remembers that a parent was asked, now or at another moment."""
+        now = at or self.clock()
         asked = self.asked(endpoint, outcome.parent_id)
         history_at = now if outcome.whole else asked and asked.history_at
         from_date = self.start_date if outcome.whole else asked and asked.from_date

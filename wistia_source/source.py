@@ -19,10 +19,11 @@ from .fan_outs import carried, fan_out, listing, record
 from .feeds import backfilled_feed, filtered_feed, incremental_feed, show
 from .rows import all_columns, primary_key
 from .run import Run
-from .windows import RETENTION, Days
+from .windows import EPOCH, RETENTION, Days
 
 DEFAULT_REQUESTS_PER_MINUTE = 540
 """Wistia allows 600 an account (docs); the rest is left to its owner's other tools."""
+MAX_HOURS = 24 * 36_525
 
 
 @dlt.source(name="wistia", max_table_nesting=1)
@@ -39,6 +40,7 @@ def wistia(
     events_lookback_hours: float = 3,
     events_deep_lookback_hours: float = 48,
     visitors_lookback_hours: float = 3,
+    visitors_deep_lookback_hours: float = 48,
     by_date_lookback_days: int = 14,
     refresh_within_hours: float = 24,
     captions_refresh_within_hours: float = 168,
@@ -70,6 +72,7 @@ def wistia(
             that still play.
         events_deep_lookback_hours: the same, once a day.
         visitors_lookback_hours: how far behind the most recent visitor each run reads again.
+        visitors_deep_lookback_hours: the same, once a day.
         by_date_lookback_days: how many days before the last day asked for are asked again: Wistia restates them.
         refresh_within_hours: each media and project is asked at least this often, played or not.
         captions_refresh_within_hours: each media's captions are asked at least this often.
@@ -111,7 +114,7 @@ def wistia(
     hours = {
         "": {"refresh_within": refresh_within_hours},
         "events": {"lookback": events_lookback_hours, "deep_lookback": events_deep_lookback_hours},
-        "visitors": {"lookback": visitors_lookback_hours},
+        "visitors": {"lookback": visitors_lookback_hours, "deep_lookback": visitors_deep_lookback_hours},
         "captions": {"refresh_within": captions_refresh_within_hours},
         "by_date": {"lookback": 24 * by_date_lookback_days, "history_within": history_refresh_within_hours},
     }
@@ -144,10 +147,14 @@ def _with_settings(endpoint: Endpoint, hours: Mapping[str, Mapping[str, float]])
     """The endpoint with the lookbacks and turns that are set for all, for by_date endpoints, or for it alone."""
     group = "by_date" if endpoint.kind == "daily" else endpoint.name
     chosen = {**hours[""], **hours.get(group, {})}
-    if wrong := [value for name, value in chosen.items() if value < 0 or (value == 0 and name.endswith("_within"))]:
+    if wrong := [
+        value
+        for name, value in chosen.items()
+        if not 0 <= value <= MAX_HOURS or (value == 0 and name.endswith("_within"))
+    ]:
         raise SettingInvalid(
-            f"A lookback or refresh time of {endpoint.name} is {wrong[0]}, but lookbacks must be 0 or more and refresh "
-            "times more than 0."
+            f"A lookback or refresh time of {endpoint.name} is {wrong[0]}, but lookbacks must be 0 or more, refresh "
+            "times more than 0, and all of them at most a century."
         )
     changes: dict[str, Any] = {name: timedelta(hours=value) for name, value in chosen.items()}
     return replace(endpoint, **changes)
@@ -163,6 +170,8 @@ def _past_day(name: str, text: str, now: datetime) -> date:
     day = _day(name, text)
     if day > now.date():
         raise SettingInvalid(f"{name} {day} is in the future; set it to a day up to today, {now.date()}.")
+    if day < EPOCH.date():
+        raise SettingInvalid(f"{name} {day} is before there were videos to watch; set it to {EPOCH.date()} or later.")
     return day
 
 

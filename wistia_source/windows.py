@@ -23,6 +23,12 @@ AGES = {
 }
 OLDER = "older"
 
+DEEP_EVERY = timedelta(hours=23, minutes=30)
+"""Between two deep lookbacks at least: a day, less what a scheduled run may begin earlier than the day before."""
+
+CLOCK_SKEW = timedelta(minutes=5)
+"""By which the clock of another machine may be ahead."""
+
 RETENTION = timedelta(days=730)
 """How long Wistia keeps events (docs). In days, since a leap day has no like two years ago."""
 
@@ -61,6 +67,11 @@ def days_asked(first: date, last: date) -> dict[str, str]:
 def cut(watermark: datetime, lookback: timedelta, now: datetime) -> datetime:
     """The oldest cursor value a feed is asked for. A watermark in the future counts as now."""
     return min(watermark, now) - lookback
+
+
+def from_the_past(moment: datetime | None, now: datetime) -> datetime | None:
+    """A moment that was noted by an earlier run, or null: one from the future was noted by a clock that was wrong."""
+    return moment if moment is not None and moment <= now + CLOCK_SKEW else None
 
 
 def is_due(key: str, refreshed_at: datetime | None, every: timedelta, now: datetime) -> bool:

@@ -103,7 +103,10 @@ def _load(
         if verbose:
             traceback.print_exception(error)
         result.status, result.error, stopped = "failed", explain(error), stop_signal(error)
-    _show(result, as_json)
+    again = "these are asked for again"
+    if "backfill_start" in source_args:
+        again = "the same command asks for these again"
+    _show(result, as_json, again)
     if stopped:
         # requests under way may take a minute more, and nobody wants their answers
         sys.stdout.flush()
@@ -111,8 +114,8 @@ def _load(
     sys.exit({"ok": 0, "failed": EXIT_FAILED, "partial": EXIT_PARTIAL}[result.status])
 
 
-def _show(result: SyncResult, as_json: bool) -> None:
-    """The result on standard output, what went wrong on standard error."""
+def _show(result: SyncResult, as_json: bool, again: str) -> None:
+    """The result on standard output, what went wrong on standard error; `again` is how that is mended."""
     from .tables import resources_table
 
     if as_json:
@@ -128,7 +131,7 @@ def _show(result: SyncResult, as_json: bool) -> None:
         more = len(result.failures) - MOST_NAMED
         if more > 0:
             click.echo(f"Not loaded: {more:,} more; --json names them all.", err=True)
-        click.echo("Everything else is loaded; these are asked for again.", err=True)
+        click.echo(f"Everything else is loaded; {again}.", err=True)
     for name, figures in result.resources.items():
         if count := figures["left_out"]:
             click.echo(

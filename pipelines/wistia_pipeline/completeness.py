@@ -16,15 +16,19 @@ SLACK = 3
 
 # in days of UTC-5 as by_date has them; `at time zone` makes a plain timestamp that the session's zone cannot bend
 _QUERY = """
-select by_date.date, by_date.play_count, coalesce(sessions.session_count, 0)
-from {by_date} as by_date
-left join (
+select coalesce(plays.date, sessions.day), coalesce(plays.play_count, 0), coalesce(sessions.session_count, 0)
+from (
+    select date, play_count
+    from {by_date}
+    where account_id = %s and date >= %s and date <= %s
+) as plays
+full join (
     select cast(received_at at time zone 'UTC' - interval '5 hours' as date) as day, count(*) as session_count
     from {events}
     where account_id = %s and received_at >= %s and received_at < %s
     group by 1
-) as sessions on sessions.day = by_date.date
-where by_date.account_id = %s and by_date.date >= %s and by_date.date <= %s
+) as sessions on sessions.day = plays.date
+where coalesce(plays.date, sessions.day) between %s and %s and (plays.date is null or plays.play_count is not null)
 order by 1
 """
 
@@ -57,7 +61,7 @@ def days_outside_band(
             by_date=client.make_qualified_table_name(ACCOUNT_STATS_BY_DATE.name),
             events=client.make_qualified_table_name(EVENTS.name),
         )
-        counts = client.execute_sql(query, account_id, begin, end, account_id, first, last) or ()
+        counts = client.execute_sql(query, account_id, first, last, account_id, begin, end, first, last) or ()
     return [
         DayOutsideBand(day, sessions, plays)
         for day, plays, sessions in counts

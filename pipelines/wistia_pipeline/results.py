@@ -21,7 +21,7 @@ class SyncResult:
     requests: int = 0
     seconds: float = 0.0
     resources: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """By resource: `rows` new or changed, `requests`, `retries`, `wait_seconds`, `seconds`, `left_out` rows."""
+    """By resource: `rows` loaded, new or changed; `requests`, `retries`, `wait_seconds`, `seconds`, `left_out` rows."""
     failures: list[dict[str, str]] = field(default_factory=list)
     """What could not be read: `resource`, `parent_id` (empty for all of the resource), `error`."""
     new_fields: list[str] = field(default_factory=list)
@@ -31,14 +31,19 @@ class SyncResult:
     run_id: str = field(default_factory=lambda: uuid4().hex)
     error: str | None = None
 
+    def note_loaded(self, source: DltSource) -> None:
+        """The rows counted so far are in the warehouse."""
+        for name in names_of(source):
+            self.resources[name] = {"rows": source.resources[name].custom_metrics.get("rows", 0)}
+
     def fill(self, source: DltSource) -> None:
         """Takes over what the resources have counted."""
         self.failures = failures_of(source)
         for name in names_of(source):
             metrics = source.resources[name].custom_metrics
-            counts = {figure: metrics.get(figure, 0) for figure in ("rows", "requests", "retries", "left_out")}
+            counts = {figure: metrics.get(figure, 0) for figure in ("requests", "retries", "left_out")}
             seconds = {figure: round(metrics.get(figure, 0.0), 3) for figure in ("seconds", "wait_seconds")}
-            self.resources[name] = counts | seconds
+            self.resources[name] = {"rows": 0, **self.resources.get(name, {}), **counts, **seconds}
         self.requests = sum(figures["requests"] for figures in self.resources.values())
         self.new_fields = [
             f"{name}.{field}" for name in source.resources.selected for field in _new_fields(source, name)

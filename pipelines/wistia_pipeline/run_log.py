@@ -77,18 +77,23 @@ class RunLog:
         self._pipeline = pipeline
         self._run: dict[str, Any] = {"run_id": run_id, "command": command, "started_at": datetime.now(UTC)}
 
-    def begin(self, resources: Iterable[str]) -> None:
-        """Says that the run is under way; what says so of an earlier one was killed, since only one can run."""
+    def begin(self, resources: Iterable[str]) -> frozenset[str] | None:
+        """Says that the run is under way; what says so of an earlier one was killed, since only one can run.
+
+        Returns the ids of these, or None where no log is kept.
+        """
         if not is_database(self._pipeline):
-            return
+            return None
         with connected(self._pipeline) as client:
             if not client.has_dataset():
                 client.create_dataset()
             for table in LOG_TABLES:
                 _create(client, table)
             name = client.make_qualified_table_name(SYNC_RUNS.name)
+            killed = client.execute_sql(f"select distinct run_id from {name} where status = 'running'")  # noqa: S608
             client.execute_sql(f"update {name} set status = 'killed' where status = 'running'")  # noqa: S608
             _insert(client, SYNC_RUNS, [{**self._run, "resource": name, "status": "running"} for name in resources])
+        return frozenset(run_id for (run_id,) in killed or ())
 
     def end(self, runs: Sequence[Mapping[str, Any]], failures: Sequence[Mapping[str, Any]]) -> None:
         """Says how the run ended: columns of `sync_runs` by resource, and of `sync_failures`."""

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from importlib import import_module
 from pathlib import Path
-from shutil import rmtree
 from time import monotonic
 from typing import Any
 
@@ -15,24 +14,20 @@ import dlt
 from dlt.common.configuration.exceptions import ConfigurationValueError
 from dlt.common.destination import Destination
 from dlt.common.destination.client import DestinationClientConfiguration, DestinationClientDwhConfiguration
-from dlt.common.destination.exceptions import DestinationException
 from dlt.common.destination.reference import TDestinationReferenceArg
 from dlt.common.exceptions import MissingDependencyException
-from dlt.destinations.exceptions import DatabaseUndefinedRelation
 from dlt.extract import DltSource
-from dlt.load.exceptions import LoadClientJobException
 
 from wistia_source import wistia
 from wistia_source.endpoints import ACCOUNT_STATS_BY_DATE, BY_NAME, COMPANIONS, EVENTS, READ_STATS
 from wistia_source.errors import RequestFailed, SettingInvalid
-from wistia_source.warehouse import connected
 from wistia_source.windows import RETENTION
 
 from .completeness import DayOutsideBand, days_outside_band
-from .failures import causes
 from .progress import Progress
+from .recovery import restore_dropped_tables, settle
 from .results import SyncResult, failures_of, lost_resources, names_of
-from .run_log import RunLog, is_database
+from .run_log import RunLog
 from .writer import one_writer, without_readers
 
 DATASET = "wistia_raw"
@@ -98,10 +93,20 @@ def run_sync(
     progress.watch(source)
     log = RunLog(pipeline, result.run_id, "backfill" if "backfill_start" in (source_args or {}) else "sync")
     try:
-        with one_writer(pipeline):
-            log.begin(names_of(source))
+        with one_writer(pipeline) as raise_if_lost:
+
+            def commit() -> None:
+                pipeline.normalize()
+                raise_if_lost()
+                with without_readers(pipeline):
+                    pipeline.load()
+                    make_empty_tables(pipeline)
+
+            killed = log.begin(names_of(source))
             try:
-                _load(pipeline, source, file_format)
+                settle(pipeline, result.run_id, killed, commit)
+                for _ in _load(pipeline, source, file_format, commit):
+                    result.note_loaded(source)
                 _raise_if_nothing_was_read(source)
                 result.days_outside_band = _days_outside_band(pipeline, source, now)
                 result.status = "partial" if failures_of(source) else "ok"
@@ -138,66 +143,23 @@ def _with_companions(source: DltSource, names: Iterable[str]) -> DltSource:
     return source.with_resources(*names, *companions)
 
 
-def _load(pipeline: dlt.Pipeline, source: DltSource, file_format: Any) -> None:
-    _settle(pipeline)
+def _load(
+    pipeline: dlt.Pipeline,
+    source: DltSource,
+    file_format: Any,
+    commit: Callable[[], None],
+) -> Iterator[None]:
+    """Loads package after package, and yields after each."""
     with without_readers(pipeline):
         pipeline.sync_destination()
+        restore_dropped_tables(pipeline)
     package = source
     while names_of(package):
         pipeline.extract(package, loader_file_format=file_format)
-        _commit(pipeline)
+        commit()
+        yield
         left = [name for name in names_of(package) if package.resources[name].custom_metrics.get("unfinished")]
         package = _with_companions(source, left)
-
-
-def _settle(pipeline: dlt.Pipeline) -> None:
-    """Loads what a killed run has left behind, else forgets what this machine remembers."""
-    # dlt's run() with new data would load only what is left, and without would throw it away where the first load of
-    # all was killed; and it fails for ever on files that a kill has left half changed: they are read again then, as
-    # rows of a load that was never completed count as unknown
-    try:
-        if pipeline.has_pending_data and not _is_overtaken(pipeline):
-            _commit(pipeline)
-            return
-    except Exception as error:
-        if any(isinstance(cause, DestinationException | LoadClientJobException) for cause in causes(error)):
-            raise
-    # the warehouse alone says how far it was read: local state may be of a file since replaced by an older copy, and
-    # dlt trusts whichever was written more often
-    _forget(pipeline)
-
-
-def _is_overtaken(pipeline: dlt.Pipeline) -> bool:
-    """Whether another machine has loaded since: what is left behind here would put older rows over newer ones."""
-    if not is_database(pipeline):
-        return False
-    # a load's id is the time at which it began
-    left = {*pipeline.list_extracted_load_packages(), *pipeline.list_normalized_load_packages()}
-    with connected(pipeline) as client:
-        loads = client.make_qualified_table_name(pipeline.default_schema.loads_table_name)
-        try:
-            rows = client.execute_sql(f"select load_id from {loads} where load_id > %s limit 1", max(left))  # noqa: S608
-        except DatabaseUndefinedRelation:
-            return False
-    return bool(rows)
-
-
-def _forget(pipeline: dlt.Pipeline) -> None:
-    """Drops the local state all at once: dlt alone removes file after file, and cannot begin from a half."""
-    folder = Path(pipeline.working_dir)
-    dropped = folder.with_name(f"{folder.name}.dropped")
-    rmtree(dropped, ignore_errors=True)
-    folder.rename(dropped)
-    pipeline.drop()
-    rmtree(dropped, ignore_errors=True)
-
-
-def _commit(pipeline: dlt.Pipeline) -> None:
-    """Loads what has been extracted."""
-    pipeline.normalize()
-    with without_readers(pipeline):
-        pipeline.load()
-        make_empty_tables(pipeline)
 
 
 def _raise_if_nothing_was_read(source: DltSource) -> None:
@@ -208,7 +170,8 @@ def _raise_if_nothing_was_read(source: DltSource) -> None:
     asked_stats = {
         name for name, own in metrics.items() if BY_NAME[name].permission == READ_STATS and own.get("requests")
     }
-    if lost.keys() >= metrics.keys() or (refused and refused >= asked_stats):
+    # a plan can lack one resource; a token that lacks the permission is refused everywhere
+    if lost.keys() >= metrics.keys() or (len(refused) > 1 and refused >= asked_stats):
         raise RequestFailed(next(iter(lost.values())))
 
 

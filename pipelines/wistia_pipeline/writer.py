@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from zlib import crc32
 
 import dlt
+from dlt.destinations.exceptions import DatabaseException
 from filelock import FileLock, Timeout
 
 from wistia_source.errors import WistiaError
@@ -21,18 +22,31 @@ class WarehouseBusy(WistiaError):
         super().__init__("Another run is loading this warehouse; nothing is touched: run again when it has ended.")
 
 
+class LockLost(WistiaError):
+    """The connection that keeps other runs out is gone."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Postgres has closed the connection that keeps other runs out; what is loaded stays: run again, and see "
+            "that the server does not end idle sessions."
+        )
+
+
 @contextmanager
-def one_writer(pipeline: dlt.Pipeline) -> Iterator[None]:
-    """Holds the warehouse for the run inside. Raises `WarehouseBusy`. A run that dies leaves no lock behind."""
+def one_writer(pipeline: dlt.Pipeline) -> Iterator[Callable[[], None]]:
+    """Holds the warehouse for the run inside. Raises `WarehouseBusy`. A run that dies leaves no lock behind.
+
+    Gives a function that raises `LockLost` where another run may have come in meanwhile.
+    """
     folder = Path(pipeline.pipelines_dir)
     folder.mkdir(parents=True, exist_ok=True)
     try:
         with (
             FileLock(folder / "one_writer.lock", timeout=0),
             _held_beside_duckdb(pipeline),
-            _held_in_postgres(pipeline),
+            _held_in_postgres(pipeline) as raise_if_lost,
         ):
-            yield
+            yield raise_if_lost
     except Timeout:
         raise WarehouseBusy from None
 
@@ -57,16 +71,23 @@ def _held_beside_duckdb(pipeline: dlt.Pipeline) -> Iterator[None]:
 
 
 @contextmanager
-def _held_in_postgres(pipeline: dlt.Pipeline) -> Iterator[None]:
+def _held_in_postgres(pipeline: dlt.Pipeline) -> Iterator[Callable[[], None]]:
     """Postgres can be reached from several machines; it gives the lock back when the connection ends."""
     if not pipeline.destination.destination_type.endswith("postgres"):
-        yield
+        yield lambda: None
         return
     with pipeline.sql_client() as client:
         answer = client.execute_sql("select pg_try_advisory_lock(%s, %s)", *_key(pipeline))
         if not (answer and answer[0][0]):
             raise WarehouseBusy
-        yield
+
+        def raise_if_lost() -> None:
+            try:
+                client.execute_sql("select 1")
+            except DatabaseException:
+                raise LockLost from None
+
+        yield raise_if_lost
 
 
 @contextmanager

@@ -1,0 +1,232 @@
+"""What a run finds that is not as the one before has left it: after kills, on other machines, in other warehouses."""
+
+from __future__ import annotations
+
+import shutil
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import dlt
+import psycopg2
+import pytest
+from wistia_pipeline.results import SyncResult
+from wistia_pipeline.run_log import RunLog
+from wistia_pipeline.sandbox import Account, Fault, Sandbox
+from wistia_pipeline.writer import LockLost
+
+from tests.conftest import NOW, Warehouse, settings_for
+
+START = "2026-05-01"
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+
+
+class Killed(BaseException):
+    """The process is gone."""
+
+
+@pytest.fixture
+def living() -> Iterator[Sandbox]:
+    """A small account of a test's own, which it may change."""
+    account = Account(seed=29, start=NOW, medias=6, projects=2, visitors=60, events=400, days=45, hourly_events=4)
+    with Sandbox(account, rate_limit=None) as server:
+        yield server
+
+
+def sync(warehouse: Warehouse, sandbox: Sandbox, now: datetime = NOW, **more: Any) -> SyncResult:
+    """One run."""
+    select, result = more.pop("select", ()), more.pop("result", None)
+    return warehouse.sync(settings_for(sandbox, now, start_date=START, **more), select, result)
+
+
+def kill(warehouse: Warehouse, sandbox: Sandbox, now: datetime, phase: str, package: int = 1, **more: Any) -> None:
+    """One run that ends just before a phase of one of its load packages, and tells nobody."""
+    begun = 0
+
+    def die(pipeline: dlt.Pipeline, *arguments: Any, **named: Any) -> Any:
+        nonlocal begun
+        begun += 1
+        if begun == package:
+            raise Killed
+        return original(pipeline, *arguments, **named)
+
+    with pytest.MonkeyPatch.context() as patches:
+        original = getattr(dlt.Pipeline, phase)
+        patches.setattr(dlt.Pipeline, phase, die)
+        patches.setattr(RunLog, "end", lambda *_: None)
+        with pytest.raises(Killed):
+            sync(warehouse, sandbox, now, **more)
+
+
+def run_sql(warehouse: Warehouse, postgres_url: str | None, *statements: str) -> None:
+    """Does something to the warehouse behind the connector's back."""
+    if warehouse.name == "duckdb":
+        with warehouse.pipeline().sql_client() as client:
+            for statement in statements:
+                client.execute_sql(statement)
+        return
+    with closing(psycopg2.connect(postgres_url)) as connection, connection, connection.cursor() as cursor:
+        for statement in statements:
+            cursor.execute(statement)
+
+
+def contents(warehouse: Warehouse) -> dict[str, Counter[str]]:
+    """The rows of the resources' tables, without the load that brought them."""
+    logs = {"sync_runs", "sync_failures", "restatements", "refreshes", "account_stats"}
+    return {
+        table: Counter(
+            repr(sorted(item for item in row.items() if item[0] != "_dlt_load_id")) for row in warehouse.rows(table)
+        )
+        for table in warehouse.tables() - logs
+    }
+
+
+def sessions(rows: list[dict[str, Any]]) -> Counter[tuple[Any, ...]]:
+    """Viewing sessions as they can be compared: some come without a key."""
+    times = [row["received_at"] for row in rows]
+    moments = [at if isinstance(at, datetime) else datetime.fromisoformat(at) for at in times]
+    return Counter(
+        (f"{at.astimezone(UTC):%F %T}", row["media_id"], row["visitor_key"] or "", row["percent_viewed"])
+        for at, row in zip(moments, rows, strict=True)
+    )
+
+
+def assert_whole(warehouse: Warehouse, sandbox: Sandbox, now: datetime) -> None:
+    """Every viewing session and visitor is there, as it is."""
+    view = sandbox.account.at(now)
+    assert sessions(warehouse.rows("events")) == sessions(view.events())
+    assert {(row["visitor_key"], row["play_count"]) for row in warehouse.rows("visitors")} == {
+        (row["visitor_key"], row["play_count"]) for row in view.visitors()
+    }
+
+
+@pytest.mark.parametrize("phase", ["normalize", "load"])
+def test_what_a_killed_run_has_read_is_loaded_before_the_next_one_reads(
+    warehouse: Warehouse, living: Sandbox, phase: str
+) -> None:
+    sync(warehouse, living)
+    kill(warehouse, living, NOW + HOUR / 2, phase)
+    sync(warehouse, living, NOW + HOUR)
+    # one row for each run: what it says can never be asked for again
+    captured = sorted(row["captured_at"] for row in warehouse.rows("account_stats"))
+    assert captured == [NOW, NOW + HOUR / 2, NOW + HOUR]
+    assert_whole(warehouse, living, NOW + HOUR)
+
+
+def test_what_a_machine_has_left_does_not_undo_what_others_have_loaded_since(
+    warehouse: Warehouse, living: Sandbox, tmp_path: Path
+) -> None:
+    here, gone = tmp_path / "dlt", tmp_path / "dlt of a machine that is off"
+    sync(warehouse, living, select=("events",))
+    newest = max(living.account.at(NOW).events(), key=lambda event: str(event["received_at"]))
+    living.account.restate_event(newest["event_key"], percent_viewed=0.25)
+    kill(warehouse, living, NOW + HOUR / 2, "load", select=("events",))
+    here.rename(gone)
+    living.account.restate_event(newest["event_key"], percent_viewed=0.875)
+    for hours in (1, 100):
+        sync(warehouse, living, NOW + hours * HOUR, select=("events",))
+    shutil.rmtree(here)
+    gone.rename(here)
+    assert warehouse.pipeline().has_pending_data
+    # the session is far behind both lookbacks by now
+    sync(warehouse, living, NOW + 101 * HOUR, select=("events",))
+    percents = {row["event_key"]: row["percent_viewed"] for row in warehouse.rows("events")}
+    assert percents[newest["event_key"]] == 0.875
+
+
+def test_a_copy_put_back_after_a_kill_is_read_on_from_where_it_was(
+    duckdb_warehouse: Warehouse, living: Sandbox, tmp_path: Path
+) -> None:
+    file, copy = tmp_path / "warehouse.duckdb", tmp_path / "copy"
+    sync(duckdb_warehouse, living)
+    shutil.copy(file, copy)
+    for days in (2, 4):
+        sync(duckdb_warehouse, living, NOW + days * DAY)
+    kill(duckdb_warehouse, living, NOW + 5 * DAY, "load")
+    shutil.copy(copy, file)
+    assert sync(duckdb_warehouse, living, NOW + 6 * DAY).status == "ok"
+    assert_whole(duckdb_warehouse, living, NOW + 6 * DAY)
+
+
+@pytest.mark.parametrize("phase", ["normalize", "load"])
+@pytest.mark.parametrize("package", [1, 3])
+def test_a_warehouse_taken_away_after_a_kill_is_loaded_whole(
+    warehouse: Warehouse, living: Sandbox, postgres_url: str, phase: str, package: int
+) -> None:
+    kill(warehouse, living, NOW, phase, package, package_seconds=0)
+    run_sql(warehouse, postgres_url, f"drop schema {warehouse.dataset} cascade")
+    assert sync(warehouse, living).status == "ok"
+    assert_whole(warehouse, living, NOW)
+
+
+def test_a_load_that_fails_for_good_does_not_stop_the_runs_after_it(warehouse: Warehouse, living: Sandbox) -> None:
+    sync(warehouse, living)
+
+    def fail_for_good(pipeline: dlt.Pipeline, *_: Any, **__: Any) -> None:
+        (load_id,) = pipeline.list_normalized_load_packages()
+        if load_id == spoilt.setdefault("load", load_id):
+            raise RuntimeError("this package cannot be loaded")
+        original(pipeline)
+
+    spoilt: dict[str, str] = {}
+    original = dlt.Pipeline.load
+    with pytest.MonkeyPatch.context() as patches:
+        patches.setattr(dlt.Pipeline, "load", fail_for_good)
+        with pytest.raises(RuntimeError, match="cannot be loaded"):
+            sync(warehouse, living, NOW + HOUR)
+        assert sync(warehouse, living, NOW + 2 * HOUR).status == "ok"
+    assert_whole(warehouse, living, NOW + 2 * HOUR)
+
+
+def test_a_table_that_was_dropped_is_read_again(warehouse: Warehouse, living: Sandbox, postgres_url: str) -> None:
+    sync(warehouse, living)
+    before = contents(warehouse)
+    assert all(before.values())
+    for dropped in (
+        ("events", "visitors", "account_stats_by_date", "medias", "restatements"),
+        ("media_stats", "media_stats_by_date", "captions", "sync_runs"),
+        ("media_stats__actions", "media_engagement", "project_stats", "projects", "account_stats"),
+        ("refreshes",),
+    ):
+        run_sql(warehouse, postgres_url, *(f"drop table {warehouse.dataset}.{table}" for table in dropped))
+        assert sync(warehouse, living).status == "ok"
+        assert contents(warehouse) == before, dropped
+
+
+def test_a_run_whose_lock_is_gone_loads_nothing_more(
+    postgres_warehouse: Warehouse, living: Sandbox, postgres_url: str
+) -> None:
+    sync(postgres_warehouse, living)
+    before = contents(postgres_warehouse)
+    original = dlt.Pipeline.normalize
+
+    def and_end_sessions(pipeline: dlt.Pipeline, *arguments: Any, **named: Any) -> Any:
+        run_sql(
+            postgres_warehouse,
+            postgres_url,
+            "select pg_terminate_backend(pid) from pg_locks where locktype = 'advisory'",
+        )
+        return original(pipeline, *arguments, **named)
+
+    with pytest.MonkeyPatch.context() as patches:
+        patches.setattr(dlt.Pipeline, "normalize", and_end_sessions)
+        with pytest.raises(LockLost):
+            sync(postgres_warehouse, living, NOW + DAY)
+    assert contents(postgres_warehouse) == before
+    assert sync(postgres_warehouse, living, NOW + DAY).status == "ok"
+    assert_whole(postgres_warehouse, living, NOW + DAY)
+
+
+def test_a_run_that_failed_counts_only_the_rows_that_it_has_loaded(
+    duckdb_warehouse: Warehouse, living: Sandbox
+) -> None:
+    living.faults.add(Fault("by_date", status=401, times=None, after=3))
+    result = SyncResult()
+    with pytest.raises(Exception, match=r"401|token"):
+        sync(duckdb_warehouse, living, result=result)
+    assert result.requests > 5
+    assert {figures["rows"] for figures in result.resources.values()} == {0}
+    assert {row["rows"] for row in duckdb_warehouse.rows("sync_runs")} == {0}
