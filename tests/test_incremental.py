@@ -156,20 +156,20 @@ def test_once_a_day_sessions_are_read_again_two_days_back(duckdb_warehouse: Ware
 
 @pytest.mark.parametrize("hours_late", [4, 26.5, 47])
 def test_what_shows_up_to_two_days_late_lands_with_its_visitor(
-    warehouse: Warehouse, living: Sandbox, hours_late: float
+    duckdb_warehouse: Warehouse, living: Sandbox, hours_late: float
 ) -> None:
     only = ("events", "visitors")
     media_id = living_view(living, NOW).medias()[0]["hashed_id"]
     # a scheduler may begin a little earlier than the day before
     early = timedelta(seconds=40)
     for now in (NOW, NOW + 24 * HOUR - early):
-        sync(warehouse, living, now, only=only)
+        sync(duckdb_warehouse, living, now, only=only)
     late = living.account.add_late_event(media_id, NOW + (24.5 - hours_late) * HOUR)
     for now in (NOW + 25 * HOUR, NOW + 48 * HOUR - 2 * early):
-        sync(warehouse, living, now, only=only)
-    visitors = {row["event_key"]: row["visitor_key"] for row in warehouse.rows("events")}
+        sync(duckdb_warehouse, living, now, only=only)
+    visitors = {row["event_key"]: row["visitor_key"] for row in duckdb_warehouse.rows("events")}
     assert late in visitors
-    plays = {row["visitor_key"]: row["play_count"] for row in warehouse.rows("visitors")}
+    plays = {row["visitor_key"]: row["play_count"] for row in duckdb_warehouse.rows("visitors")}
     shown = {row["visitor_key"]: row["play_count"] for row in living_view(living, now).visitors()}
     assert plays[visitors[late]] == shown[visitors[late]]
 

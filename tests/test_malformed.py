@@ -22,7 +22,7 @@ PATHS = {
     "media_engagement": "stats/medias/{}/engagement",
     "captions": "medias/{}/captions",
 }
-NO_ROWS = ("null", "{}", '{"foo": 1}', "[{}]", "[null]", "7", '"none"')
+NO_ROWS = ("null", "{}", '{"foo": 1}', "[{}]", "7")
 
 
 @pytest.fixture

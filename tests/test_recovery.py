@@ -151,8 +151,7 @@ def test_a_copy_put_back_after_a_kill_is_read_on_from_where_it_was(
     assert_whole(duckdb_warehouse, living, NOW + 6 * DAY)
 
 
-@pytest.mark.parametrize("phase", ["normalize", "load"])
-@pytest.mark.parametrize("package", [1, 3])
+@pytest.mark.parametrize(("phase", "package"), [("load", 1), ("normalize", 3)])
 def test_a_warehouse_taken_away_after_a_kill_is_loaded_whole(
     warehouse: Warehouse, living: Sandbox, postgres_url: str, phase: str, package: int
 ) -> None:
