@@ -83,6 +83,8 @@ class Folder:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            # whoever runs the tests in the background has Ctrl-C switched off for them, and so for this
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
 
     def sync(self, *arguments: str, **settings: str | None) -> dict[str, Any]:
