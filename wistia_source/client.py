@@ -104,6 +104,10 @@ class Client:
         template = (self.modern and endpoint.modern_path) or endpoint.path
         return template.format(id=quote(parent_id or "", safe=""))
 
+    def row_path(self, endpoint: Endpoint, key: str) -> str:
+        """The path of one row of a list, by its key."""
+        return f"{self.path(endpoint)}/{quote(key, safe='')}"
+
     def get(
         self,
         path: str,
@@ -157,9 +161,10 @@ class Client:
         An answer that holds something, but no row at all, is none: taken for an empty list it would delete rows.
         """
         answer = self.get(path, params, tally, permission)
-        if answer != [] and not any(answer if isinstance(answer, list) else [answer]):
+        items = answer if isinstance(answer, list) else [answer]
+        if items and not any(items):
             raise RequestFailed(f"GET {path} answered with something else than rows; nothing of it is loaded.")
-        return _rows(path, answer if isinstance(answer, list) else [answer], tally)
+        return _rows(path, items, tally)
 
     def pages(
         self,

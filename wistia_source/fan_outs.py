@@ -7,7 +7,6 @@ from datetime import date
 from functools import partial
 from itertools import product
 from typing import Any
-from urllib.parse import quote
 
 import dlt
 import pyarrow as pa
@@ -60,7 +59,7 @@ def listing(run: Run, endpoint: Endpoint) -> Iterator[Batch]:
 def _look_again(run: Run, endpoint: Endpoint, id_: str, tally: Tally) -> Iterator[tuple[str, list[Row]]]:
     """The row of one media or project that a listing lacks, as a walk; no row where Wistia has none."""
     try:
-        yield id_, run.client.rows(f"{run.client.path(endpoint)}/{quote(id_, safe='')}", {}, tally, endpoint.permission)
+        yield id_, run.client.rows(run.client.row_path(endpoint, id_), {}, tally, endpoint.permission)
     except NotFound:
         yield id_, []
     except RequestFailed as error:

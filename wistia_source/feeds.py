@@ -1,11 +1,10 @@
 """Feeds: paged lists with a timestamp cursor, newest first."""
 
 # no postponed annotations here: dlt finds a resource's incremental cursor by its annotation
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, datetime, timedelta
 from itertools import chain
-from urllib.parse import quote
 
 import dlt
 import pyarrow as pa
@@ -17,7 +16,8 @@ from .errors import NotFound, ResourceLost, SettingInvalid
 from .reads import DONE, Backfilled, Read
 from .rows import fix_event, timestamp, to_table
 from .run import Outcome, Run
-from .windows import DEEP_EVERY, ONE_DAY, Days, cut, days_asked, split_by_volume
+from .warehouse import Held
+from .windows import DEEP_EVERY, ONE_DAY, Days, cut, days_asked, midnight, split_by_volume
 
 PLAYS_PER_WALK = 2_000
 """About 20 pages: long enough to waste little on each last page, short enough to have several at a time."""
@@ -44,12 +44,12 @@ def incremental_feed(run: Run, endpoint: Endpoint, cursor: dlt.sources.increment
     tally = dlt.current.resource_metrics()
     account_id = run.account_id(tally)
     declare_table(run, endpoint)
-    start, today = _midnight(run.start_date), run.clock().date()
+    start, today = midnight(run.start_date), run.clock().date()
     read = Read.of(account_id)
     is_new = read is None
     if read is None:
         # tomorrow covers a clock that is behind
-        read = Read(watermark=start, since=_midnight(today + 2 * ONE_DAY))
+        read = Read(watermark=start, since=midnight(today + 2 * ONE_DAY))
         run.note(endpoint, Outcome(""), run.started)
     # from here on dlt leaves the cut to us: its own would drop the late rows behind its watermark
     cursor.advance(read.watermark)
@@ -69,37 +69,52 @@ def _news(run: Run, endpoint: Endpoint, read: Read, tally: Tally) -> Iterator[Ba
     """What is new since the watermark, and again what is shortly behind it."""
     before, today = read.watermark, run.clock().date()
     oldest = cut(before, endpoint.lookback, run.clock())
-    deep = bool(endpoint.deep_lookback) and _deep_is_due(run, endpoint)
+    deep = _deep_cut(run, endpoint, before)
     if deep:
-        # back from the last deep one: what was not there yet then may have been as late as this by now
-        asked = run.asked(endpoint, "")
-        oldest = min(
-            oldest, cut(min(before, asked.refreshed_at if asked else before), endpoint.deep_lookback, run.clock())
-        )
+        oldest = min(oldest, deep)
     asked_for(tally, oldest, run.clock())
     stretches = [Stretch({}, oldest)]
     if endpoint.takes_days:
         walks = _walks(run, endpoint, oldest.date(), today + ONE_DAY, tally)
         stretches = [Stretch(days_asked(*walk), oldest) for walk in walks]
     held = run.warehouse.held(endpoint, since=oldest)
-    for table in _walk_feed(run, endpoint, stretches, tally):
-        if table is None:
-            yield None
-            continue
-        fresh = held.changed(table)
+
+    def see(table: pa.Table, fresh: pa.Table) -> None:
         read.saw(endpoint, table, run.clock())
         count_restated(run, endpoint, fresh, held, lambda _: (read.since, before))
-        if endpoint.name == EVENTS.name:
-            run.note_sessions(fresh)
-        yield counted(run, endpoint, fresh, tally)
+        run.note_sessions(endpoint, fresh)
+
+    yield from _changed(run, endpoint, held, _walk_feed(run, endpoint, stretches, tally), tally, see)
     if deep:
         run.note(endpoint, Outcome(""), run.started)
 
 
-def _deep_is_due(run: Run, endpoint: Endpoint) -> bool:
-    """Whether the deep lookback was last read a day ago or more."""
+def _deep_cut(run: Run, endpoint: Endpoint, watermark: datetime) -> datetime | None:
+    """From when on the feed's deep lookback reads; null where it has none, or was read within the day."""
     asked = run.asked(endpoint, "")
-    return asked is None or run.started - asked.refreshed_at >= DEEP_EVERY
+    if not endpoint.deep_lookback or (asked and run.started - asked.refreshed_at < DEEP_EVERY):
+        return None
+    # back from the last deep one: what was not there yet then may have been as late as this by now
+    last = min(watermark, asked.refreshed_at) if asked else watermark
+    return cut(last, endpoint.deep_lookback, run.clock())
+
+
+def _changed(
+    run: Run,
+    endpoint: Endpoint,
+    held: Held,
+    tables: Iterable[pa.Table | None],
+    tally: Tally,
+    see: Callable[[pa.Table, pa.Table], None] = lambda table, fresh: None,
+) -> Iterator[Batch]:
+    """What the warehouse does not hold of these rows; `see` is shown each table, and what is fresh of it, first."""
+    for table in tables:
+        if table is None:
+            yield None
+            continue
+        fresh = held.changed(table)
+        see(table, fresh)
+        yield counted(run, endpoint, fresh, tally)
 
 
 def _missing_days(run: Run, endpoint: Endpoint, read: Read, tally: Tally) -> Iterator[Batch]:
@@ -114,18 +129,15 @@ def _missing_days(run: Run, endpoint: Endpoint, read: Read, tally: Tally) -> Ite
             begun.append(walks.pop(0))
             yield Stretch(days_asked(*begun[-1]))
 
-    held = run.warehouse.held(endpoint, since=_midnight(run.start_date), before=read.since)
-    for table in _walk_feed(run, endpoint, stretches(), tally):
-        if table is None:
-            yield None
-            continue
-        fresh = held.changed(table)
+    held = run.warehouse.held(endpoint, since=midnight(run.start_date), before=read.since)
+
+    def see(table: pa.Table, fresh: pa.Table) -> None:
         read.saw(endpoint, table, run.clock())
-        if endpoint.name == EVENTS.name:
-            # numbers that were asked after these sessions hold them already
-            run.note_sessions(fresh, run.stats_known_since)
-        yield counted(run, endpoint, fresh, tally)
-    read.since = _midnight(begun[-1][0])
+        # numbers that were asked after these sessions hold them already
+        run.note_sessions(endpoint, fresh, run.stats_known_since)
+
+    yield from _changed(run, endpoint, held, _walk_feed(run, endpoint, stretches(), tally), tally, see)
+    read.since = midnight(begun[-1][0])
     if walks:
         run.left[endpoint.name] = walks
 
@@ -135,12 +147,11 @@ def _missing_pages(run: Run, endpoint: Endpoint, read: Read, tally: Tally) -> It
     run.left.pop(endpoint.name, None)
     walk = _Descent(run, endpoint, read, tally)
     held = run.warehouse.held(endpoint, since=walk.start)
-    for table in _typed(run, endpoint, [iter(walk)], tally):
-        if table is None:
-            yield None
-            continue
+
+    def see(table: pa.Table, _: pa.Table) -> None:
         read.saw(endpoint, table, run.clock())
-        yield counted(run, endpoint, held.changed(table), tally)
+
+    yield from _changed(run, endpoint, held, _typed(run, endpoint, [iter(walk)], tally), tally, see)
     read.since, read.page = walk.since, walk.page
     if not walk.at_the_end:
         run.left[endpoint.name] = [walk.page]
@@ -150,7 +161,7 @@ class _Descent:
     """A walk down a list without days, which may stop when the time is up and go on in the next load package."""
 
     def __init__(self, run: Run, endpoint: Endpoint, read: Read, tally: Tally) -> None:
-        self.start = _midnight(run.start_date)
+        self.start = midnight(run.start_date)
         self.since, self.page, self.at_the_end = read.since, read.page, False
         self._run, self._endpoint, self._tally = run, endpoint, tally
 
@@ -194,20 +205,18 @@ def backfilled_feed(run: Run, endpoint: Endpoint) -> Iterator[Batch]:
         yield from run.all_have_estimated()
     if windows:
         walks = windows.pop(0)
-        since, before = _midnight(walks[-1][0]), _midnight(walks[0][1] + ONE_DAY)
+        since, before = midnight(walks[-1][0]), midnight(walks[0][1] + ONE_DAY)
         known = Read.of(account_id)
         held = run.warehouse.held(endpoint, since=since, before=before)
-        for table in _walk_feed(run, endpoint, [Stretch(days_asked(*walk)) for walk in walks], tally):
-            if table is None:
-                yield None
-                continue
-            fresh = held.changed(table)
+
+        def see(_: pa.Table, fresh: pa.Table) -> None:
             if known:
                 count_restated(run, endpoint, fresh, held, lambda _: (known.since, known.watermark))
-            if endpoint.name == EVENTS.name:
-                # the next run finds them known already
-                run.note_sessions(fresh, run.stats_known_since)
-            yield counted(run, endpoint, fresh, tally)
+            # the next run finds them known already
+            run.note_sessions(endpoint, fresh, run.stats_known_since)
+
+        stretches = [Stretch(days_asked(*walk)) for walk in walks]
+        yield from _changed(run, endpoint, held, _walk_feed(run, endpoint, stretches, tally), tally, see)
         progress.reach(since.date().isoformat())
         asked_for(tally, since, min(before, run.clock()))
     if windows:
@@ -237,8 +246,7 @@ def filtered_feed(run: Run, endpoint: Endpoint, params: dict[str, str]) -> Itera
     run.account_id(tally)
     declare_table(run, endpoint)
     held = run.warehouse.held(endpoint)
-    for table in _walk_feed(run, endpoint, [Stretch(params)], tally):
-        yield None if table is None else counted(run, endpoint, held.changed(table), tally)
+    yield from _changed(run, endpoint, held, _walk_feed(run, endpoint, [Stretch(params)], tally), tally)
 
 
 @tracked
@@ -247,12 +255,11 @@ def show(run: Run, endpoint: Endpoint, key: str) -> Iterator[Batch]:
     tally = dlt.current.resource_metrics()
     run.account_id(tally)
     try:
-        rows = run.client.rows(f"{run.client.path(endpoint)}/{quote(key, safe='')}", {}, tally, endpoint.permission)
+        rows = run.client.rows(run.client.row_path(endpoint, key), {}, tally, endpoint.permission)
     except NotFound:
         raise SettingInvalid(f"Wistia has no row of {endpoint.name} with the key {key!r}; check the key.") from None
     table = _table(run, endpoint, rows, tally)
-    if endpoint.name == EVENTS.name:
-        run.note_sessions(table)
+    run.note_sessions(endpoint, table)
     yield counted(run, endpoint, table, tally)
 
 
@@ -313,10 +320,6 @@ def _at(row: Row, endpoint: Endpoint) -> datetime | None:
     except (TypeError, ValueError):
         # said by name when the row is typed
         return None
-
-
-def _midnight(day: date) -> datetime:
-    return datetime.combine(day, time(), UTC)
 
 
 def _walks(run: Run, endpoint: Endpoint, first: date, last: date, tally: Tally) -> list[Days]:

@@ -187,8 +187,10 @@ class Run:
         while EVENTS.name in self.running and not self.sessions_seen:
             yield None
 
-    def note_sessions(self, table: pa.Table, since: datetime | None = None) -> None:
-        """Remembers which medias have sessions in the table, received at `since` or later."""
+    def note_sessions(self, endpoint: Endpoint, table: pa.Table, since: datetime | None = None) -> None:
+        """Remembers which medias have sessions in the table, received at `since` or later; other feeds have none."""
+        if endpoint.name != EVENTS.name:
+            return
         if since:
             table = table.filter(pc.greater_equal(table["received_at"], pa.scalar(since, pa.timestamp("us", "UTC"))))
         now = self.clock()
@@ -197,7 +199,7 @@ class Run:
                 self._sessions[media_id] = now
                 self.note(EVENTS, Outcome(media_id))
 
-    @property
+    @cached_property
     def stats_known_since(self) -> datetime:
         """No media's numbers in the warehouse are older than this; without any, they are read in this run."""
         times = [asked.refreshed_at for (name, _), asked in self._asked.items() if name != EVENTS.name]

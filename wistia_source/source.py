@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, timedelta
 from math import inf
 from typing import Any
 from uuid import uuid4
@@ -19,7 +19,7 @@ from .fan_outs import carried, fan_out, listing, record
 from .feeds import backfilled_feed, filtered_feed, incremental_feed, show
 from .rows import all_columns, primary_key
 from .run import Run
-from .windows import EPOCH, RETENTION, Days
+from .windows import EPOCH, RETENTION, Days, midnight
 
 DEFAULT_REQUESTS_PER_MINUTE = 540
 """Wistia allows 600 an account (docs); the rest is left to its owner's other tools."""
@@ -198,7 +198,7 @@ def _cursor(endpoint: Endpoint, run: Run) -> dlt.sources.incremental[datetime]:
     assert endpoint.cursor is not None
     return dlt.sources.incremental[datetime](
         endpoint.cursor,
-        initial_value=datetime.combine(run.start_date, time(), UTC),
+        initial_value=midnight(run.start_date),
         # the merge key makes overlaps harmless; dlt's own deduplication would keep keys in the state
         primary_key=(),
         on_cursor_value_missing="include",

@@ -59,6 +59,11 @@ def whole_days(begin: datetime, end: datetime) -> Days | None:
     return (day, last) if day <= last else None
 
 
+def midnight(day: date, zone: timezone = timezone.utc) -> datetime:  # noqa: UP017
+    """The moment at which a day begins."""
+    return datetime.combine(day, time(), zone)
+
+
 def days_asked(first: date, last: date) -> dict[str, str]:
     """The query for days, both inclusive: with only one the API means others, or answers 500 (third party)."""
     return {"start_date": first.isoformat(), "end_date": last.isoformat()}
@@ -108,5 +113,5 @@ def split_by_volume(
 def age_of(at: datetime | date, now: datetime) -> str:
     """How old a row is, as one of `AGES`: since its timestamp, or since the end of its by_date day."""
     if not isinstance(at, datetime):
-        at = datetime.combine(at + ONE_DAY, time(), BY_DATE_ZONE)
+        at = midnight(at + ONE_DAY, BY_DATE_ZONE)
     return next((name for name, limit in AGES.items() if now - at <= limit), OLDER)

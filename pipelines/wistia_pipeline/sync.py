@@ -28,7 +28,7 @@ from .progress import Progress
 from .recovery import restore_dropped_tables, settle
 from .results import SyncResult, failures_of, lost_resources, names_of
 from .run_log import RunLog
-from .writer import one_writer, without_readers
+from .writer import kind_of, one_writer, without_readers
 
 DATASET = "wistia_raw"
 PARQUET_DESTINATIONS = ("duckdb", "postgres")
@@ -197,7 +197,7 @@ def make_empty_tables(pipeline: dlt.Pipeline) -> None:
 
 
 def _file_format(pipeline: dlt.Pipeline) -> Any:
-    kind = pipeline.destination.destination_type.rpartition(".")[2]
+    kind = kind_of(pipeline)
     if kind == "postgres":
         try:
             import_module("adbc_driver_postgresql")

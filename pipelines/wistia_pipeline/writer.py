@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from zlib import crc32
 
@@ -54,7 +54,7 @@ def one_writer(pipeline: dlt.Pipeline) -> Iterator[Callable[[], None]]:
 @contextmanager
 def _held_beside_duckdb(pipeline: dlt.Pipeline) -> Iterator[None]:
     """A DuckDB file can be reached from several data folders of dlt; the system frees the lock of a run that dies."""
-    if not pipeline.destination.destination_type.endswith("duckdb"):
+    if kind_of(pipeline) != "duckdb":
         yield
         return
     file = Path(pipeline.sql_client().credentials.database).resolve()
@@ -73,7 +73,7 @@ def _held_beside_duckdb(pipeline: dlt.Pipeline) -> Iterator[None]:
 @contextmanager
 def _held_in_postgres(pipeline: dlt.Pipeline) -> Iterator[Callable[[], None]]:
     """Postgres can be reached from several machines; it gives the lock back when the connection ends."""
-    if not pipeline.destination.destination_type.endswith("postgres"):
+    if kind_of(pipeline) != "postgres":
         yield lambda: None
         return
     with pipeline.sql_client() as client:
@@ -90,14 +90,14 @@ def _held_in_postgres(pipeline: dlt.Pipeline) -> Iterator[Callable[[], None]]:
         yield raise_if_lost
 
 
-@contextmanager
-def without_readers(pipeline: dlt.Pipeline) -> Iterator[None]:
+def without_readers(pipeline: dlt.Pipeline) -> AbstractContextManager[object]:
     """Keeps a DuckDB file open, so that no other program can come in between; waits a while for one that is in."""
-    if not pipeline.destination.destination_type.endswith("duckdb"):
-        yield
-        return
-    with connected(pipeline):
-        yield
+    return connected(pipeline) if kind_of(pipeline) == "duckdb" else nullcontext()
+
+
+def kind_of(pipeline: dlt.Pipeline) -> str:
+    """What the destination is, such as `duckdb` or `postgres`, whatever name it was given."""
+    return str(pipeline.destination.destination_type).rpartition(".")[2]
 
 
 def _key(pipeline: dlt.Pipeline) -> tuple[int, int]:
