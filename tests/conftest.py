@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -21,8 +22,8 @@ from dlt.common.pipeline import LoadInfo
 from dlt.extract import DltSource
 from rich.console import Console
 from wistia_pipeline.progress import Progress
-from wistia_pipeline.results import SyncResult
-from wistia_pipeline.sandbox import Account, Sandbox
+from wistia_pipeline.results import SyncResult, failures_of
+from wistia_pipeline.sandbox import Account, Call, Sandbox
 from wistia_pipeline.settings import use_defaults
 from wistia_pipeline.sync import make_empty_tables, run_sync
 
@@ -32,6 +33,8 @@ from wistia_source import wistia
 NOW = datetime(2026, 6, 15, 12, 30, tzinfo=UTC)
 """The time of a first run in the tests."""
 
+TOKEN = "s3cret-token-of-the-tests"
+
 UNLIMITED = 100_000
 
 # the machine may be busy with other tests: how long an example takes says nothing
@@ -39,14 +42,22 @@ hypothesis.settings.register_profile("suite", deadline=None)
 hypothesis.settings.load_profile("suite")
 
 
+def files_with_token(folder: Path) -> list[Path]:
+    """Files below the folder that hold the access token of the tests' sandboxes, but for those where it belongs."""
+    files = (path for path in folder.rglob("*") if path.is_file() and path.name != "secrets.toml")
+    return [path for path in files if TOKEN.encode() in path.read_bytes()]
+
+
 @pytest.fixture(autouse=True)
-def _own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test sees another's state, or the settings of the machine."""
+def _own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """No test sees another's state, or the settings of the machine; and none leaves the access token in a file."""
     for name in [name for name in os.environ if name.startswith(("SOURCES__", "DESTINATION__"))]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("DLT_DATA_DIR", str(tmp_path / "dlt"))
     monkeypatch.chdir(tmp_path)
     use_defaults()
+    yield
+    assert not files_with_token(tmp_path)
 
 
 @pytest.fixture(scope="session")
@@ -58,8 +69,39 @@ def account() -> Account:
 @pytest.fixture
 def sandbox(account: Account) -> Iterator[Sandbox]:
     """The account over HTTP, its clock at NOW. Tests that change the account make their own."""
-    with Sandbox(account, now=lambda: NOW, rate_limit=None) as server:
+    with Sandbox(account, now=lambda: NOW, rate_limit=None, token=TOKEN) as server:
         yield server
+
+
+@pytest.fixture
+def living(request: pytest.FixtureRequest) -> Iterator[Sandbox]:
+    """The small account that the module calls ACCOUNT, new for each test, which may change it."""
+    with Sandbox(Account(start=NOW, **request.module.ACCOUNT), rate_limit=None, token=TOKEN) as server:
+        yield server
+
+
+def calls(sandbox: Sandbox, since: int, path: str) -> list[Call]:
+    """Requests for a path since a number of them."""
+    return [call for call in list(sandbox.log)[since:] if path in call.path]
+
+
+def at(row: dict[str, Any], name: str) -> str:
+    """A row's moment in one form, whichever side it comes from."""
+    value = row[name] if isinstance(row[name], datetime) else datetime.fromisoformat(row[name])
+    return f"{value.astimezone(UTC):%F %T}"
+
+
+def sessions(rows: list[dict[str, Any]], *names: str) -> Counter[tuple[Any, ...]]:
+    """Sessions as they can be compared: some come without a key."""
+    return Counter(
+        (at(row, "received_at"), row["media_id"], row["visitor_key"] or "", *(row[name] for name in names))
+        for row in rows
+    )
+
+
+def failed_in(source: DltSource) -> set[tuple[str, str]]:
+    """What a run of the source could not read: resource and parent."""
+    return {(failure["resource"], failure["parent_id"]) for failure in failures_of(source)}
 
 
 def settings_for(sandbox: Sandbox, now: datetime = NOW, **arguments: Any) -> dict[str, Any]:
@@ -122,6 +164,18 @@ class Warehouse:
             cursor.execute(f"select {columns} from {self.dataset}.{table}")
             names = [column[0] for column in cursor.description]
             return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
+    def contents(
+        self, without: Iterable[str] = (), but: Collection[str] = ("_dlt_load_id",)
+    ) -> dict[str, Counter[str]]:
+        """Every row of the tables, as they can be compared, without some tables and but for some columns."""
+        return {
+            table: Counter(
+                repr(sorted((name, value) for name, value in row.items() if name not in but))
+                for row in self.rows(table)
+            )
+            for table in sorted(self.tables() - set(without))
+        }
 
     def tables(self) -> set[str]:
         """Names of the tables that dlt did not make for itself."""

@@ -3,33 +3,25 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
 from datetime import date, datetime, timedelta
 from itertools import pairwise
 from typing import Any
 
 import pytest
 from wistia_pipeline.results import SyncResult
-from wistia_pipeline.sandbox import Account, Call, Fault, Sandbox
+from wistia_pipeline.sandbox import Account, Fault, Sandbox
 
-from tests.conftest import NOW, Warehouse, settings_for
+from tests.conftest import NOW, Warehouse, calls, settings_for
 from wistia_source import feeds, wistia
 from wistia_source.errors import CredentialsRejected, SettingInvalid
 
 START = "2026-03-01"
+ACCOUNT = {"seed": 17, "medias": 5, "projects": 2, "visitors": 330, "events": 700, "days": 106, "hourly_events": 6}
 ALL_TIMES = {"refreshed_at", "history_at", "captured_at", "_dlt_load_id"}
 """Columns that say when something was loaded."""
 NOT_ACCEPTED = Fault(
     "stats/events", status=401, body='{"code": "unauthorized_credentials", "error": "No."}', times=None
 )
-
-
-@pytest.fixture
-def living() -> Iterator[Sandbox]:
-    """A small account of a test's own, which it may change."""
-    account = Account(seed=17, start=NOW, medias=5, projects=2, visitors=330, events=700, days=106, hourly_events=6)
-    with Sandbox(account, rate_limit=None) as server:
-        yield server
 
 
 @pytest.fixture
@@ -41,14 +33,7 @@ def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def contents(warehouse: Warehouse, leave_out: tuple[str, ...] = ()) -> dict[str, Counter[str]]:
     """Every row of the account's tables, without the times of loading."""
-    tables = warehouse.tables() - {"sync_runs", "sync_failures", "restatements", *leave_out}
-    return {
-        table: Counter(
-            repr(sorted((name, value) for name, value in row.items() if name not in ALL_TIMES))
-            for row in warehouse.rows(table)
-        )
-        for table in sorted(tables)
-    }
+    return warehouse.contents(("sync_runs", "sync_failures", "restatements", *leave_out), ALL_TIMES)
 
 
 def loads(warehouse: Warehouse) -> int:
@@ -61,11 +46,6 @@ def backfill(warehouse: Warehouse, sandbox: Sandbox, start: str, end: str, **mor
     select, result = more.pop("select", ()), more.pop("result", None)
     settings = settings_for(sandbox, NOW, backfill_start=start, backfill_end=end, **more)
     return warehouse.sync(settings, select, result)
-
-
-def calls(sandbox: Sandbox, since: int, path: str) -> list[Call]:
-    """Requests for a path since a number of them."""
-    return [call for call in list(sandbox.log)[since:] if path in call.path]
 
 
 # a first load

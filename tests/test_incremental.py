@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections import Counter
-from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -13,21 +13,14 @@ from typing import Any
 import pytest
 from wistia_pipeline.sandbox import Account, Fault, Sandbox
 
-from tests.conftest import NOW, Warehouse, settings_for, source_of
+from tests.conftest import NOW, Warehouse, calls, failed_in, settings_for, source_of
 from wistia_source import wistia
 from wistia_source.endpoints import COMPANIONS, ENDPOINTS, Endpoint
 from wistia_source.warehouse import Warehouse as KnownRows
 
 HOUR = timedelta(hours=1)
 START = "2026-03-01"
-
-
-@pytest.fixture
-def living() -> Iterator[Sandbox]:
-    """A small account of a test's own, which it may change."""
-    account = Account(seed=11, start=NOW, medias=40, projects=4, visitors=200, events=1_500, days=100, hourly_events=6)
-    with Sandbox(account, rate_limit=None) as server:
-        yield server
+ACCOUNT = {"seed": 11, "medias": 40, "projects": 4, "visitors": 200, "events": 1_500, "days": 100, "hourly_events": 6}
 
 
 def sync(
@@ -42,15 +35,12 @@ def sync(
 
 def contents(warehouse: Warehouse, leave_out: tuple[str, ...] = ()) -> dict[str, Counter[str]]:
     """Every row of every table, load ids and all."""
-    return {
-        table: Counter(repr(sorted(row.items())) for row in warehouse.rows(table))
-        for table in sorted(warehouse.tables() - set(leave_out))
-    }
+    return warehouse.contents(leave_out, ())
 
 
 def asked(sandbox: Sandbox, since: int, path: str) -> list[str]:
     """Paths asked for since a number of requests."""
-    return [call.path for call in list(sandbox.log)[since:] if path in call.path]
+    return [call.path for call in calls(sandbox, since, path)]
 
 
 def test_a_second_sync_with_nothing_new_changes_no_row_and_asks_little(warehouse: Warehouse, sandbox: Sandbox) -> None:
@@ -398,12 +388,9 @@ def test_one_failing_media_costs_the_others_nothing_and_is_asked_again(
     living.faults.add(Fault(f"stats/medias/{media_id}", status=status, times=None))
     source = source_of(living, start_date=START)
     duckdb_warehouse.load(source)
-    failures = {
-        (name, failure["parent_id"])
-        for name, resource in source.resources.items()
-        for failure in resource.custom_metrics.get("failures", ())
+    assert failed_in(source) == {
+        (name, media_id) for name in ("media_stats", "media_stats_by_date", "media_engagement")
     }
-    assert failures == {(name, media_id) for name in ("media_stats", "media_stats_by_date", "media_engagement")}
     loaded = {row["media_id"] for row in duckdb_warehouse.rows("media_stats")}
     assert len(loaded) == len(living_view(living, NOW).medias()) - 1
     living.faults.clear()
@@ -479,7 +466,13 @@ def test_a_lost_warehouse_is_loaded_whole_again(duckdb_warehouse: Warehouse, liv
     first = sync(duckdb_warehouse, living)
     before = {table: sum(rows.values()) for table, rows in contents(duckdb_warehouse).items()}
     (tmp_path / "warehouse.duckdb").unlink()
-    assert sync(duckdb_warehouse, living) == first
+    sync(duckdb_warehouse, living)
+    # the list of archived medias ends a page sooner if the longer list of the others has come before it
+    asked_first, asked_again = (
+        Counter(path for path in paths if not re.search(r"/medias(\.json)?$", path))
+        for paths in (asked(living, 0, "")[:first], asked(living, first, ""))
+    )
+    assert asked_again == asked_first
     assert {table: sum(rows.values()) for table, rows in contents(duckdb_warehouse).items()} == before
 
 
@@ -614,12 +607,7 @@ def test_what_is_wrong_with_one_media_stays_with_it(duckdb_warehouse: Warehouse,
     answer(living, f"stats/medias/{first}(.json)?$", {"load_count": 1, "play_count": 1, "actions": ["x"]})
     source = source_of(living, start_date=START)
     duckdb_warehouse.load(source)
-    failures = {
-        (name, failure["parent_id"])
-        for name, resource in source.resources.items()
-        for failure in resource.custom_metrics.get("failures", ())
-    }
-    assert failures == {("medias", gone), ("media_stats", first)}
+    assert failed_in(source) == {("medias", gone), ("media_stats", first)}
     medias = {row["media_id"]: row for row in duckdb_warehouse.rows("medias")}
     assert medias[second]["name"] == "another name"
     assert medias[gone]["deleted_at"] is None

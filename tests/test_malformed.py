@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from wistia_pipeline.results import SyncResult
-from wistia_pipeline.sandbox import Account, Fault, Sandbox
+from wistia_pipeline.sandbox import Fault, Sandbox
 
 from tests.conftest import NOW, Warehouse, settings_for
 from wistia_source.rows import fix_event
 
 START = "2026-05-01"
+ACCOUNT = {"seed": 31, "medias": 8, "projects": 2, "visitors": 40, "events": 300, "days": 30, "hourly_events": 4}
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 PATHS = {
     "media_stats": r"stats/medias/{}\.json",
@@ -23,14 +23,6 @@ PATHS = {
     "captions": "medias/{}/captions",
 }
 NO_ROWS = ("null", "{}", '{"foo": 1}', "[{}]", "7")
-
-
-@pytest.fixture
-def living() -> Iterator[Sandbox]:
-    """A small account of a test's own, which it may change."""
-    account = Account(seed=31, start=NOW, medias=8, projects=2, visitors=40, events=300, days=30, hourly_events=4)
-    with Sandbox(account, rate_limit=None) as server:
-        yield server
 
 
 def sync(warehouse: Warehouse, sandbox: Sandbox, hours: float = 0.0, **more: Any) -> SyncResult:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from wistia_pipeline.cli import main
 from wistia_pipeline.sandbox import Account, Fault, Sandbox
 from wistia_pipeline.sandbox.view import View
 
-from tests.conftest import NOW, Warehouse, settings_for, source_of
+from tests.conftest import NOW, Warehouse, at, sessions, settings_for, source_of
 from wistia_source import budget, feeds
 from wistia_source.batches import ROWS_PER_BATCH
 from wistia_source.client import ACTIVE_WALKS, ATTEMPTS
@@ -28,6 +28,7 @@ from wistia_source.rows import primary_key
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 START = "2026-05-28"
+ACCOUNT = {"seed": 23, "medias": 40, "projects": 4, "visitors": 120, "events": 700, "days": 60, "hourly_events": 6}
 TODAY = NOW.date()
 FEEDS = ("events", "visitors")
 FIGURES = ("load_count", "play_count", "hours_watched")
@@ -45,14 +46,6 @@ TYPES = {
 
 
 @pytest.fixture
-def living() -> Iterator[Sandbox]:
-    """A small account of a test's own, which it may change."""
-    account = Account(seed=23, start=NOW, medias=40, projects=4, visitors=120, events=700, days=60, hourly_events=6)
-    with Sandbox(account, rate_limit=None) as server:
-        yield server
-
-
-@pytest.fixture
 def command(monkeypatch: pytest.MonkeyPatch) -> Command:
     """`wistia-pipeline` with its arguments, at NOW and without a process of its own."""
 
@@ -67,20 +60,6 @@ def command(monkeypatch: pytest.MonkeyPatch) -> Command:
 def load(warehouse: Warehouse, sandbox: Sandbox, now: datetime, *only: str, **settings: Any) -> None:
     """One run, of some resources."""
     warehouse.load(source_of(sandbox, now, **({"start_date": START} | settings)).with_resources(*only, "refreshes"))
-
-
-def at(row: dict[str, Any], name: str) -> str:
-    """A row's moment in one form, whichever side it comes from."""
-    value = row[name] if isinstance(row[name], datetime) else datetime.fromisoformat(row[name])
-    return f"{value.astimezone(UTC):%F %T}"
-
-
-def sessions(rows: list[dict[str, Any]], *names: str) -> Counter[tuple[Any, ...]]:
-    """Sessions as they can be compared: some come without a key."""
-    return Counter(
-        (at(row, "received_at"), row["media_id"], row["visitor_key"] or "", *(row[name] for name in names))
-        for row in rows
-    )
 
 
 def active(rows: list[dict[str, Any]], *names: str) -> Counter[tuple[Any, ...]]:

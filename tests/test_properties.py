@@ -28,7 +28,7 @@ from wistia_pipeline.sandbox import Account, Fault, Sandbox
 from wistia_pipeline.sandbox.server import Reply
 from wistia_pipeline.sandbox.view import View
 
-from tests.conftest import NOW, Warehouse, settings_for
+from tests.conftest import NOW, TOKEN, Warehouse, files_with_token, settings_for
 from wistia_source import feeds
 from wistia_source.endpoints import (
     CAPTIONS,
@@ -157,7 +157,7 @@ class Growing(Sandbox):
     """A sandbox whose rows may get new fields."""
 
     def __init__(self, account: Account) -> None:
-        super().__init__(account, rate_limit=None, page_cap=20)
+        super().__init__(account, rate_limit=None, page_cap=20, token=TOKEN)
         self.fields: dict[str, Row] = {}
 
     def __enter__(self) -> Growing:
@@ -594,6 +594,7 @@ def in_duckdb() -> Iterator[Warehouse]:
             return connection
 
         yield OwnFolder(folder, dlt.destinations.duckdb(path), connect, "wistia_raw")
+        assert not files_with_token(Path(folder))
 
 
 @contextmanager
@@ -602,6 +603,7 @@ def in_postgres(url: str) -> Iterator[Warehouse]:
     dataset = f"wistia_raw_{uuid4().hex[:8]}"
     with TemporaryDirectory(dir=Path.cwd()) as folder:
         yield OwnFolder(folder, dlt.destinations.postgres(url), lambda: psycopg2.connect(url), dataset)
+        assert not files_with_token(Path(folder))
     with closing(psycopg2.connect(url)) as connection, connection, connection.cursor() as cursor:
         for schema in (dataset, f"{dataset}_staging"):
             cursor.execute(f"drop schema if exists {schema} cascade")

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
-from collections.abc import Iterator
 from contextlib import closing
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,25 +14,18 @@ import psycopg2
 import pytest
 from wistia_pipeline.results import SyncResult
 from wistia_pipeline.run_log import RunLog
-from wistia_pipeline.sandbox import Account, Fault, Sandbox
+from wistia_pipeline.sandbox import Fault, Sandbox
 from wistia_pipeline.writer import LockLost
 
-from tests.conftest import NOW, Warehouse, settings_for
+from tests.conftest import NOW, Warehouse, sessions, settings_for
 
 START = "2026-05-01"
+ACCOUNT = {"seed": 29, "medias": 6, "projects": 2, "visitors": 60, "events": 400, "days": 45, "hourly_events": 4}
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 
 
 class Killed(BaseException):
     """The process is gone."""
-
-
-@pytest.fixture
-def living() -> Iterator[Sandbox]:
-    """A small account of a test's own, which it may change."""
-    account = Account(seed=29, start=NOW, medias=6, projects=2, visitors=60, events=400, days=45, hourly_events=4)
-    with Sandbox(account, rate_limit=None) as server:
-        yield server
 
 
 def sync(warehouse: Warehouse, sandbox: Sandbox, now: datetime = NOW, **more: Any) -> SyncResult:
@@ -75,29 +67,13 @@ def run_sql(warehouse: Warehouse, postgres_url: str | None, *statements: str) ->
 
 def contents(warehouse: Warehouse) -> dict[str, Counter[str]]:
     """The rows of the resources' tables, without the load that brought them."""
-    logs = {"sync_runs", "sync_failures", "restatements", "refreshes", "account_stats"}
-    return {
-        table: Counter(
-            repr(sorted(item for item in row.items() if item[0] != "_dlt_load_id")) for row in warehouse.rows(table)
-        )
-        for table in warehouse.tables() - logs
-    }
-
-
-def sessions(rows: list[dict[str, Any]]) -> Counter[tuple[Any, ...]]:
-    """Viewing sessions as they can be compared: some come without a key."""
-    times = [row["received_at"] for row in rows]
-    moments = [at if isinstance(at, datetime) else datetime.fromisoformat(at) for at in times]
-    return Counter(
-        (f"{at.astimezone(UTC):%F %T}", row["media_id"], row["visitor_key"] or "", row["percent_viewed"])
-        for at, row in zip(moments, rows, strict=True)
-    )
+    return warehouse.contents(("sync_runs", "sync_failures", "restatements", "refreshes", "account_stats"))
 
 
 def assert_whole(warehouse: Warehouse, sandbox: Sandbox, now: datetime) -> None:
     """Every viewing session and visitor is there, as it is."""
     view = sandbox.account.at(now)
-    assert sessions(warehouse.rows("events")) == sessions(view.events())
+    assert sessions(warehouse.rows("events"), "percent_viewed") == sessions(view.events(), "percent_viewed")
     assert {(row["visitor_key"], row["play_count"]) for row in warehouse.rows("visitors")} == {
         (row["visitor_key"], row["play_count"]) for row in view.visitors()
     }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -13,20 +12,12 @@ import pytest
 from wistia_pipeline.results import SyncResult
 from wistia_pipeline.sandbox import Account, Fault, Sandbox
 
-from tests.conftest import NOW, Warehouse, settings_for
+from tests.conftest import NOW, TOKEN, Warehouse, settings_for
 from wistia_source.endpoints import BY_NAME
 
 START = "2026-05-01"
+ACCOUNT = {"seed": 19, "medias": 6, "projects": 2, "visitors": 60, "events": 600, "days": 60, "hourly_events": 6}
 HOUR = timedelta(hours=1)
-TOKEN = "s3cret-token-of-the-run-log"
-
-
-@pytest.fixture
-def living() -> Iterator[Sandbox]:
-    """A small account of a test's own, which it may change."""
-    account = Account(seed=19, start=NOW, medias=6, projects=2, visitors=60, events=600, days=60, hourly_events=6)
-    with Sandbox(account, rate_limit=None, token=TOKEN) as server:
-        yield server
 
 
 def sync(warehouse: Warehouse, sandbox: Sandbox, now: datetime = NOW, **more: Any) -> SyncResult:
