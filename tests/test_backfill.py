@@ -51,6 +51,7 @@ def backfill(warehouse: Warehouse, sandbox: Sandbox, start: str, end: str, **mor
 # a first load
 
 
+@pytest.mark.slow
 def test_many_load_packages_bring_the_same_as_one(warehouse: Warehouse, living: Sandbox, narrow: None) -> None:
     warehouse.sync(settings_for(living, start_date=START))
     in_one, requests = contents(warehouse), len(living.log)
@@ -68,6 +69,7 @@ def test_many_load_packages_bring_the_same_as_one(warehouse: Warehouse, living: 
     assert len(living.log) - before <= 12
 
 
+@pytest.mark.slow
 def test_newest_days_come_first_and_a_stopped_first_load_goes_on(
     duckdb_warehouse: Warehouse, living: Sandbox, narrow: None
 ) -> None:
@@ -105,6 +107,7 @@ def duckdb_keys(warehouse: Warehouse, table: str, column: str) -> list[Any]:
     return [row[column] for row in warehouse.rows(table, column)]
 
 
+@pytest.mark.slow
 def test_a_first_load_asks_each_media_once(duckdb_warehouse: Warehouse, living: Sandbox, narrow: None) -> None:
     media_id = living.account.at(NOW).medias()[0]["hashed_id"]
     living.faults.add(Fault(f"medias/{media_id}/engagement", status=500, times=None))
@@ -154,6 +157,7 @@ def test_exactly_the_days_asked_for_are_read_again(warehouse: Warehouse, living:
     }
 
 
+@pytest.mark.slow
 def test_a_backfill_moves_no_watermark(duckdb_warehouse: Warehouse, living: Sandbox) -> None:
     duckdb_warehouse.sync(settings_for(living, start_date="2026-05-01"))
     before = reads(duckdb_warehouse)
@@ -194,6 +198,7 @@ def test_a_quiet_account_is_read_a_month_at_a_time(duckdb_warehouse: Warehouse, 
     assert loads(duckdb_warehouse) - packages == 4
 
 
+@pytest.mark.slow
 def test_a_stopped_backfill_goes_on_and_a_finished_one_begins_again(
     duckdb_warehouse: Warehouse, living: Sandbox, narrow: None
 ) -> None:

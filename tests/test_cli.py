@@ -335,6 +335,7 @@ def database(server: str) -> Iterator[str]:
             cursor.execute(f"drop database {name} with (force)")
 
 
+@pytest.mark.slow
 def test_two_warehouses_in_turn_miss_nothing(folder: Folder, sandbox: Sandbox) -> None:
     """What one warehouse has seen must not be taken for what the other has."""
 
@@ -355,6 +356,7 @@ def test_two_warehouses_in_turn_miss_nothing(folder: Folder, sandbox: Sandbox) -
     assert load("first.duckdb", 0) == expected
 
 
+@pytest.mark.slow
 def test_what_a_killed_run_left_is_loaded_where_it_belongs(folder: Folder, sandbox: Sandbox) -> None:
     first: dict[str, str | None] = {"DESTINATION__DUCKDB__CREDENTIALS": "first.duckdb"}
     second: dict[str, str | None] = {"DESTINATION__DUCKDB__CREDENTIALS": "second.duckdb"}
@@ -375,7 +377,10 @@ def test_what_a_killed_run_left_is_loaded_where_it_belongs(folder: Folder, sandb
         assert count == len(sandbox.account.at(START).events()), file
 
 
-@pytest.mark.parametrize("kind", ["duckdb", "duckdb from two data folders", "postgres from two machines"])
+@pytest.mark.parametrize(
+    "kind",
+    ["duckdb", pytest.param("duckdb from two data folders", marks=pytest.mark.slow), "postgres from two machines"],
+)
 def test_a_second_run_on_a_warehouse_touches_nothing(
     folder: Folder, sandbox: Sandbox, postgres_url: str, tmp_path: Path, kind: str
 ) -> None:
@@ -565,6 +570,7 @@ def test_a_failure_is_json_too(spoilt: tuple[Folder, dict[str, Any]], sandbox: S
     assert answer["resources"] == {}
 
 
+@pytest.mark.slow
 def test_warehouse_open_in_another_program(spoilt: tuple[Folder, dict[str, Any]]) -> None:
     folder, before = spoilt
     with holding(folder.warehouse):
@@ -585,6 +591,7 @@ def holding(file: Path) -> Iterator[None]:
         holder.communicate("\n", timeout=10)
 
 
+@pytest.mark.slow
 def test_whoever_reads_the_file_may_do_so_between_loads_and_for_a_moment_at_any_time(
     folder: Folder, sandbox: Sandbox
 ) -> None:

@@ -208,6 +208,7 @@ def test_lookbacks_and_turns_are_settings(duckdb_warehouse: Warehouse, living: S
     assert "2026-06-12" in starts
 
 
+@pytest.mark.slow
 def test_all_days_of_a_media_are_asked_once_a_week(duckdb_warehouse: Warehouse, living: Sandbox) -> None:
     only = ("media_stats_by_date",)
     sync(duckdb_warehouse, living, only=only)
@@ -273,6 +274,7 @@ def test_a_media_that_a_shifting_page_skipped_is_not_taken_for_deleted(
     assert len(duckdb_warehouse.rows("medias")) == len(listed)
 
 
+@pytest.mark.slow
 def test_two_accounts_share_a_warehouse_without_missing_anything(duckdb_warehouse: Warehouse, living: Sandbox) -> None:
     sync(duckdb_warehouse, living)
     other = Account(seed=12, start=NOW, medias=10, projects=2, visitors=60, events=300, days=100)
@@ -306,6 +308,7 @@ def test_stats_follow_sessions_whatever_was_loaded_first(
         assert {id_: stats[id_] for id_ in played} == {id_: view.media_stats(id_)["play_count"] for id_ in played}
 
 
+@pytest.mark.slow
 def test_an_earlier_start_takes_effect(duckdb_warehouse: Warehouse, living: Sandbox) -> None:
     def load(start: str, now: datetime) -> dict[str, Counter[str]]:
         duckdb_warehouse.load(source_of(living, now, start_date=start))
@@ -405,6 +408,7 @@ def answer(sandbox: Sandbox, path: str, body: Any) -> None:
     sandbox.faults.add(Fault(path, status=200, times=None, body=json.dumps(body)))
 
 
+@pytest.mark.slow
 def test_lists_of_a_media_lose_what_wistia_no_longer_shows(warehouse: Warehouse, living: Sandbox) -> None:
     media_id = living_view(living, NOW).medias()[0]["hashed_id"]
     action = {"type": "call_to_action", "action_count": 1, "impression_count": 4, "rate": 0.25}

@@ -23,6 +23,8 @@ START = "2026-05-01"
 ACCOUNT = {"seed": 29, "medias": 6, "projects": 2, "visitors": 60, "events": 400, "days": 45, "hourly_events": 4}
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 
+pytestmark = pytest.mark.slow
+
 
 class Killed(BaseException):
     """The process is gone."""

@@ -176,6 +176,7 @@ def restated(warehouse: Warehouse, run_id: str, resource: str) -> dict[str, tupl
     return {row["age"]: (row["rows_added"], row["rows_changed"]) for row in rows}
 
 
+@pytest.mark.slow
 def test_rows_behind_the_watermark_are_counted_by_age(warehouse: Warehouse) -> None:
     account = Account(seed=23, start=NOW, medias=3, projects=1, visitors=20, events=400, days=60, hourly_events=0)
     with Sandbox(account, rate_limit=None) as living:
@@ -234,6 +235,7 @@ def test_restated_days_are_counted_by_age(warehouse: Warehouse) -> None:
 # whether days look complete
 
 
+@pytest.mark.slow
 def test_a_day_with_too_few_or_too_many_sessions_is_a_warning(warehouse: Warehouse, living: Sandbox) -> None:
     account = living.account
     media_id = account.at(NOW).medias()[0]["hashed_id"]
