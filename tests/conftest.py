@@ -33,7 +33,12 @@ from wistia_source import wistia
 NOW = datetime(2026, 6, 15, 12, 30, tzinfo=UTC)
 """The time of a first run in the tests."""
 
+START = "2026-05-01"
+"""The first day that small accounts are read from, if a module has no other."""
+
 TOKEN = "s3cret-token-of-the-tests"
+
+RUN_LOG = ("sync_runs", "sync_failures", "restatements")
 
 UNLIMITED = 100_000
 
@@ -43,21 +48,20 @@ hypothesis.settings.load_profile("suite")
 
 
 def files_with_token(folder: Path) -> list[Path]:
-    """Files below the folder that hold the access token of the tests' sandboxes, but for those where it belongs."""
-    files = (path for path in folder.rglob("*") if path.is_file() and path.name != "secrets.toml")
-    return [path for path in files if TOKEN.encode() in path.read_bytes()]
+    """Files below the folder that hold the access token of the tests' sandboxes."""
+    return [path for path in folder.rglob("*") if path.is_file() and TOKEN.encode() in path.read_bytes()]
 
 
 @pytest.fixture(autouse=True)
 def _own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """No test sees another's state, or the settings of the machine; and none leaves the access token in a file."""
+    """No test sees another's state, or the settings of the machine; and none leaves the access token in its folder."""
     for name in [name for name in os.environ if name.startswith(("SOURCES__", "DESTINATION__"))]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("DLT_DATA_DIR", str(tmp_path / "dlt"))
     monkeypatch.chdir(tmp_path)
     use_defaults()
     yield
-    assert not files_with_token(tmp_path)
+    assert {path.name for path in files_with_token(tmp_path)} <= {"secrets.toml"}
 
 
 @pytest.fixture(scope="session")
@@ -102,6 +106,12 @@ def sessions(rows: list[dict[str, Any]], *names: str) -> Counter[tuple[Any, ...]
 def failed_in(source: DltSource) -> set[tuple[str, str]]:
     """What a run of the source could not read: resource and parent."""
     return {(failure["resource"], failure["parent_id"]) for failure in failures_of(source)}
+
+
+def sync(warehouse: Warehouse, sandbox: Sandbox, now: datetime = NOW, **more: Any) -> SyncResult:
+    """One run from START of the small accounts on; `select` and `result` are the warehouse's, all else the source's."""
+    select, result = more.pop("select", ()), more.pop("result", None)
+    return warehouse.sync(settings_for(sandbox, now, **({"start_date": START} | more)), select, result)
 
 
 def settings_for(sandbox: Sandbox, now: datetime = NOW, **arguments: Any) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import pytest
 from wistia_pipeline.results import SyncResult
 from wistia_pipeline.sandbox import Account, Fault, Sandbox
 
-from tests.conftest import NOW, Warehouse, calls, settings_for
+from tests.conftest import NOW, RUN_LOG, Warehouse, calls, settings_for
 from wistia_source import feeds, wistia
 from wistia_source.errors import CredentialsRejected, SettingInvalid
 
@@ -33,7 +33,7 @@ def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def contents(warehouse: Warehouse, leave_out: tuple[str, ...] = ()) -> dict[str, Counter[str]]:
     """Every row of the account's tables, without the times of loading."""
-    return warehouse.contents(("sync_runs", "sync_failures", "restatements", *leave_out), ALL_TIMES)
+    return warehouse.contents((*RUN_LOG, *leave_out), ALL_TIMES)
 
 
 def loads(warehouse: Warehouse) -> int:

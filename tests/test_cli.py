@@ -29,10 +29,10 @@ from wistia_pipeline.failures import explain
 from wistia_pipeline.sandbox import Account, Fault, Sandbox
 from wistia_pipeline.sandbox.answers import FOLDERS_AND_MEDIAS
 
+from tests.conftest import TOKEN
 from wistia_source.endpoints import BY_NAME
 
 START = datetime.now(UTC).replace(microsecond=0)
-TOKEN = "s3cret-token-of-the-tests"
 PASSWORD = "s3cret-password"
 COMMAND = str(Path(sys.executable).with_name("wistia-pipeline"))
 PROGRESS_LINE = re.compile(

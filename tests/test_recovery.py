@@ -17,9 +17,8 @@ from wistia_pipeline.run_log import RunLog
 from wistia_pipeline.sandbox import Fault, Sandbox
 from wistia_pipeline.writer import LockLost
 
-from tests.conftest import NOW, Warehouse, sessions, settings_for
+from tests.conftest import NOW, RUN_LOG, Warehouse, sessions, sync
 
-START = "2026-05-01"
 ACCOUNT = {"seed": 29, "medias": 6, "projects": 2, "visitors": 60, "events": 400, "days": 45, "hourly_events": 4}
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 
@@ -28,12 +27,6 @@ pytestmark = pytest.mark.slow
 
 class Killed(BaseException):
     """The process is gone."""
-
-
-def sync(warehouse: Warehouse, sandbox: Sandbox, now: datetime = NOW, **more: Any) -> SyncResult:
-    """One run."""
-    select, result = more.pop("select", ()), more.pop("result", None)
-    return warehouse.sync(settings_for(sandbox, now, start_date=START, **more), select, result)
 
 
 def kill(warehouse: Warehouse, sandbox: Sandbox, now: datetime, phase: str, package: int = 1, **more: Any) -> None:
@@ -69,7 +62,7 @@ def run_sql(warehouse: Warehouse, postgres_url: str | None, *statements: str) ->
 
 def contents(warehouse: Warehouse) -> dict[str, Counter[str]]:
     """The rows of the resources' tables, without the load that brought them."""
-    return warehouse.contents(("sync_runs", "sync_failures", "restatements", "refreshes", "account_stats"))
+    return warehouse.contents((*RUN_LOG, "refreshes", "account_stats"))
 
 
 def assert_whole(warehouse: Warehouse, sandbox: Sandbox, now: datetime) -> None:

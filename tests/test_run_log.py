@@ -12,18 +12,11 @@ import pytest
 from wistia_pipeline.results import SyncResult
 from wistia_pipeline.sandbox import Account, Fault, Sandbox
 
-from tests.conftest import NOW, TOKEN, Warehouse, settings_for
+from tests.conftest import NOW, START, TOKEN, Warehouse, settings_for, sync
 from wistia_source.endpoints import BY_NAME
 
-START = "2026-05-01"
 ACCOUNT = {"seed": 19, "medias": 6, "projects": 2, "visitors": 60, "events": 600, "days": 60, "hourly_events": 6}
 HOUR = timedelta(hours=1)
-
-
-def sync(warehouse: Warehouse, sandbox: Sandbox, now: datetime = NOW, **more: Any) -> SyncResult:
-    """One run."""
-    select, result = more.pop("select", ()), more.pop("result", None)
-    return warehouse.sync(settings_for(sandbox, now, start_date=START, **more), select, result)
 
 
 def runs(warehouse: Warehouse, run_id: str) -> dict[str, dict[str, Any]]:

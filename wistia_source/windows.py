@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping
-from datetime import date, datetime, time, timedelta, timezone
+from datetime import UTC, date, datetime, time, timedelta, timezone
 
 BY_DATE_ZONE = timezone(timedelta(hours=-5))
 """The zone whose midnight ends a by_date day: UTC-5 all the year (derived from recordings)."""
@@ -59,7 +59,7 @@ def whole_days(begin: datetime, end: datetime) -> Days | None:
     return (day, last) if day <= last else None
 
 
-def midnight(day: date, zone: timezone = timezone.utc) -> datetime:  # noqa: UP017
+def midnight(day: date, zone: timezone = UTC) -> datetime:
     """The moment at which a day begins."""
     return datetime.combine(day, time(), zone)
 
