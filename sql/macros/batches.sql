@@ -1,0 +1,136 @@
+{#
+    Incremental models build what is new, and nothing else. Rows of wistia__sessions carry the number of the build that
+    last changed them, their batch; models on top hold the highest batch that they have seen. A number and not a time:
+    clocks of two machines differ.
+#}
+
+{# The number of this build of a model whose rows carry batches. A full refresh counts on: models on top must see it. #}
+{% macro next_batch() -%}
+    {%- set built = this if is_incremental() else (load_relation(this) if execute and this else none) -%}
+    {%- if built -%}
+        (select coalesce(max(batch), 0) + 1 from {{ built }})
+    {%- else -%}
+        cast(1 as bigint)
+    {%- endif -%}
+{%- endmacro %}
+
+{#
+    Where in an incremental build: the batch of the row of the source model, its `column`, is new to this one, which has it
+    in `seen`.
+#}
+{% macro is_new(source, column="batch", seen="batch") -%}
+    {{ column }} > (
+        select case when mine.batch <= theirs.batch then mine.batch else 0 end
+        from (select coalesce(max({{ seen }}), 0) as batch from {{ this }}) as mine
+        cross join (select coalesce(max({{ column }}), 0) as batch from {{ source }} as seen) as theirs
+    )
+{%- endmacro %}
+
+{# What to build from: all sessions of identified viewers, or those of viewers with one that is new to this model. #}
+{% macro sessions_of_viewers() -%}
+{%- set sessions = ref("wistia__sessions") -%}
+{%- if is_incremental() -%}
+    ({{ wistia.rows_among(
+        sessions,
+        {"account_id": "account_id", "viewer_number": "viewer_number"},
+        "from " ~ sessions ~ " as sessions where " ~ wistia.is_new(sessions, "viewer_batch"),
+    ) }})
+{%- else -%}
+    (select * from {{ sessions }} as sessions where not is_anonymous)
+{%- endif -%}
+{%- endmacro %}
+
+{# What to build from: all sessions that have a day, or those of days that are to be built anew. #}
+{% macro sessions_of_days() -%}
+{%- set sessions = ref("wistia__sessions") -%}
+{%- if is_incremental() -%}
+    ({{ wistia.rows_among(
+        sessions,
+        {"account_id": "account_id", "session_date": "date"},
+        "from " ~ wistia.touched_days() ~ " as touched_days",
+    ) }})
+{%- else -%}
+    (select * from {{ sessions }} as sessions where session_date is not null)
+{%- endif -%}
+{%- endmacro %}
+
+{# In an incremental build: the days of sessions that are new to this model, and those that they have left. #}
+{% macro touched_days() -%}
+{%- set sessions = ref("wistia__sessions") -%}
+    (
+        {% for column in ["session_date", "left_date"] -%}
+        select account_id, {{ column }} as date
+        from {{ sessions }} as sessions
+        where {{ column }} is not null and {{ wistia.is_new(sessions) }}
+        {{ "union" if not loop.last }}
+        {% endfor -%}
+    )
+{%- endmacro %}
+
+{#
+    A hook before an incremental build: takes away what stands for the days that sessions have left, as nothing would take
+    its place where they were the only ones. `rows` are expressions over `left_date` for columns of this model.
+#}
+{% macro forget_left_days(rows) -%}
+{%- if is_incremental() -%}
+{%- set sessions = ref("wistia__sessions") -%}
+    delete from {{ this }}
+    where (account_id, {{ rows[0] | join(", ") }}) in (
+        {% for row in rows -%}
+        select account_id, {{ row.values() | join(", ") }}
+        from {{ sessions }} as sessions
+        where left_date is not null and {{ wistia.is_new(sessions) }}
+        {{ "union" if not loop.last }}
+        {% endfor -%}
+    )
+{%- endif -%}
+{%- endmacro %}
+
+{#
+    The rows of a relation of which some columns have values that are together in a row of `source`, a from clause;
+    `columns` are theirs and their names there.
+#}
+{% macro rows_among(relation, columns, source) -%}
+    {{ return(adapter.dispatch("rows_among", "wistia")(relation, columns, source)) }}
+{%- endmacro %}
+
+{#
+    Postgres takes `in` for half of the table, and reads all. It looks at each column by itself: where several accounts
+    share a warehouse that may be a few rows more, which are then built as they were.
+#}
+{% macro default__rows_among(relation, columns, source) -%}
+    select *
+    from {{ relation }} as candidates
+    where
+        {% for column, name in columns.items() -%}
+        {{ column }} = any(array(select {{ name }} {{ source }})){{ " and " if not loop.last }}
+        {% endfor -%}
+{%- endmacro %}
+
+{# DuckDB reads all columns of all rows, unless it knows the numbers of the rows. #}
+{% macro duckdb__rows_among(relation, columns, source) -%}
+    {%- set condition -%}
+        ({{ columns | join(", ") }}) in (select {{ columns.values() | join(", ") }} {{ source }})
+    {%- endset -%}
+    select *
+    from {{ relation }} as candidates
+    where
+    {%- if "__dbt__cte__" in relation | string or relation.limit is not none %} {# rows of a query have none #}
+        {{ condition }}
+    {%- else %}
+        rowid in (select rowid from {{ relation }} as candidates where {{ condition }})
+    {%- endif %}
+{%- endmacro %}
+
+{# Has Postgres look at a table that was made from all rows. #}
+{% macro analyze_new(relation) -%}
+    {%- if target.type == "postgres" and model.config.materialized == "incremental" and not is_incremental() -%}
+        analyze {{ relation }}
+    {%- endif -%}
+{%- endmacro %}
+
+{# The highest batch of a relation, asked for now: with a number Postgres knows how few rows have it. #}
+{% macro newest_batch(relation) -%}
+    {%- set answer = run_query("select coalesce(max(batch), 0) from " ~ relation) if execute else none -%}
+    {{- answer.columns[0].values()[0] if answer else 0 -}}
+{%- endmacro %}

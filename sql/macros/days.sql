@@ -1,0 +1,56 @@
+{# The day of a moment in the time zone of the var wistia_timezone. #}
+{% macro day_of(moment) -%}
+    cast({{ moment }} at time zone '{{ var("wistia_timezone") }}' as date)
+{%- endmacro %}
+
+{# The day of a moment as Wistia's by_date numbers count: UTC-5 all year, as recordings show. #}
+{% macro wistia_day_of(moment) -%}
+    cast({{ moment }} at time zone 'UTC' - interval '5 hours' as date)
+{%- endmacro %}
+
+{# What account totals are counted by. #}
+{% macro period_types() -%}
+    {{ return(["day", "week", "month"]) }}
+{%- endmacro %}
+
+{# The last day of the week, month or day that begins with a day. #}
+{% macro last_day_of(period_type, start) -%}
+    cast({{ start }} + interval '1 {{ period_type }}' - interval '1 day' as date)
+{%- endmacro %}
+
+{# The periods of the day that a session has left, for forget_left_days(). #}
+{% macro left_periods() -%}
+    {%- set rows = [] -%}
+    {%- for period_type in wistia.period_types() -%}
+        {%- do rows.append({
+            "period_type": "'" ~ period_type ~ "'",
+            "period_start": wistia.period_of(period_type, "left_date"),
+        }) -%}
+    {%- endfor -%}
+    {{ return(rows) }}
+{%- endmacro %}
+
+{# The first day of the day's week (Monday), month or day itself. #}
+{% macro period_of(period_type, day) -%}
+    cast(date_trunc('{{ period_type }}', cast({{ day }} as timestamp)) as date)
+{%- endmacro %}
+
+{# A lateral join: one row with the column `date` for each day from the first to the last. #}
+{% macro each_day(first, last, alias) -%}
+    {{ return(adapter.dispatch("each_day", "wistia")(first, last, alias)) }}
+{%- endmacro %}
+
+{% macro default__each_day(first, last, alias) -%}
+    cross join lateral (
+        select cast(day as date) as date
+        from generate_series(cast({{ first }} as timestamp), cast({{ last }} as timestamp), interval '1 day') as days (day)
+    ) as {{ alias }}
+{%- endmacro %}
+
+{% macro duckdb__each_day(first, last, alias) -%}
+    cross join lateral (
+        select cast(unnest(generate_series(
+            cast({{ first }} as timestamp), cast({{ last }} as timestamp), interval 1 day
+        )) as date) as date
+    ) as {{ alias }}
+{%- endmacro %}

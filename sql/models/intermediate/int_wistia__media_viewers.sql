@@ -1,0 +1,30 @@
+{{ config(
+    materialized="incremental",
+    incremental_strategy="delete+insert",
+    unique_key=["account_id", "viewer_number"],
+    on_schema_change="append_new_columns",
+    indexes=[{"columns": ["account_id", "viewer_number"]}, {"columns": ["account_id", "media_id"]}]
+        if target.type == "postgres" else [],
+) }}
+
+with sessions as (
+    select * from {{ wistia.sessions_of_viewers() }} as sessions
+)
+
+select
+    account_id,
+    viewer_key,
+    viewer_number,
+    media_id,
+    max({{ wistia.bytewise("media_name") }}) as media_name,
+    count(*) as session_count,
+    min(received_at) as first_watched_at,
+    max(received_at) as last_watched_at,
+    sum(viewed_fraction) as viewed_fraction_sum,
+    count(viewed_fraction) as measured_session_count,
+    max(viewed_fraction) as best_viewed_fraction,
+    sum(watched_seconds) as watched_seconds,
+    min(case when viewed_fraction >= {{ var("wistia_lead_fraction") }} then received_at end) as qualified_at,
+    (select max(viewer_batch) from {{ ref("wistia__sessions") }} as sessions) as batch
+from sessions
+group by account_id, viewer_key, viewer_number, media_id

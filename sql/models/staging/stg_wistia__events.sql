@@ -1,0 +1,38 @@
+select
+    account_id,
+    event_key,
+    visitor_key,
+    -- who watched: Privacy Mode hides visitors, then each session is a viewer of its own
+    case when visitor_key = '' then event_key else visitor_key end as viewer_key,
+    visitor_key = '' as is_anonymous,
+    received_at,
+    {{ wistia.day_of('received_at') }} as session_date,
+    -- Wistia's days, as in its by_date numbers
+    {{ wistia.wistia_day_of('received_at') }} as wistia_date,
+    media_id,
+    nullif(media_name, '') as media_name,
+    nullif(media_url, '') as media_url,
+    percent_viewed as viewed_fraction,
+    nullif(ip, '') as ip,
+    nullif(org, '') as org,
+    nullif(country, '') as country,
+    nullif(region, '') as region,
+    nullif(city, '') as city,
+    lat as latitude,
+    lon as longitude,
+    nullif(email, '') as email,
+    nullif(embed_url, '') as embed_url,
+    -- no conversion is "" or 0 or null
+    nullif(nullif(conversion_type, ''), '0') as conversion_type,
+    nullif(conversion_data__email, '') as conversion_email,
+    nullif(conversion_data__first_name, '') as conversion_first_name,
+    nullif(conversion_data__last_name, '') as conversion_last_name,
+    conversion_data__is_new_lead as is_new_lead,
+    nullif(iframe_heatmap_url, '') as heatmap_url,
+    nullif(nullif(user_agent_details__browser, ''), 'Unknown Browser') as browser,
+    nullif(nullif(user_agent_details__browser_version, ''), '0') as browser_version,
+    nullif(nullif(user_agent_details__platform, ''), 'Unknown') as platform,
+    case user_agent_details__mobile when true then 'mobile' when false then 'desktop' end as device_class,
+    nullif(thumbnail__url, '') as thumbnail_url,
+    _dlt_load_id
+from {{ source('wistia', 'events') }} as events

@@ -1,0 +1,27 @@
+select
+    account_id,
+    media_id,
+    numeric_id,
+    name as media_name,
+    type as media_type,
+    archived as is_archived,
+    -- of a document it is the number of pages
+    case when type in ('Video', 'Audio') then duration end as duration_seconds,
+    created as created_at,
+    updated as updated_at,
+    nullif(description, '') as description,
+    status,
+    progress as progress_fraction,
+    section,
+    protected as is_protected,
+    project_id,
+    project_name,
+    subfolder__hashed_id as subfolder_id,
+    subfolder__name as subfolder_name,
+    nullif(thumbnail__url, '') as thumbnail_url,
+    thumbnail__width as thumbnail_width,
+    thumbnail__height as thumbnail_height,
+    tags,
+    deleted_at,
+    _dlt_load_id
+from {{ source('wistia', 'medias') }} as medias

@@ -1,0 +1,21 @@
+select
+    run_id,
+    resource,
+    account_id,
+    command,
+    started_at,
+    finished_at,
+    status,
+    rows as row_count,
+    requests as request_count,
+    retries as retry_count,
+    wait_seconds,
+    seconds as run_seconds,
+    asked_from,
+    asked_to,
+    left_out as left_out_count,
+    failures as failure_count,
+    new_fields,
+    warning,
+    error
+from {{ source('wistia', 'sync_runs') }} as sync_runs
