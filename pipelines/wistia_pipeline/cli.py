@@ -1,4 +1,4 @@
-"""The command line: `wistia-pipeline sync`, `backfill`, `demo`, `sandbox`."""
+"""The command line: `wistia-pipeline` and its commands."""
 
 # dlt takes a second to import: the commands that need it do so themselves, so that --help answers at once
 from __future__ import annotations
@@ -10,22 +10,47 @@ import traceback
 from collections.abc import Callable
 from dataclasses import asdict
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
 
 if TYPE_CHECKING:
+    from .models import ModelsResult
     from .results import SyncResult
 
 EXIT_FAILED, EXIT_PARTIAL = 1, 3
 MOST_NAMED = 20
 
 
+_VERBOSE = click.option("--verbose", is_flag=True, help="Show the traceback of a failure.")
+_WHERE_THE_DATA_IS = click.option(
+    "--destination", default="duckdb", show_default=True, help="Where the data is: duckdb or postgres."
+)
+
+
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="dlt-source-wistia")
 def main() -> None:
     """Loads Wistia video analytics into a warehouse, hour after hour."""
+
+
+def _guarded(run: Callable[[], int], verbose: bool = False) -> None:
+    """Ends the process with the code that `run` returns, or with what went wrong in one sentence."""
+    from .failures import explain, stop_signal
+    from .settings import use_defaults
+
+    try:
+        use_defaults()
+        code = run()
+    except (Exception, KeyboardInterrupt) as error:
+        if verbose:
+            traceback.print_exception(error)
+        click.echo(f"Error: {explain(error)}", err=True)
+        stopped = stop_signal(error)
+        code = 128 + stopped if stopped else EXIT_FAILED
+    sys.exit(code)
 
 
 def _names(_: click.Context, __: click.Parameter, value: str | None) -> tuple[str, ...]:
@@ -43,8 +68,9 @@ def _loads(command: Callable[..., None]) -> Callable[..., None]:
             help="Where to load: duckdb, postgres, or any other destination that dlt knows.",
         ),
         click.option("--select", callback=_names, metavar="NAMES", help="Only these resources: events,visitors,..."),
+        click.option("--no-models", is_flag=True, help="Load only: leave the SQL models as they are."),
         click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object."),
-        click.option("--verbose", is_flag=True, help="Show the traceback of a failure."),
+        _VERBOSE,
     )
     for option in reversed(options):
         command = option(command)
@@ -85,6 +111,7 @@ def _load(
     source_args: dict[str, Any],
     select: tuple[str, ...],
     destination: str,
+    no_models: bool,
     as_json: bool,
     verbose: bool,
 ) -> None:
@@ -98,7 +125,8 @@ def _load(
     try:
         use_defaults()
         with Progress() as progress:
-            run_sync(make_pipeline(destination, progress), progress, result, select, source_args, explain)
+            pipeline = make_pipeline(destination, progress)
+            run_sync(pipeline, progress, result, select, source_args, explain, models=not no_models)
     except (Exception, KeyboardInterrupt) as error:
         if verbose:
             traceback.print_exception(error)
@@ -114,6 +142,19 @@ def _load(
     sys.exit({"ok": 0, "failed": EXIT_FAILED, "partial": EXIT_PARTIAL}[result.status])
 
 
+def _show_models(result: ModelsResult) -> None:
+    """The models and data tests that failed, by name, on standard error."""
+    for failure in result.failures[:MOST_NAMED]:
+        click.echo(f"Failed: {failure['kind']} {failure['name']}: {failure['error']}", err=True)
+    more = len(result.failures) - MOST_NAMED
+    if more > 0:
+        click.echo(f"Failed: {more:,} more; --json names them all.", err=True)
+    if result.skipped:
+        click.echo(f"Left out because of these: {', '.join(sorted(result.skipped))}.", err=True)
+    if result.failures:
+        click.echo("The data stays loaded; wistia-pipeline models tries again.", err=True)
+
+
 def _show(result: SyncResult, as_json: bool, again: str) -> None:
     """The result on standard output, what went wrong on standard error; `again` is how that is mended."""
     from .tables import resources_table
@@ -122,6 +163,8 @@ def _show(result: SyncResult, as_json: bool, again: str) -> None:
         click.echo(json.dumps(asdict(result), default=str))
     elif result.status != "failed":
         Console().print(resources_table(result))
+        if result.models:
+            click.echo(result.models)
     if result.error:
         click.echo(f"Error: {result.error}", err=True)
     if result.status == "partial":
@@ -131,7 +174,10 @@ def _show(result: SyncResult, as_json: bool, again: str) -> None:
         more = len(result.failures) - MOST_NAMED
         if more > 0:
             click.echo(f"Not loaded: {more:,} more; --json names them all.", err=True)
-        click.echo(f"Everything else is loaded; {again}.", err=True)
+        if result.failures:
+            click.echo(f"Everything else is loaded; {again}.", err=True)
+    if result.models:
+        _show_models(result.models)
     for name, figures in result.resources.items():
         if count := figures["left_out"]:
             click.echo(
@@ -148,6 +194,57 @@ def _show(result: SyncResult, as_json: bool, again: str) -> None:
         )
     if result.new_fields:
         click.echo(f"New from Wistia, loaded as text columns: {', '.join(result.new_fields)}.", err=True)
+
+
+@main.command()
+@_WHERE_THE_DATA_IS
+@click.option("--full-refresh", is_flag=True, help="Build the incremental models anew, from all that is loaded.")
+@_VERBOSE
+def models(destination: str, full_refresh: bool, verbose: bool) -> None:
+    """Builds the SQL models on what is loaded, and runs their data tests; `sync` does so by itself.
+
+    Exits with 0 when all are built and hold, 1 when nothing could be built, 3 when some failed.
+    """
+
+    def run() -> int:
+        from .models import rebuild
+        from .progress import Progress
+        from .sync import make_pipeline
+
+        with Progress() as progress:
+            progress.building_models()
+            result = rebuild(make_pipeline(destination, progress), full_refresh=full_refresh)
+        click.echo(result)
+        _show_models(result)
+        return EXIT_PARTIAL if result.failures else 0
+
+    _guarded(run, verbose)
+
+
+@main.command()
+@_WHERE_THE_DATA_IS
+@click.option(
+    "--output",
+    default="wistia_docs.html",
+    show_default=True,
+    type=click.Path(dir_okay=False),
+    help="The page to write; one that is there is replaced.",
+)
+@_VERBOSE
+def docs(destination: str, output: str, verbose: bool) -> None:
+    """Writes one page that describes all models: columns, tests and lineage."""
+
+    def run() -> int:
+        from .models import write_docs
+        from .progress import Progress
+        from .sync import make_pipeline
+
+        with Progress() as progress:
+            write_docs(make_pipeline(destination, progress), Path(output))
+        click.echo(f"The models are described in {output}; open it in a browser.")
+        return 0
+
+    _guarded(run, verbose)
 
 
 @main.command()
@@ -227,14 +324,11 @@ def demo(output: str) -> None:
     Starts a local Wistia API, loads its account into a DuckDB file, lets an hour pass, loads again and shows what
     landed and how many requests it took.
     """
-    from .demo import run_demo
-    from .failures import explain, stop_signal
-    from .settings import use_defaults
 
-    try:
-        use_defaults()
+    def run() -> int:
+        from .demo import run_demo
+
         run_demo(output)
-    except (Exception, KeyboardInterrupt) as error:
-        click.echo(f"Error: {explain(error)}", err=True)
-        stopped = stop_signal(error)
-        sys.exit(128 + stopped if stopped else EXIT_FAILED)
+        return 0
+
+    _guarded(run)

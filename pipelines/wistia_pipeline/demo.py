@@ -18,13 +18,29 @@ from wistia_source.errors import SettingInvalid
 from .progress import Progress
 from .results import SyncResult
 from .sandbox import Account, Sandbox
-from .settings import packaged
 from .sync import make_pipeline, run_sync
 from .tables import plain_table, resources_table
 
 NAME = "wistia_demo"
 
-EXAMPLE_QUERY = "select media_name, count(*) from wistia_raw.events group by 1 order by 2 desc limit 5"
+EXAMPLE_QUERY = (
+    "select media_name, session_count, round(engagement_score, 1) as score "
+    "from wistia.wistia__media_performance order by session_rank limit 5"
+)
+LAST_WEEK = """
+select
+    cast(date as text) as date,
+    load_count as loads,
+    play_count as plays,
+    session_count as sessions,
+    viewer_count as viewers,
+    round(watched_hours, 1) as hours,
+    round(completed_fraction, 2) as completed
+from wistia.wistia__account_daily
+where load_count is not null
+order by date desc
+limit 7
+"""
 REQUESTS_PER_MINUTE = 30_000
 """The local API lets the demo hurry; Wistia allows 600."""
 HISTORY = timedelta(days=730)
@@ -64,12 +80,12 @@ def run_demo(output: str) -> None:
         console.print(f"At the 600 requests a minute that Wistia allows, this takes {minutes:.1f} minutes.\n")
         second = load(start + timedelta(hours=1))
         console.print(resources_table(second, "One hour later"))
+        console.print(f"{second.models}.")
         console.print(f"{second.requests} requests instead of {first.requests}: only what can have changed.\n")
     with closing(duckdb.connect(output, read_only=True)) as connection:
-        sql = packaged("sql").joinpath("analyses", "account_daily.sql").read_text("utf-8")
-        answer = connection.execute(sql)
+        answer = connection.execute(LAST_WEEK)
         header = [column[0] for column in answer.description or ()]
-        console.print(plain_table(header, answer.fetchall(), "The last week by day (UTC-5)"))
+        console.print(plain_table(header, answer.fetchall(), "The last week by day: wistia.wistia__account_daily"))
     console.print(
         f"\nThe warehouse is {output}; query it with any DuckDB client, for example:\n"
         f"  {shlex.quote(sys.executable)} -c "

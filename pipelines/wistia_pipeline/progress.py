@@ -17,7 +17,7 @@ from rich.progress import Progress as Bars
 from wistia_source.endpoints import BY_NAME, VISITORS
 
 LINE_SECONDS = 10.0
-LOADING = "loading"
+LOADING, MODELS = "loading", "models"
 
 
 class Progress:
@@ -83,13 +83,20 @@ class Progress:
         if not self._has_bars:
             self._console.print(text, highlight=False, markup=False, soft_wrap=True)
 
+    def building_models(self) -> None:
+        """The data is loaded; its models are built now."""
+        self._step(MODELS, "building the models")
+
     def _loading(self) -> None:
         self._show()
         self._show()
-        self.say("loading into the warehouse")
-        if self._has_bars and LOADING not in self._tasks:
+        self._step(LOADING, "loading into the warehouse")
+
+    def _step(self, name: str, text: str) -> None:
+        self.say(text)
+        if self._has_bars and name not in self._tasks:
             rows, requests = self._sums()
-            self._tasks[LOADING] = self._bars.add_task(LOADING, total=None, rows=rows, requests=requests)
+            self._tasks[name] = self._bars.add_task(name, total=None, rows=rows, requests=requests)
 
     def _tick(self) -> None:
         while not self._stop_asked.wait(0.2):

@@ -11,6 +11,10 @@ from dlt.extract import DltSource
 from wistia_source.endpoints import BY_NAME, EVENTS
 
 from .completeness import DayOutsideBand
+from .models import ModelsResult
+
+MODELS = "models"
+"""What the run log calls the building of the SQL models."""
 
 
 @dataclass
@@ -28,6 +32,8 @@ class SyncResult:
     """Fields that no release has declared and that came for the first time, as `resource.field`."""
     days_outside_band: list[DayOutsideBand] = field(default_factory=list)
     """Days with fewer or more viewing sessions than their plays explain."""
+    models: ModelsResult | None = None
+    """What building the SQL models came to; null where they were not to be built."""
     run_id: str = field(default_factory=lambda: uuid4().hex)
     error: str | None = None
 
@@ -51,7 +57,22 @@ class SyncResult:
 
     def as_log(self, source: DltSource) -> list[dict[str, Any]]:
         """The rows of `sync_runs`."""
-        return [self._log_row(source, name) for name in self.resources]
+        rows = [self._log_row(source, name) for name in self.resources]
+        if self.models is None:
+            return rows
+        failed = [failure["name"] for failure in self.models.failures]
+        return [
+            *rows,
+            {
+                "resource": MODELS,
+                "status": "partial" if failed else "ok",
+                "account_id": next((row["account_id"] for row in rows if row["account_id"]), None),
+                "rows": None,
+                "seconds": self.models.seconds,
+                "failures": len(failed),
+                "error": ", ".join(failed) or None,
+            },
+        ]
 
     def _log_row(self, source: DltSource, name: str) -> dict[str, Any]:
         metrics = source.resources[name].custom_metrics

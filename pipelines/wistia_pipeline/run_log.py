@@ -88,7 +88,7 @@ class RunLog:
             if not client.has_dataset():
                 client.create_dataset()
             for table in LOG_TABLES:
-                _create(client, table)
+                create_table(client, table.name, table.columns)
             name = client.make_qualified_table_name(SYNC_RUNS.name)
             killed = client.execute_sql(f"select distinct run_id from {name} where status = 'running'")  # noqa: S608
             client.execute_sql(f"update {name} set status = 'killed' where status = 'running'")  # noqa: S608
@@ -114,14 +114,15 @@ def is_database(pipeline: dlt.Pipeline) -> bool:
     return issubclass(pipeline.destination.client_class, SqlJobClientBase)
 
 
-def _create(client: SqlClientBase[Any], table: Endpoint) -> None:
+def create_table(client: SqlClientBase[Any], name: str, columns: Iterable[Column]) -> None:
+    """Makes a table that is not there; any column may be null."""
     mapper = client.capabilities.get_type_mapper()
-    columns = ", ".join(
+    typed = ", ".join(
         f"{column.name} "
-        + mapper.to_destination_type({"name": column.name, "data_type": column.data_type}, {"name": table.name})
-        for column in table.columns
+        + mapper.to_destination_type({"name": column.name, "data_type": column.data_type}, {"name": name})
+        for column in columns
     )
-    client.execute_sql(f"create table if not exists {client.make_qualified_table_name(table.name)} ({columns})")
+    client.execute_sql(f"create table if not exists {client.make_qualified_table_name(name)} ({typed})")
 
 
 def _insert(client: SqlClientBase[Any], table: Endpoint, rows: Sequence[Mapping[str, Any]]) -> None:

@@ -24,6 +24,7 @@ from wistia_source.errors import RequestFailed, SettingInvalid
 from wistia_source.windows import RETENTION
 
 from .completeness import DayOutsideBand, days_outside_band
+from .models import build_models, has_models
 from .progress import Progress
 from .recovery import restore_dropped_tables, settle
 from .results import SyncResult, failures_of, lost_resources, names_of
@@ -79,8 +80,11 @@ def run_sync(
     select: Sequence[str] = (),
     source_args: Mapping[str, Any] | None = None,
     explain: Callable[[BaseException], str] = str,
+    *,
+    models: bool = True,
 ) -> None:
-    """Loads what is new and fills `result`, also where it raises; nothing loaded before is touched then.
+    """Loads what is new, builds the models on it and fills `result`, also where it raises; nothing loaded before is
+    touched then.
 
     `explain` words an error for the run log.
     """
@@ -109,7 +113,11 @@ def run_sync(
                     result.note_loaded(source)
                 _raise_if_nothing_was_read(source)
                 result.days_outside_band = _days_outside_band(pipeline, source, now)
-                result.status = "partial" if failures_of(source) else "ok"
+                if models and has_models(pipeline):
+                    progress.building_models()
+                    result.models = build_models(pipeline)
+                failed = failures_of(source) or (result.models and result.models.failures)
+                result.status = "partial" if failed else "ok"
             except BaseException as error:
                 result.status, result.error = "failed", explain(error)
                 raise

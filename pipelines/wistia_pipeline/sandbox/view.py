@@ -537,6 +537,9 @@ class View:
     def _caption(self, media: Media, place: int, language: tuple[str, str, str], *, draft: bool) -> Row:
         line = CAPTION_LINES[LANGUAGES.index(language)]
         text = f"1\n00:00:00,000 --> 00:00:02,400\n{line}\n\n2\n00:00:02,500 --> 00:00:05,000\n{media.name}\n"
+        if media.number % 5 == 3:
+            # people upload what other tools have made
+            text = "\ufeff" + text.replace(line, f"{{\\an8}}<i>{line}</i> &amp; 1 < 2\u00a0> 0").replace("\n", "\r\n")
         return {
             "english_name": language[0],
             "native_name": language[1],

@@ -1,0 +1,317 @@
+"""The SQL models: builds the dbt project of `sql/` in the warehouse that was loaded, in this process."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, redirect_stdout
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from hashlib import sha256
+from io import StringIO
+from pathlib import Path
+from time import monotonic
+from typing import Any
+from zoneinfo import available_timezones
+
+import dlt
+import yaml
+from dlt.common.configuration.exceptions import ConfigurationException
+from dlt.destinations.sql_client import SqlClientBase
+
+from wistia_source.endpoints import ENDPOINTS, EVENTS, RECORDS, Column
+from wistia_source.errors import WistiaError
+from wistia_source.rows import LOAD_ID, all_columns
+from wistia_source.warehouse import connected
+from wistia_source.windows import DEEP_EVERY
+
+from .failures import explain
+from .run_log import LOG_TABLES, create_table
+from .settings import packaged
+from .writer import kind_of, one_writer
+
+ADAPTERS = ("duckdb", "postgres")
+OF_THE_URL = ("sslmode", "sslcert", "sslkey", "sslrootcert", "application_name")
+"""What a Postgres URL may ask for that dbt knows, too."""
+PASSWORD = "DBT_ENV_SECRET_WISTIA_PASSWORD"  # noqa: S105
+"""dbt keeps variables of this name out of its logs and errors."""
+
+
+_ROLLUPS_AGREE = "assert_rollups_agree"
+"""The data test that sees what incremental builds cannot: rows that are gone."""
+_SETTINGS = "wistia_pipeline.models"
+_BUILT_FROM = "_models_built_from"
+"""A table of one row in the raw schema: the build knows by it whether what is there is outdated."""
+_BUILT_FROM_COLUMNS = (
+    Column("fingerprint", "text", "Of the SQL and its vars."),
+    Column("tested_at", "timestamp", "When all data tests last ran (UTC)."),
+)
+
+
+class ModelsFailed(WistiaError):
+    """dbt could not begin."""
+
+
+@dataclass
+class ModelsResult:
+    """What a build of the models came to."""
+
+    built: int = 0
+    """Models built."""
+    tests: int = 0
+    """Data tests that hold."""
+    failures: list[dict[str, str]] = field(default_factory=list)
+    """What failed: `kind` (model or test), `name`, `error`."""
+    skipped: list[str] = field(default_factory=list)
+    """Models and tests that were left out because of these."""
+    seconds: float = 0.0
+
+    def __str__(self) -> str:
+        return f"{self.built} models built, {self.tests} data tests hold ({self.seconds:.1f} s)"
+
+
+def marts_schema(pipeline: dlt.Pipeline) -> str:
+    """The schema of the marts, `wistia` beside `wistia_raw`; those of staging and intermediate models begin with it."""
+    return pipeline.dataset_name.replace("_raw", "", 1)
+
+
+def has_models(pipeline: dlt.Pipeline) -> bool:
+    """Whether the models know the destination's SQL."""
+    return kind_of(pipeline) in ADAPTERS
+
+
+def rebuild(pipeline: dlt.Pipeline, *, full_refresh: bool = False) -> ModelsResult:
+    """As `build_models`, while nobody else loads. Raises `ModelsFailed` where there is nothing to build on."""
+    _require_data(pipeline)
+    with one_writer(pipeline):
+        return build_models(pipeline, full_refresh=full_refresh)
+
+
+def write_docs(pipeline: dlt.Pipeline, output: Path) -> None:
+    """Writes dbt's documentation site of the models as one page. Raises `ModelsFailed`."""
+    _require_data(pipeline)
+    with one_writer(pipeline):
+        run_dbt(pipeline, ["docs", "generate", "--static"])
+    folder = _folder(pipeline)
+    page = (folder / "target" / "static_index.html").read_text("utf-8")
+    # dbt names where it compiled each model; the page is to be shown to others
+    output.write_text(page.replace(str(folder), ""), "utf-8")
+
+
+def _require_data(pipeline: dlt.Pipeline) -> None:
+    if not has_models(pipeline):
+        raise ModelsFailed(f"The models are written for {' and '.join(ADAPTERS)}, not for {kind_of(pipeline)}.")
+    nothing = ModelsFailed("There is nothing to build models on yet; run wistia-pipeline sync first.")
+    if kind_of(pipeline) == "duckdb" and not Path(pipeline.sql_client().credentials.database).exists():
+        # to open it would make it
+        raise nothing
+    with connected(pipeline) as client:
+        if not client.has_dataset():
+            raise nothing
+
+
+def build_models(pipeline: dlt.Pipeline, *, full_refresh: bool = False) -> ModelsResult:
+    """Builds the models and runs their data tests; what fails costs the data nothing.
+
+    Views that are there stay as they are: Postgres would drop with them whatever a user has built on them. After a
+    change of the models or their vars all is built anew, and where a test shows that rows were deleted from what was
+    loaded. Once a day, and until they hold, all tests run; in between those of what is new, as the others cost the more
+    the longer the history is.
+    """
+    started, result = monotonic(), ModelsResult()
+    try:
+        _build(pipeline, result, full_refresh=full_refresh)
+    except (ModelsFailed, ConfigurationException) as error:
+        result.failures.append({"kind": "project", "name": "wistia", "error": explain(error)})
+    result.seconds = round(monotonic() - started, 3)
+    return result
+
+
+def _build(pipeline: dlt.Pipeline, result: ModelsResult, *, full_refresh: bool) -> None:
+    fingerprint = _fingerprint()
+    with connected(pipeline) as client:
+        _make_missing_tables(client)
+        if kind_of(pipeline) == "postgres":
+            # new sessions are found by their load; DuckDB keeps what it needs for that by itself
+            events = client.make_qualified_table_name(EVENTS.name)
+            client.execute_sql(f"create index if not exists events_by_load on {events} ({LOAD_ID})")
+        known, tested_at = _built_from(client)
+        is_complete = _models() <= _relations(client, marts_schema(pipeline))
+    # a table that is made anew counts its builds from the first: those on top could take it for one that they know
+    is_hourly = is_complete and known == fingerprint and not full_refresh
+    is_tested = is_hourly and tested_at is not None and datetime.now(UTC) - tested_at < DEEP_EVERY
+    # the files that describe a build are for other programs, and take longer to write than an hourly build
+    command = ["build", "--no-write-json", "--exclude-resource-type", "unit_test"]
+    whole = [*command, "--full-refresh"]
+    if is_hourly:
+        command += ["--select", "config.materialized:incremental", "tag:hourly" if is_tested else "resource_type:test"]
+        # otherwise a model takes all its tests along
+        command += ["--indirect-selection", "empty"]
+    nodes = run_dbt(pipeline, command if is_hourly else whole).result
+    if is_hourly and any(node.node.name == _ROLLUPS_AGREE and node.status == "fail" for node in nodes):
+        nodes = run_dbt(pipeline, whole).result
+    for node in nodes:
+        kind, name = str(node.node.resource_type), node.node.name
+        if node.status in ("success", "pass", "warn"):
+            result.built += kind == "model"
+            result.tests += kind == "test"
+        elif node.status == "skipped":
+            result.skipped.append(name)
+        else:
+            result.failures.append({"kind": kind, "name": name, "error": " ".join(str(node.message).split())})
+    if not any(failure["kind"] != "test" for failure in result.failures):
+        if result.failures:
+            tested_at = None
+        elif not is_tested:
+            tested_at = datetime.now(UTC)
+        with connected(pipeline) as client:
+            _note_built_from(client, fingerprint, tested_at)
+
+
+def _vars() -> dict[str, Any]:
+    """The vars of the dbt project that are set under `[wistia_pipeline.models]`. Raises `ModelsFailed`."""
+    project = yaml.safe_load((packaged("sql") / "dbt_project.yml").read_text("utf-8"))
+    defaults = {name.removeprefix("wistia_"): value for name, value in project["vars"]["wistia"].items()}
+    del defaults["schema"]
+    if unknown := sorted((dlt.config.get(_SETTINGS, dict) or {}).keys() - defaults.keys()):
+        there_are = ", ".join(defaults)
+        raise ModelsFailed(f"The models have no setting {', '.join(unknown)}; they have {there_are}.")
+    chosen = {name: dlt.config.get(f"{_SETTINGS}.{name}", type(default)) for name, default in defaults.items()}
+    if (zone := chosen["timezone"] or "UTC") not in available_timezones():
+        raise ModelsFailed(f"The models' timezone is {zone!r}, which is none; set one such as 'Europe/Berlin'.")
+    return {f"wistia_{name}": value for name, value in chosen.items() if value is not None}
+
+
+def _fingerprint() -> str:
+    """What the models are made from: a change of it makes what they have built outdated."""
+    sql = packaged("sql")
+    files = sorted(path for path in sql.rglob("*.sql") if path.relative_to(sql).parts[0] in ("models", "macros"))
+    texts = [path.read_bytes() for path in (*files, sql / "dbt_project.yml")]
+    return sha256(b"".join([*texts, json.dumps(_vars(), sort_keys=True).encode()])).hexdigest()
+
+
+def _models() -> set[str]:
+    return {path.stem for path in (packaged("sql") / "models").rglob("*.sql")}
+
+
+def _relations(client: SqlClientBase[Any], schema: str) -> set[str]:
+    """Tables and views in the schemas of the models."""
+    rows = client.execute_sql(
+        "select table_name from information_schema.tables where table_schema in (%s, %s, %s)",
+        *(schema, f"{schema}_staging", f"{schema}_intermediate"),
+    )
+    return {name for (name,) in rows or ()}
+
+
+def _make_missing_tables(client: SqlClientBase[Any]) -> None:
+    """Makes the tables of resources that were never selected: the models know them all."""
+    load_id = Column(LOAD_ID, "text", "")
+    for endpoint in ENDPOINTS:
+        for table in (endpoint, *endpoint.children):
+            create_table(client, table.name, [*all_columns(table), load_id])
+    for table in RECORDS:
+        create_table(client, table.name, [*all_columns(table), load_id])
+    for table in LOG_TABLES:
+        create_table(client, table.name, table.columns)
+    create_table(client, _BUILT_FROM, _BUILT_FROM_COLUMNS)
+
+
+def _built_from(client: SqlClientBase[Any]) -> tuple[str | None, datetime | None]:
+    """The fingerprint of what the models in the warehouse were built from, and when all tests ran; null before."""
+    table = client.make_qualified_table_name(_BUILT_FROM)
+    rows = client.execute_sql(f"select fingerprint, tested_at from {table}")  # noqa: S608
+    return tuple(rows[0]) if rows else (None, None)
+
+
+def _note_built_from(client: SqlClientBase[Any], fingerprint: str, tested_at: datetime | None) -> None:
+    name = client.make_qualified_table_name(_BUILT_FROM)
+    with client.begin_transaction():
+        client.execute_sql(f"delete from {name}")  # noqa: S608
+        client.execute_sql(
+            f"insert into {name} (fingerprint, tested_at) values (%s, %s)",  # noqa: S608
+            *(fingerprint, tested_at),
+        )
+
+
+def run_dbt(pipeline: dlt.Pipeline, command: list[str]) -> Any:
+    """Runs a dbt command on the pipeline's warehouse; its result. Raises `ModelsFailed` where it cannot begin."""
+    # imported here: it takes two seconds, and not every command needs it
+    from dbt.adapters.duckdb.connections import DuckDBConnectionManager
+    from dbt.cli.main import dbtRunner
+
+    folder = _folder(pipeline)
+    folder.mkdir(parents=True, exist_ok=True)
+    output, environment = _output(pipeline)
+    (folder / "profiles.yml").write_text(
+        json.dumps({"wistia": {"target": "warehouse", "outputs": {"warehouse": output}}}), "utf-8"
+    )
+    arguments = [
+        *command,
+        *("--project-dir", str(packaged("sql"))),
+        *("--profiles-dir", str(folder)),
+        *("--target-path", str(folder / "target")),
+        *("--log-path", str(folder / "logs")),
+        *("--vars", json.dumps({"wistia_schema": pipeline.dataset_name, **_vars()})),
+    ]
+    quiet = ["--quiet", "--no-send-anonymous-usage-stats", "--no-version-check", "--no-use-colors", "--no-print"]
+    with _environment(environment), _silent():
+        try:
+            answer = dbtRunner().invoke([*quiet, *arguments])
+        finally:
+            # dbt keeps the file open, and so locked, until the process ends
+            DuckDBConnectionManager.close_all_connections()  # type: ignore[no-untyped-call]
+    if isinstance(answer.exception, KeyboardInterrupt):
+        raise answer.exception
+    if answer.exception:
+        raise ModelsFailed(f"The models cannot be built: {' '.join(str(answer.exception).split())}")
+    return answer
+
+
+def _folder(pipeline: dlt.Pipeline) -> Path:
+    """Where dbt keeps what it has parsed, and its logs."""
+    return Path(pipeline.pipelines_dir) / "dbt"
+
+
+def _output(pipeline: dlt.Pipeline) -> tuple[dict[str, Any], dict[str, str]]:
+    """dbt's connection to the warehouse, and the environment that it needs."""
+    credentials = pipeline.sql_client().credentials
+    common = {"type": kind_of(pipeline), "schema": marts_schema(pipeline), "threads": 4}
+    if kind_of(pipeline) == "duckdb":
+        # the incremental models look for few rows by their number: DuckDB does so up to this many
+        settings = {"dynamic_or_filter_threshold": 10_000}
+        return common | {"path": str(Path(credentials.database).resolve()), "settings": settings}, {}
+    asked = {name: value for name, value in (credentials.query or {}).items() if name in OF_THE_URL}
+    return common | asked | {
+        "host": credentials.host,
+        "port": credentials.port,
+        "user": credentials.username,
+        "password": f"{{{{ env_var('{PASSWORD}') }}}}",
+        "dbname": credentials.database,
+        "connect_timeout": credentials.connect_timeout,
+    }, {PASSWORD: credentials.password or ""}
+
+
+@contextmanager
+def _environment(wanted: Mapping[str, str]) -> Iterator[None]:
+    """Without what the user has set for another dbt project: a target, a profile, a full refresh."""
+    before = {name: value for name, value in os.environ.items() if name.startswith("DBT_")}
+    for name in before:
+        del os.environ[name]
+    os.environ.update(wanted)
+    try:
+        yield
+    finally:
+        for name in wanted:
+            del os.environ[name]
+        os.environ.update(before)
+
+
+@contextmanager
+def _silent() -> Iterator[None]:
+    """dbt writes to standard output and sets up logging; both are ours."""
+    handlers = logging.root.handlers[:]
+    with redirect_stdout(StringIO()):
+        yield
+    logging.root.handlers[:] = handlers
