@@ -133,6 +133,11 @@ def source_of(sandbox: Sandbox, now: datetime = NOW, **arguments: Any) -> DltSou
     return wistia(**settings_for(sandbox, now, **arguments))
 
 
+def without_models(arguments: tuple[str, ...]) -> tuple[str, ...]:
+    """Loads alone, where a command would build the models too: they have tests of their own."""
+    return (*arguments, "--no-models") if arguments and arguments[0] in ("sync", "backfill") else arguments
+
+
 @dataclass
 class Warehouse:
     """One real destination, empty at first."""
@@ -141,6 +146,11 @@ class Warehouse:
     destination: Any
     connect: Callable[[], Any]
     dataset: str
+
+    @property
+    def marts(self) -> str:
+        """The schema of the models that people query."""
+        return self.dataset.replace("_raw", "")
 
     def pipeline(self) -> dlt.Pipeline:
         """The pipeline that loads it."""
@@ -155,12 +165,17 @@ class Warehouse:
         return info
 
     def sync(
-        self, settings: dict[str, Any], select: Sequence[str] = (), result: SyncResult | None = None
+        self,
+        settings: dict[str, Any],
+        select: Sequence[str] = (),
+        result: SyncResult | None = None,
+        *,
+        models: bool = False,
     ) -> SyncResult:
         """Runs what `wistia-pipeline sync` and `backfill` run. `result` is for runs that raise."""
         result = result or SyncResult()
         with Progress(Console(file=StringIO())) as progress:
-            run_sync(self.pipeline(), progress, result, select, settings)
+            run_sync(self.pipeline(), progress, result, select, settings, models=models)
         return result
 
     def clear(self) -> None:
@@ -236,7 +251,8 @@ def _schema_of(postgres_url: str) -> Iterator[Warehouse]:
         "postgres", dlt.destinations.postgres(postgres_url), lambda: psycopg2.connect(postgres_url), dataset
     )
     with closing(psycopg2.connect(postgres_url)) as connection, connection, connection.cursor() as cursor:
-        for schema in (dataset, f"{dataset}_staging"):
+        marts = dataset.replace("_raw", "")
+        for schema in (dataset, f"{dataset}_staging", marts, f"{marts}_staging", f"{marts}_intermediate"):
             cursor.execute(f"drop schema if exists {schema} cascade")
 
 

@@ -30,96 +30,11 @@ from wistia_pipeline.sandbox import Account, Fault, Sandbox
 from wistia_pipeline.sandbox.answers import FOLDERS_AND_MEDIAS
 
 from tests.conftest import TOKEN
+from tests.folder import COMMAND, ESCAPE, PROGRESS_LINE, Folder, empty_folder, rows
 from wistia_source.endpoints import BY_NAME
 
 START = datetime.now(UTC).replace(microsecond=0)
 PASSWORD = "s3cret-password"
-COMMAND = str(Path(sys.executable).with_name("wistia-pipeline"))
-PROGRESS_LINE = re.compile(
-    r"\w+: [\d,]+ rows?, [\d,]+ requests?|so far .*|loading into the warehouse|about [\d,]+ requests, [\d.]+ minutes .*"
-)
-ESCAPE = "\x1b"
-
-
-@dataclass
-class Folder:
-    """An empty folder with a home of its own, and the settings to reach a sandbox from it."""
-
-    path: Path
-    env: dict[str, str] = field(default_factory=dict)
-
-    @property
-    def work(self) -> Path:
-        """Where commands run."""
-        return self.path / "work"
-
-    @property
-    def warehouse(self) -> Path:
-        """The default warehouse file."""
-        return self.work / "warehouse.duckdb"
-
-    def environment(self, **settings: str | None) -> dict[str, str]:
-        """The variables of a command; None takes one away."""
-        merged = self.env | settings
-        return {name: value for name, value in merged.items() if value is not None}
-
-    def run(self, *arguments: str, **settings: str | None) -> subprocess.CompletedProcess[str]:
-        """`wistia-pipeline` with these arguments, to its end."""
-        return subprocess.run(
-            [COMMAND, *arguments],
-            cwd=self.work,
-            env=self.environment(**settings),
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
-
-    def start(self, *arguments: str, **settings: str | None) -> subprocess.Popen[str]:
-        """The same, under way."""
-        return subprocess.Popen(
-            [COMMAND, *arguments],
-            cwd=self.work,
-            env=self.environment(**settings),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            # whoever runs the tests in the background has Ctrl-C switched off for them, and so for this
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-        )
-
-    def sync(self, *arguments: str, **settings: str | None) -> dict[str, Any]:
-        """What `sync --json` says, and nothing but that on standard output."""
-        done = self.run("sync", "--json", *arguments, **settings)
-        assert done.stdout.count("\n") == 1, done.stderr
-        answer: dict[str, Any] = json.loads(done.stdout)
-        assert done.returncode == {"ok": 0, "failed": 1, "partial": 3}[answer["status"]]
-        return answer
-
-
-def empty_folder(path: Path, sandbox: Sandbox) -> Folder:
-    """A folder from which the sandbox is reached in a hurry."""
-    folder = Folder(
-        path,
-        {
-            "PATH": os.environ["PATH"],
-            "HOME": str(path / "home"),
-            "DLT_DATA_DIR": str(path / "dlt"),
-            "SOURCES__WISTIA__BASE_URL": sandbox.url,
-            "SOURCES__WISTIA__ACCESS_TOKEN": sandbox.token,
-            "SOURCES__WISTIA__REQUESTS_PER_MINUTE": "100000",
-            "SOURCES__WISTIA__BACKOFF_SECONDS": "0.001",
-            "SOURCES__WISTIA__START_DATE": (START - timedelta(days=40)).date().isoformat(),
-        },
-    )
-    for name in ("work", "home"):
-        (path / name).mkdir(parents=True)
-    return folder
-
-
-def rows(file: Path, sql: str) -> list[tuple[Any, ...]]:
-    """The answer to a query of a DuckDB file."""
-    with closing(duckdb.connect(str(file), read_only=True)) as connection:
-        return connection.execute(sql).fetchall()
 
 
 def contents(file: Path) -> dict[str, list[tuple[Any, ...]]]:
@@ -151,13 +66,13 @@ def sandbox(shared: Sandbox) -> Iterator[Sandbox]:
 @pytest.fixture
 def folder(tmp_path: Path, sandbox: Sandbox) -> Folder:
     """An empty folder."""
-    return empty_folder(tmp_path / "user", sandbox)
+    return empty_folder(tmp_path / "user", sandbox, START)
 
 
 @pytest.fixture(scope="module")
 def loaded_once(tmp_path_factory: pytest.TempPathFactory, shared: Sandbox) -> Folder:
     """A folder in which one sync has run. Tests take a copy."""
-    folder = empty_folder(tmp_path_factory.mktemp("loaded") / "user", shared)
+    folder = empty_folder(tmp_path_factory.mktemp("loaded") / "user", shared, START)
     assert folder.sync()["status"] == "ok"
     return folder
 
@@ -225,7 +140,7 @@ def test_only_selected_resources_are_loaded(folder: Folder) -> None:
 
 
 def test_bars_on_a_terminal(folder: Folder) -> None:
-    seen, code = on_terminal(folder, "sync", "--select", "account_stats,medias")
+    seen, code = on_terminal(folder, "sync", "--no-models", "--select", "account_stats,medias")
     assert code == 0, seen
     assert ESCAPE in seen
     assert "━" in seen

@@ -85,6 +85,7 @@ def test_it_leaves_everything_else_alone(shown: tuple[Path, subprocess.Completed
     assert not (folder.parent / "dlt").exists()
 
 
+@pytest.mark.slow
 def test_output_that_cannot_be_replaced_is_told_in_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "home").mkdir()
     folder = tmp_path / "work"

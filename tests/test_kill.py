@@ -259,7 +259,7 @@ def _sync(order: Order, answers: Connection) -> None:
         destination = getattr(dlt.destinations, order.destination)(order.credentials)
         result = SyncResult()
         with Progress() as progress:
-            run_sync(make_pipeline(destination, progress), progress, result, source_args=source_args)
+            run_sync(make_pipeline(destination, progress), progress, result, source_args=source_args, models=False)
         assert result.status == "ok", result
         if order.kill:
             # its step comes in a thread's own time, or a little later than the end

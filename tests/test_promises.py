@@ -19,7 +19,7 @@ from wistia_pipeline.cli import main
 from wistia_pipeline.sandbox import Account, Fault, Sandbox
 from wistia_pipeline.sandbox.view import View
 
-from tests.conftest import NOW, Warehouse, at, sessions, settings_for, source_of
+from tests.conftest import NOW, Warehouse, at, sessions, settings_for, source_of, without_models
 from wistia_source import budget, feeds
 from wistia_source.batches import ROWS_PER_BATCH
 from wistia_source.client import ACTIVE_WALKS, ATTEMPTS
@@ -52,7 +52,7 @@ def command(monkeypatch: pytest.MonkeyPatch) -> Command:
     def run(sandbox: Sandbox, *arguments: str) -> Result:
         for name, value in settings_for(sandbox, start_date=START).items():
             monkeypatch.setenv(f"SOURCES__WISTIA__{name.upper()}", str(value))
-        return CliRunner().invoke(main, arguments)
+        return CliRunner().invoke(main, without_models(arguments))
 
     return run
 

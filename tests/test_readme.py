@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 import pytest
+import yaml
 from wistia_pipeline.cli import main
 from wistia_pipeline.run_log import LOG_TABLES
 
@@ -71,8 +72,19 @@ def test_config_toml_holds_the_defaults_of_the_source() -> None:
 def test_every_setting_of_the_command_line_is_named_with_its_default() -> None:
     config = tomllib.loads((ROOT / ".dlt" / "config.toml").read_text(encoding="utf-8"))
     rows = [line for line in LINES if "`package_seconds`" in line or "`sessions_per_play_low`" in line]
+    assert config["wistia_pipeline"].pop("models") == {"timezone": "UTC"}
     for name, value in config["wistia_pipeline"].items():
         assert any(f"`{name}`" in row and str(value) in row for row in rows), name
+
+
+def test_every_var_of_the_models_is_named_with_its_default() -> None:
+    project = yaml.safe_load((ROOT / "sql" / "dbt_project.yml").read_text(encoding="utf-8"))
+    section = README.split("| setting of the models |")[1].split("\n\n")[0]
+    for name, value in project["vars"]["wistia"].items():
+        if name == "wistia_schema":
+            continue
+        row = next(row for row in section.splitlines() if f"`{name.removeprefix('wistia_')}`" in row)
+        assert str(value) in row.split("|")[2].replace(",", " ").split()
 
 
 def test_ci_runs_the_test_command_of_the_readme() -> None:

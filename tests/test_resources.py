@@ -95,7 +95,7 @@ def _flat(row: Row, prefix: str = "") -> Row:
     """Nested objects as `outer__inner`, camelCase as snake_case: written anew here, not taken from the source."""
     flat: Row = {}
     for key, value in row.items():
-        name = prefix + re.sub(r"(?<=[a-z])([A-Z])", lambda found: "_" + found.group(1).lower(), key)
+        name = prefix + re.sub(r"(?<=[a-z])([A-Z])", r"_\1", key).lower()
         if isinstance(value, dict):
             flat |= _flat(value, name + "__")
         else:

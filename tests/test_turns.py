@@ -299,7 +299,7 @@ def command(warehouse: Warehouse, sandbox: Sandbox, now: datetime, *select: str)
         "now": now,
     }
     with silent() as progress:
-        run_sync(make_pipeline(warehouse.destination, progress), progress, result, select, arguments)
+        run_sync(make_pipeline(warehouse.destination, progress), progress, result, select, arguments, models=False)
     return result
 
 

@@ -34,7 +34,7 @@ def test_the_wheel_holds_both_packages_and_nothing_else_at_the_top(wheel: Path) 
     top = {name.partition("/")[0] for name in names}
     assert {name for name in top if not name.endswith(".dist-info")} == {"wistia_source", "wistia_pipeline"}
     assert "wistia_pipeline/defaults.toml" in names
-    assert "wistia_pipeline/sql/analyses/account_daily.sql" in names
+    assert "wistia_pipeline/sql/models/marts/wistia__sessions.sql" in names
 
 
 @pytest.mark.slow

@@ -1,0 +1,470 @@
+"""The SQL models: every mart equals what can be computed from the API's rows without them, on both databases."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import shutil
+from contextlib import closing
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import dlt
+import duckdb
+import pytest
+import yaml
+from dbt.cli.main import dbtRunner
+from wistia_pipeline import models
+from wistia_pipeline.models import ModelsResult, build_models, run_dbt
+from wistia_pipeline.sandbox import Account, Fault, Sandbox
+
+from tests.conftest import NOW, Warehouse, settings_for
+from tests.marts import PAGE, Mart, Marts
+
+ACCOUNT = {"seed": 37, "medias": 14, "projects": 3, "visitors": 90, "events": 900, "days": 90, "hourly_events": 6}
+START = "2026-03-15"
+TABLES = {"events": "events", "loads": "_dlt_loads"}
+README = Path(__file__).parents[1] / "README.md"
+SQL = Path(__file__).parents[1] / "sql"
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+GRAINS: dict[str, tuple[str, ...]] = {
+    "wistia__sessions": ("event_key", "visitor_key"),
+    "wistia__account_daily": ("date",),
+    "wistia__project_daily": ("project_id", "date"),
+    "wistia__media_daily": ("media_id", "date"),
+    "wistia__account_periods": ("period_type", "period_start"),
+    "wistia__media_performance": ("media_id",),
+    "wistia__project_performance": ("project_id",),
+    "wistia__media_engagement_curve": ("media_id", "position"),
+    "wistia__media_dropoff": ("media_id", "kind", "dropoff_rank"),
+    "wistia__audience_daily": ("date", "media_id", "country", "device_class", "browser", "platform"),
+    "wistia__embed_pages": ("media_id", *PAGE),
+    "wistia__viewers": ("visitor_key",),
+    "wistia__leads": ("visitor_key", "media_id"),
+    "wistia__activity": ("event_key", "visitor_key"),
+    "wistia__media_actions": ("media_id", "position"),
+    "wistia__transcripts": ("media_id", "language"),
+    "wistia__reconciliation": ("date",),
+}
+"""Every mart, and its key after account_id."""
+BUILD = {"batch", "viewer_batch", "load_batch", "media_batch", "viewer_number", "left_date", "_dlt_load_id"}
+"""Columns by which builds know what is new."""
+
+
+def load(warehouse: Warehouse, sandbox: Sandbox, now: datetime = NOW, **settings: Any) -> ModelsResult:
+    """One run with its models. All numbers of the medias are those of now."""
+    turns = {"refresh_within_hours": 0.01, "captions_refresh_within_hours": 0.01, "history_refresh_within_hours": 0.01}
+    result = warehouse.sync(settings_for(sandbox, now, start_date=START, **turns, **settings), models=True)
+    assert result.models
+    assert not result.models.failures, result.models.failures
+    assert not result.models.skipped
+    return result.models
+
+
+def marts_of(sandbox: Sandbox, now: datetime = NOW, zone: str = "UTC") -> Marts:
+    """What the marts must hold."""
+    account = sandbox.account
+    return Marts(account.at(now), str(account.account_id), now, date.fromisoformat(START), zone)
+
+
+def plain(value: Any) -> Any:
+    """A value as both databases, and Python, can have it."""
+    if isinstance(value, datetime):
+        return value.astimezone(UTC)
+    if isinstance(value, str) and value[:1] in ("[", "{"):
+        try:
+            return json.loads(value)
+        except json.JSONDecodeError:
+            return value
+    return value
+
+
+def held(warehouse: Warehouse, mart: str) -> Mart:
+    """A mart's rows by their key."""
+    found: Mart = {}
+    with closing(warehouse.connect()) as connection, closing(connection.cursor()) as cursor:
+        cursor.execute(f"select * from {warehouse.marts}.{mart}")
+        names = [column[0] for column in cursor.description]
+        for values in cursor.fetchall():
+            row = {name: plain(value) for name, value in zip(names, values, strict=True)}
+            key = tuple(row[name] for name in GRAINS[mart])
+            assert key not in found, (mart, key)
+            found[key] = row
+    return found
+
+
+def are_alike(one: Any, other: Any) -> bool:
+    """Whether two values are the same, up to the order in which sums were made."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(are_alike(value, other[name]) for name, value in one.items())
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(are_alike, one, other))
+    if isinstance(one, bool) or isinstance(other, bool) or one is None or other is None:
+        return one is other
+    if isinstance(one, int | float) and isinstance(other, int | float):
+        return math.isclose(one, other, rel_tol=1e-9, abs_tol=1e-9)
+    return bool(one == other)
+
+
+def differences(mart: str, found: Mart, wanted: Mart) -> list[str]:
+    """What is wrong with a mart: the first few rows and columns."""
+    wrong = [f"{mart} lacks {key}" for key in wanted.keys() - found.keys()]
+    wrong += [f"{mart} should not have {key}" for key in found.keys() - wanted.keys()]
+    found = without_build(found)
+    for key in found.keys() & wanted.keys():
+        row = found[key]
+        assert row.keys() == wanted[key].keys(), (mart, row.keys() ^ wanted[key].keys())
+        wrong += [
+            f"{mart} {key}: {name} is {row[name]!r}, not {value!r}"
+            for name, value in wanted[key].items()
+            if not are_alike(row[name], value)
+        ]
+    return sorted(wrong)[:20]
+
+
+def without_build(rows: Mart) -> Mart:
+    """Rows without the columns that only builds need."""
+    return {key: {name: value for name, value in row.items() if name not in BUILD} for key, row in rows.items()}
+
+
+def change(warehouse: Warehouse, *statements: str) -> None:
+    """Changes what was loaded, as no API would."""
+    with warehouse.pipeline().sql_client() as client:
+        names = {name: client.make_qualified_table_name(table) for name, table in TABLES.items()}
+        for statement in statements:
+            client.execute_sql(statement.format(**names, dataset=warehouse.dataset))
+
+
+def assert_right(warehouse: Warehouse, marts: Marts) -> None:
+    """Every mart holds what it must."""
+    wrong: list[str] = []
+    for mart, names in GRAINS.items():
+        account = {"account_id": marts.account_id}
+        wanted: Mart = {
+            key: row | dict(zip(names, key, strict=True)) | account for key, row in getattr(marts, mart)().items()
+        }
+        assert wanted, mart
+        wrong += differences(mart, held(warehouse, mart), wanted)
+    assert not wrong, "\n".join(wrong)
+
+
+def test_every_mart_holds_what_the_account_shows(warehouse: Warehouse, living: Sandbox) -> None:
+    load(warehouse, living)
+    assert_right(warehouse, marts_of(living))
+    # and after an hour with all that can happen
+    view = living.account.at(NOW)
+    medias, events = view.medias(), view.events()
+    living.account.add_late_event(medias[0]["hashed_id"], NOW - 40 * DAY, percent_viewed=0.95)
+    living.account.restate_event(events[3]["event_key"], percent_viewed=1.0)
+    living.account.restate_event(events[90]["event_key"], percent_viewed=0.05, email="late@example.com")
+    load(warehouse, living, NOW + HOUR, events_lookback_hours=2400, visitors_lookback_hours=2400)
+    assert_right(warehouse, marts_of(living, NOW + HOUR))
+    assert build_models(warehouse.pipeline()).failures == []
+    assert_right(warehouse, marts_of(living, NOW + HOUR))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("account", ["no events", "no projects", "nothing at all"])
+def test_an_account_that_lacks_something_builds_all_models(warehouse: Warehouse, account: str) -> None:
+    sizes: dict[str, Any] = {
+        "no events": {"medias": 3, "projects": 1, "visitors": 1, "events": 0},
+        "no projects": {"medias": 3, "projects": 1, "visitors": 5, "events": 20},
+        "nothing at all": {"medias": 0, "projects": 1, "visitors": 1, "events": 0},
+    }[account]
+    with Sandbox(Account(seed=2, start=NOW, days=20, hourly_events=0, **sizes), rate_limit=None) as server:
+        for path in {"no projects": ["projects"], "nothing at all": ["projects", "stats/visitors"]}.get(account, []):
+            server.faults.add(Fault(rf"{path}\.json", status=200, body="[]", times=None))
+        load(warehouse, server)
+    assert len(held(warehouse, "wistia__account_daily")) > 0
+    for mart in GRAINS:
+        held(warehouse, mart)
+
+
+@pytest.mark.slow
+def test_a_selection_of_resources_builds_all_models(warehouse: Warehouse, living: Sandbox) -> None:
+    result = warehouse.sync(settings_for(living, start_date=START), ["events"], models=True)
+    assert result.status == "ok"
+    assert len(held(warehouse, "wistia__sessions")) == len(living.account.at(NOW).events())
+    assert held(warehouse, "wistia__media_performance")
+    assert held(warehouse, "wistia__transcripts") == {}
+    # what is loaded later fits into the tables that were made for the models
+    load(warehouse, living)
+    assert_right(warehouse, marts_of(living))
+
+
+@pytest.mark.slow
+def test_what_fails_is_named_and_costs_the_data_nothing(warehouse: Warehouse, living: Sandbox) -> None:
+    load(warehouse, living)
+    with warehouse.pipeline().sql_client() as client:
+        # a row that no model can explain, and a table that is no longer what it was
+        client.execute_sql(
+            f"insert into {warehouse.marts}_intermediate.int_wistia__viewers (account_id, viewer_key, session_count) "
+            "values ('x', 'nobody', -1)"
+        )
+        client.execute_sql(
+            f"alter table {warehouse.marts}.wistia__audience_daily alter column date type integer using 1"
+        )
+        # all tests are due again
+        client.execute_sql(f"update {warehouse.dataset}._models_built_from set tested_at = now() - interval '1 day'")
+    result = warehouse.sync(settings_for(living, NOW + HOUR, start_date=START), models=True)
+    assert result.models
+    assert result.status == "partial"
+    failed = {failure["name"]: failure["kind"] for failure in result.models.failures}
+    assert failed.pop("wistia__audience_daily") == "model"
+    assert "assert_rollups_agree" in result.models.skipped
+    assert any(name.startswith("wistia__viewers_") for name in failed), failed
+    assert set(failed.values()) == {"test"}
+    (row,) = [
+        row for row in warehouse.rows("sync_runs") if (row["run_id"], row["resource"]) == (result.run_id, "models")
+    ]
+    assert (row["status"], row["failures"]) == ("partial", len(failed) + 1)
+    assert "wistia__audience_daily" in row["error"]
+    assert len(warehouse.rows("events")) == len(living.account.at(NOW + HOUR).events())
+
+
+@pytest.mark.slow
+def test_a_test_that_fails_is_run_until_it_holds(duckdb_warehouse: Warehouse, living: Sandbox) -> None:
+    load(duckdb_warehouse, living)
+    pipeline = duckdb_warehouse.pipeline()
+    overdue = "update {dataset}._models_built_from set tested_at = now() - interval '1 day'"
+    shift = "update {dataset}.media_stats set play_rate = play_rate {by}"
+    change(duckdb_warehouse, overdue, shift.replace("{by}", "- 9"))
+    for _ in range(2):
+        (failure,) = build_models(pipeline).failures
+        assert failure["name"] == "wistia__media_performance_ranges"
+    change(duckdb_warehouse, shift.replace("{by}", "+ 9"))
+    assert build_models(pipeline).failures == []
+    assert build_models(pipeline).tests < 20
+
+
+@pytest.mark.slow
+def test_what_hourly_builds_cannot_see_is_mended_once_a_day(duckdb_warehouse: Warehouse, living: Sandbox) -> None:
+    load(duckdb_warehouse, living)
+    # somebody is erased while others watch
+    change(
+        duckdb_warehouse,
+        "delete from {events} where visitor_key = (select max(visitor_key) from {events})",
+        "update {dataset}._models_built_from set tested_at = now() - interval '1 day'",
+    )
+    built = load(duckdb_warehouse, living, NOW + HOUR).built
+    assert built > 30
+    assert len(held(duckdb_warehouse, "wistia__sessions")) == len(duckdb_warehouse.rows("events"))
+
+
+@pytest.mark.slow
+def test_what_the_environment_holds_for_other_dbt_projects_is_theirs(
+    duckdb_warehouse: Warehouse, living: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load(duckdb_warehouse, living)
+    for name, value in {"TARGET": "prod", "PROFILE": "mine", "FULL_REFRESH": "1", "PROJECT_DIR": "/nowhere"}.items():
+        monkeypatch.setenv(f"DBT_{name}", value)
+    load(duckdb_warehouse, living, NOW + HOUR)
+    assert_right(duckdb_warehouse, marts_of(living, NOW + HOUR))
+    assert os.environ["DBT_TARGET"] == "prod"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "sentence"),
+    [
+        (
+            "timezone",
+            "Mars/Base",
+            "The models' timezone is 'Mars/Base', which is none; set one such as",
+        ),
+        ("lead_fraction", "most", "The setting wistia_pipeline.models.lead_fraction must be a number; correct it"),
+    ],
+)
+def test_settings_that_cannot_be_are_named(
+    duckdb_warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch, name: str, value: str, sentence: str
+) -> None:
+    monkeypatch.setenv(f"WISTIA_PIPELINE__MODELS__{name.upper()}", value)
+    (failure,) = build_models(duckdb_warehouse.pipeline()).failures
+    assert failure["error"].startswith(sentence)
+
+
+def test_settings_that_are_not_there_are_named(duckdb_warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WISTIA_PIPELINE__MODELS", '{"timezon": "UTC"}')
+    (failure,) = build_models(duckdb_warehouse.pipeline()).failures
+    assert failure["error"].startswith("The models have no setting timezon; they have timezone, completed_fraction")
+
+
+@pytest.mark.slow
+def test_sessions_that_move_or_go_leave_nothing_behind_and_databases_agree(
+    duckdb_warehouse: Warehouse, postgres_warehouse: Warehouse, living: Sandbox
+) -> None:
+    both = (duckdb_warehouse, postgres_warehouse)
+
+    def assert_same_and_as_if_built_anew() -> None:
+        hourly = [{mart: held(warehouse, mart) for mart in GRAINS} for warehouse in both]
+        assert all(build_models(warehouse.pipeline(), full_refresh=True).failures == [] for warehouse in both)
+        anew = [{mart: held(warehouse, mart) for mart in GRAINS} for warehouse in both]
+        for found, wanted in ((hourly[0], anew[0]), (hourly[1], anew[1]), (anew[0], anew[1])):
+            wrong = [line for mart in GRAINS for line in differences(mart, found[mart], without_build(wanted[mart]))]
+            assert not wrong, "\n".join(wrong)
+
+    for warehouse in both:
+        load(warehouse, living)
+    assert_same_and_as_if_built_anew()
+    # all sessions of one day, which others may have on their own, and one that is no longer timed
+    day = sorted(row["session_date"] for row in held(duckdb_warehouse, "wistia__sessions").values())[300]
+    for warehouse in both:
+        change(
+            warehouse,
+            "update {events} set received_at = received_at - interval '40 days', _dlt_load_id = 'moved' "
+            f"where cast(received_at at time zone 'UTC' as date) = '{day}'",
+            "update {events} set received_at = null, _dlt_load_id = 'moved' "
+            "where event_key = (select min(event_key) from {events})",
+            "insert into {loads} select 'moved', schema_name, 0, inserted_at, schema_version_hash from {loads} limit 1",
+        )
+        assert build_models(warehouse.pipeline()).built == 8
+    assert (day,) not in held(duckdb_warehouse, "wistia__audience_daily")
+    assert_same_and_as_if_built_anew()
+    # a visitor who was erased is seen when all tests are due
+    for warehouse in both:
+        change(
+            warehouse,
+            "delete from {events} where visitor_key = (select max(visitor_key) from {events})",
+            "update {dataset}._models_built_from set tested_at = now() - interval '1 day'",
+        )
+        assert build_models(warehouse.pipeline()).failures == []
+    assert len(held(duckdb_warehouse, "wistia__sessions")) == len(duckdb_warehouse.rows("events"))
+    assert_same_and_as_if_built_anew()
+
+
+@pytest.mark.slow
+def test_a_warehouse_file_may_be_called_otherwise(duckdb_warehouse: Warehouse, living: Sandbox, tmp_path: Path) -> None:
+    load(duckdb_warehouse, living)
+    with duckdb_warehouse.pipeline().sql_client() as client:
+        file = Path(client.credentials.database)
+    for name in ("copy.duckdb", "wistia.duckdb"):
+        copy = tmp_path / name
+        shutil.copy(file, copy)
+        with closing(duckdb.connect()) as connection:
+            connection.execute(f"attach '{copy}' as mine (read_only)")
+            counts = connection.execute("select count(*) from mine.wistia.wistia__leads").fetchone()
+            assert counts == (len(held(duckdb_warehouse, "wistia__leads")),)
+        duckdb_warehouse.destination = dlt.destinations.duckdb(str(copy))
+        assert build_models(duckdb_warehouse.pipeline()).failures == []
+
+
+@pytest.mark.slow
+def test_views_that_users_have_built_on_ours_stay(postgres_warehouse: Warehouse, living: Sandbox) -> None:
+    load(postgres_warehouse, living)
+    schema = postgres_warehouse.marts
+    with postgres_warehouse.pipeline().sql_client() as client:
+        client.execute_sql(f"create view {schema}.mine as select count(*) as leads from {schema}.wistia__leads")
+    assert load(postgres_warehouse, living, NOW + HOUR).built == 8
+    with postgres_warehouse.pipeline().sql_client() as client:
+        ((count,),) = client.execute_sql(f"select leads from {schema}.mine") or ((None,),)
+    assert count == len(held(postgres_warehouse, "wistia__leads"))
+
+
+@pytest.mark.slow
+def test_what_the_url_of_postgres_asks_for_holds_for_the_models(
+    postgres_warehouse: Warehouse, postgres_url: str, living: Sandbox
+) -> None:
+    load(postgres_warehouse, living)
+    postgres_warehouse.destination = dlt.destinations.postgres(
+        f"{postgres_url}?sslmode=disable&application_name=hourly&connect_timeout=7"
+    )
+    shown = run_dbt(
+        postgres_warehouse.pipeline(), ["show", "--inline", "select current_setting('application_name') as name"]
+    )
+    assert shown.result.results[0].agate_table.rows[0]["name"] == "hourly"
+
+
+@pytest.mark.slow
+def test_a_change_of_the_vars_builds_all_anew(
+    duckdb_warehouse: Warehouse, living: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load(duckdb_warehouse, living)
+    monkeypatch.setenv("WISTIA_PIPELINE__MODELS__TIMEZONE", "Asia/Tokyo")
+    assert load(duckdb_warehouse, living).built > 30
+    assert_right(duckdb_warehouse, marts_of(living, zone="Asia/Tokyo"))
+
+
+@pytest.mark.slow
+def test_dropped_models_are_built_again(duckdb_warehouse: Warehouse, living: Sandbox) -> None:
+    load(duckdb_warehouse, living)
+    with duckdb_warehouse.pipeline().sql_client() as client:
+        client.execute_sql("drop view wistia.wistia__leads")
+        client.execute_sql("drop table wistia_intermediate.int_wistia__medias")
+        client.execute_sql("update wistia_raw.medias set duration = duration * 2")
+    assert build_models(duckdb_warehouse.pipeline()).failures == []
+    found = {mart: held(duckdb_warehouse, mart) for mart in GRAINS}
+    assert build_models(duckdb_warehouse.pipeline(), full_refresh=True).failures == []
+    for mart in GRAINS:
+        assert differences(mart, found[mart], without_build(held(duckdb_warehouse, mart))) == []
+
+
+@pytest.mark.slow
+def test_unit_tests_of_the_models_hold(warehouse: Warehouse, living: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    load(warehouse, living)
+    monkeypatch.setattr(models, "_vars", lambda: {"wistia_unit_tests": True})
+    results = run_dbt(warehouse.pipeline(), ["test", "--select", "test_type:unit"]).result
+    assert len(results) == len(unit_tests())
+    assert [(node.node.name, node.status, node.message) for node in results if node.status != "pass"] == []
+
+
+def unit_tests() -> list[tuple[str, bool | None]]:
+    """The model of each unit test, and which branch of an incremental one it runs."""
+    return [
+        (test["model"], test.get("overrides", {}).get("macros", {}).get("is_incremental"))
+        for file in SQL.rglob("unit_tests.yml")
+        for test in yaml.safe_load(file.read_text("utf-8"))["unit_tests"]
+    ]
+
+
+def test_every_rollup_and_every_incremental_branch_has_a_unit_test() -> None:
+    branches: set[tuple[str, bool | None]] = set()
+    for layer in ("intermediate", "marts"):
+        for file in (SQL / "models" / layer).glob("*.sql"):
+            is_incremental = 'materialized="incremental"' in file.read_text("utf-8")
+            branches |= {(file.stem, True), (file.stem, False)} if is_incremental else {(file.stem, None)}
+    assert branches <= set(unit_tests())
+
+
+def examples() -> list[tuple[str, str, str]]:
+    """Each mart, the query that the README gives as an example, and its answer."""
+    rows = [
+        line.split(" | ") for line in README.read_text(encoding="utf-8").splitlines() if line.startswith("| `wistia__")
+    ]
+    return [(row[0].strip("| `"), row[3].strip("`"), row[4].rstrip(" |")) for row in rows]
+
+
+@pytest.mark.slow
+def test_the_examples_of_the_readme_give_what_it_says(duckdb_warehouse: Warehouse, living: Sandbox) -> None:
+    load(duckdb_warehouse, living)
+    assert [mart for mart, *_ in examples()] == list(GRAINS)
+    with closing(duckdb_warehouse.connect()) as connection:
+        for mart, query, answer in examples():
+            assert f"wistia.{mart}" in query
+            rows = connection.execute(query).fetchall()
+            assert [", ".join(map(str, row)) for row in rows] == [answer], query
+
+
+@pytest.mark.slow
+def test_another_dbt_project_builds_on_the_package(
+    warehouse: Warehouse, living: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    warehouse.sync(settings_for(living, start_date=START))
+    package = tmp_path / "package"
+    shutil.copytree(SQL, package, ignore=shutil.ignore_patterns("dbt_packages", "package-lock.yml"))
+    project = package / "integration_tests"
+    monkeypatch.setattr(models, "packaged", lambda _: project)
+    monkeypatch.setattr(models, "_vars", dict)
+    assert dbtRunner().invoke(["--quiet", "deps", "--project-dir", str(project), "--profiles-dir", str(SQL)]).success
+    results = run_dbt(warehouse.pipeline(), ["build"]).result
+    assert {node.status for node in results} == {"success", "pass"}
+    with closing(warehouse.connect()) as connection, closing(connection.cursor()) as cursor:
+        cursor.execute(f"select date, session_count from {warehouse.marts}.best_days order by watched_hours desc, date")
+        found = cursor.fetchall()
+    days = marts_of(living, zone="America/New_York").wistia__account_daily()
+    best = sorted(days, key=lambda key: (-days[key]["watched_hours"], key))[:3]
+    assert found == [(day, days[day,]["session_count"]) for (day,) in best]
+    # what many a CI does first, and what a second build does
+    for command in (["build", "--empty"], ["build"]):
+        results = run_dbt(warehouse.pipeline(), command).result
+        assert [node.message for node in results if node.status not in ("success", "pass")] == []
