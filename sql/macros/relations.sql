@@ -2,7 +2,8 @@
     On DuckDB relations are named without the target's database, which is called as its file is: views go on to work when
     the file is renamed, copied or attached under another name. Where it is called as the schema is, DuckDB asks for both.
 
-    `dbt build --empty` makes queries of relations, and for Postgres gives each a name; ours have names already, but in generic tests.
+    `dbt build --empty` makes queries of relations, and for Postgres gives each a name: ours have one already, except in
+    generic tests.
 #}
 
 {% macro ref() -%}

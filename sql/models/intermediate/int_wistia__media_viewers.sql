@@ -7,10 +7,6 @@
         if target.type == "postgres" else [],
 ) }}
 
-with sessions as (
-    select * from {{ wistia.sessions_of_viewers() }} as sessions
-)
-
 select
     account_id,
     viewer_key,
@@ -26,5 +22,5 @@ select
     sum(watched_seconds) as watched_seconds,
     min(case when viewed_fraction >= {{ var("wistia_lead_fraction") }} then received_at end) as qualified_at,
     (select max(viewer_batch) from {{ ref("wistia__sessions") }} as sessions) as batch
-from sessions
+from {{ wistia.sessions_of_viewers() }} as sessions
 group by account_id, viewer_key, viewer_number, media_id

@@ -8,10 +8,6 @@
         if target.type == "postgres" else [],
 ) }}
 
-with sessions as (
-    select * from {{ wistia.sessions_of_days() }} as sessions
-)
-
 select
     account_id,
     session_date as date,
@@ -27,7 +23,7 @@ select
     count(case when viewed_fraction >= {{ percent / 100 }} then 1 end) as reached_{{ percent }}_count,
     {% endfor -%}
     (select max(batch) from {{ ref("wistia__sessions") }} as sessions) as batch
-from sessions
+from {{ wistia.sessions_of_days() }} as sessions
 group by grouping sets (
     (account_id, session_date),
     (account_id, session_date, project_id),

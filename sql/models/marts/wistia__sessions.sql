@@ -31,7 +31,8 @@
     "session_number", "seconds_since_previous_session", "media_session_number", "is_rewatch", "left_date", "media_batch",
 ] -%}
 {%- set columns = event_columns + own_columns %}
-{%- set loads = ref("int_wistia__loads") %}
+{%- set loads = ref("int_wistia__loads") -%}
+{%- set scheme = "^[a-zA-Z][a-zA-Z0-9+.-]*://" %}
 
 with arrived as (
     select
@@ -65,8 +66,8 @@ with arrived as (
         browser,
         browser_version,
         embed_url,
-        lower({{ wistia.matched("embed_url", "^[a-zA-Z][a-zA-Z0-9+.-]*://(?:[^/?#]*@)?([^/?#@]*)") }}) as embed_host,
-        {{ wistia.without_addresses(wistia.matched("embed_url", "^[a-zA-Z][a-zA-Z0-9+.-]*://[^/?#]*([^?#]*)")) }} as embed_path,
+        lower({{ wistia.matched("embed_url", scheme ~ "(?:[^/?#]*@)?([^/?#@]*)") }}) as embed_host,
+        {{ wistia.without_addresses(wistia.matched("embed_url", scheme ~ "[^/?#]*([^?#]*)")) }} as embed_path,
         {% for name in ["source", "medium", "campaign", "term", "content"] -%}
         {{ wistia.utm("embed_url", name) }} as utm_{{ name }},
         {% endfor -%}
