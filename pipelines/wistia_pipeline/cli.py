@@ -7,7 +7,7 @@ import json
 import os
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
@@ -142,13 +142,20 @@ def _load(
     sys.exit({"ok": 0, "failed": EXIT_FAILED, "partial": EXIT_PARTIAL}[result.status])
 
 
+def _name_failures(what: str, failures: Sequence[str]) -> None:
+    """What went wrong, on standard error: the first by name, and how many more there are."""
+    for failure in failures[:MOST_NAMED]:
+        click.echo(f"{what}: {failure}", err=True)
+    more = len(failures) - MOST_NAMED
+    if more > 0:
+        click.echo(f"{what}: {more:,} more; --json names them all.", err=True)
+
+
 def _show_models(result: ModelsResult) -> None:
     """The models and data tests that failed, by name, on standard error."""
-    for failure in result.failures[:MOST_NAMED]:
-        click.echo(f"Failed: {failure['kind']} {failure['name']}: {failure['error']}", err=True)
-    more = len(result.failures) - MOST_NAMED
-    if more > 0:
-        click.echo(f"Failed: {more:,} more; --json names them all.", err=True)
+    _name_failures(
+        "Failed", [f"{failure['kind']} {failure['name']}: {failure['error']}" for failure in result.failures]
+    )
     if result.skipped:
         click.echo(f"Left out because of these: {', '.join(sorted(result.skipped))}.", err=True)
     if result.failures:
@@ -168,12 +175,13 @@ def _show(result: SyncResult, as_json: bool, again: str) -> None:
     if result.error:
         click.echo(f"Error: {result.error}", err=True)
     if result.status == "partial":
-        for failure in result.failures[:MOST_NAMED]:
-            of = f" of {failure['parent_id']}" if failure["parent_id"] else ""
-            click.echo(f"Not loaded: {failure['resource']}{of}: {failure['error']}", err=True)
-        more = len(result.failures) - MOST_NAMED
-        if more > 0:
-            click.echo(f"Not loaded: {more:,} more; --json names them all.", err=True)
+        _name_failures(
+            "Not loaded",
+            [
+                " of ".join(filter(None, (failure["resource"], failure["parent_id"]))) + f": {failure['error']}"
+                for failure in result.failures
+            ],
+        )
         if result.failures:
             click.echo(f"Everything else is loaded; {again}.", err=True)
     if result.models:
