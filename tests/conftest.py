@@ -247,12 +247,15 @@ def other_postgres_warehouse(request: pytest.FixtureRequest) -> Iterator[Warehou
 
 def _schema_of(postgres_url: str) -> Iterator[Warehouse]:
     dataset = f"wistia_raw_{uuid4().hex[:8]}"
-    yield Warehouse(
+    made = Warehouse(
         "postgres", dlt.destinations.postgres(postgres_url), lambda: psycopg2.connect(postgres_url), dataset
     )
+    yield made
     with closing(psycopg2.connect(postgres_url)) as connection, connection, connection.cursor() as cursor:
-        marts = dataset.replace("_raw", "")
-        for schema in (dataset, f"{dataset}_staging", marts, f"{marts}_staging", f"{marts}_intermediate"):
+        for schema in (
+            *(dataset, f"{dataset}_staging"),
+            *(made.marts, f"{made.marts}_staging", f"{made.marts}_intermediate"),
+        ):
             cursor.execute(f"drop schema if exists {schema} cascade")
 
 

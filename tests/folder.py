@@ -62,7 +62,7 @@ class Folder:
             env=self.environment(**settings),
             capture_output=True,
             text=True,
-            timeout=100,
+            timeout=100 if self.models else 60,
         )
 
     def start(self, *arguments: str, **settings: str | None) -> subprocess.Popen[str]:

@@ -25,7 +25,6 @@ from tests.marts import PAGE, Mart, Marts
 
 ACCOUNT = {"seed": 37, "medias": 14, "projects": 3, "visitors": 90, "events": 900, "days": 90, "hourly_events": 6}
 START = "2026-03-15"
-TABLES = {"events": "events", "loads": "_dlt_loads"}
 README = Path(__file__).parents[1] / "README.md"
 SQL = Path(__file__).parents[1] / "sql"
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
@@ -49,6 +48,8 @@ GRAINS: dict[str, tuple[str, ...]] = {
     "wistia__reconciliation": ("date",),
 }
 """Every mart, and its key after account_id."""
+OVERDUE = "update {raw}._models_built_from set tested_at = now() - interval '1 day'"
+"""All data tests are due again."""
 BUILD = {"batch", "viewer_batch", "load_batch", "media_batch", "viewer_number", "left_date", "_dlt_load_id"}
 """Columns by which builds know what is new."""
 
@@ -112,7 +113,7 @@ def differences(mart: str, found: Mart, wanted: Mart) -> list[str]:
     """What is wrong with a mart: the first few rows and columns."""
     wrong = [f"{mart} lacks {key}" for key in wanted.keys() - found.keys()]
     wrong += [f"{mart} should not have {key}" for key in found.keys() - wanted.keys()]
-    found = without_build(found)
+    found, wanted = without_build(found), without_build(wanted)
     for key in found.keys() & wanted.keys():
         row = found[key]
         assert row.keys() == wanted[key].keys(), (mart, row.keys() ^ wanted[key].keys())
@@ -130,11 +131,10 @@ def without_build(rows: Mart) -> Mart:
 
 
 def change(warehouse: Warehouse, *statements: str) -> None:
-    """Changes what was loaded, as no API would."""
+    """Changes what was loaded or built, as neither the API nor a build would."""
     with warehouse.pipeline().sql_client() as client:
-        names = {name: client.make_qualified_table_name(table) for name, table in TABLES.items()}
         for statement in statements:
-            client.execute_sql(statement.format(**names, dataset=warehouse.dataset))
+            client.execute_sql(statement.format(raw=warehouse.dataset, marts=warehouse.marts))
 
 
 def assert_right(warehouse: Warehouse, marts: Marts) -> None:
@@ -197,17 +197,14 @@ def test_a_selection_of_resources_builds_all_models(warehouse: Warehouse, living
 @pytest.mark.slow
 def test_what_fails_is_named_and_costs_the_data_nothing(warehouse: Warehouse, living: Sandbox) -> None:
     load(warehouse, living)
-    with warehouse.pipeline().sql_client() as client:
+    change(
+        warehouse,
         # a row that no model can explain, and a table that is no longer what it was
-        client.execute_sql(
-            f"insert into {warehouse.marts}_intermediate.int_wistia__viewers (account_id, viewer_key, session_count) "
-            "values ('x', 'nobody', -1)"
-        )
-        client.execute_sql(
-            f"alter table {warehouse.marts}.wistia__audience_daily alter column date type integer using 1"
-        )
-        # all tests are due again
-        client.execute_sql(f"update {warehouse.dataset}._models_built_from set tested_at = now() - interval '1 day'")
+        "insert into {marts}_intermediate.int_wistia__viewers (account_id, viewer_key, session_count) "
+        "values ('x', 'nobody', -1)",
+        "alter table {marts}.wistia__audience_daily alter column date type integer using 1",
+        OVERDUE,
+    )
     result = warehouse.sync(settings_for(living, NOW + HOUR, start_date=START), models=True)
     assert result.models
     assert result.status == "partial"
@@ -228,9 +225,8 @@ def test_what_fails_is_named_and_costs_the_data_nothing(warehouse: Warehouse, li
 def test_a_test_that_fails_is_run_until_it_holds(duckdb_warehouse: Warehouse, living: Sandbox) -> None:
     load(duckdb_warehouse, living)
     pipeline = duckdb_warehouse.pipeline()
-    overdue = "update {dataset}._models_built_from set tested_at = now() - interval '1 day'"
-    shift = "update {dataset}.media_stats set play_rate = play_rate {by}"
-    change(duckdb_warehouse, overdue, shift.replace("{by}", "- 9"))
+    shift = "update {raw}.media_stats set play_rate = play_rate {by}"
+    change(duckdb_warehouse, OVERDUE, shift.replace("{by}", "- 9"))
     for _ in range(2):
         (failure,) = build_models(pipeline).failures
         assert failure["name"] == "wistia__media_performance_ranges"
@@ -245,8 +241,8 @@ def test_what_hourly_builds_cannot_see_is_mended_once_a_day(duckdb_warehouse: Wa
     # somebody is erased while others watch
     change(
         duckdb_warehouse,
-        "delete from {events} where visitor_key = (select max(visitor_key) from {events})",
-        "update {dataset}._models_built_from set tested_at = now() - interval '1 day'",
+        "delete from {raw}.events where visitor_key = (select max(visitor_key) from {raw}.events)",
+        OVERDUE,
     )
     built = load(duckdb_warehouse, living, NOW + HOUR).built
     assert built > 30
@@ -301,7 +297,7 @@ def test_sessions_that_move_or_go_leave_nothing_behind_and_databases_agree(
         assert all(build_models(warehouse.pipeline(), full_refresh=True).failures == [] for warehouse in both)
         anew = [{mart: held(warehouse, mart) for mart in GRAINS} for warehouse in both]
         for found, wanted in ((hourly[0], anew[0]), (hourly[1], anew[1]), (anew[0], anew[1])):
-            wrong = [line for mart in GRAINS for line in differences(mart, found[mart], without_build(wanted[mart]))]
+            wrong = [line for mart in GRAINS for line in differences(mart, found[mart], wanted[mart])]
             assert not wrong, "\n".join(wrong)
 
     for warehouse in both:
@@ -312,11 +308,12 @@ def test_sessions_that_move_or_go_leave_nothing_behind_and_databases_agree(
     for warehouse in both:
         change(
             warehouse,
-            "update {events} set received_at = received_at - interval '40 days', _dlt_load_id = 'moved' "
+            "update {raw}.events set received_at = received_at - interval '40 days', _dlt_load_id = 'moved' "
             f"where cast(received_at at time zone 'UTC' as date) = '{day}'",
-            "update {events} set received_at = null, _dlt_load_id = 'moved' "
-            "where event_key = (select min(event_key) from {events})",
-            "insert into {loads} select 'moved', schema_name, 0, inserted_at, schema_version_hash from {loads} limit 1",
+            "update {raw}.events set received_at = null, _dlt_load_id = 'moved' "
+            "where event_key = (select min(event_key) from {raw}.events)",
+            "insert into {raw}._dlt_loads select 'moved', schema_name, 0, inserted_at, schema_version_hash "
+            "from {raw}._dlt_loads limit 1",
         )
         assert build_models(warehouse.pipeline()).built == 8
     assert (day,) not in held(duckdb_warehouse, "wistia__audience_daily")
@@ -325,8 +322,8 @@ def test_sessions_that_move_or_go_leave_nothing_behind_and_databases_agree(
     for warehouse in both:
         change(
             warehouse,
-            "delete from {events} where visitor_key = (select max(visitor_key) from {events})",
-            "update {dataset}._models_built_from set tested_at = now() - interval '1 day'",
+            "delete from {raw}.events where visitor_key = (select max(visitor_key) from {raw}.events)",
+            OVERDUE,
         )
         assert build_models(warehouse.pipeline()).failures == []
     assert len(held(duckdb_warehouse, "wistia__sessions")) == len(duckdb_warehouse.rows("events"))
@@ -352,12 +349,10 @@ def test_a_warehouse_file_may_be_called_otherwise(duckdb_warehouse: Warehouse, l
 @pytest.mark.slow
 def test_views_that_users_have_built_on_ours_stay(postgres_warehouse: Warehouse, living: Sandbox) -> None:
     load(postgres_warehouse, living)
-    schema = postgres_warehouse.marts
-    with postgres_warehouse.pipeline().sql_client() as client:
-        client.execute_sql(f"create view {schema}.mine as select count(*) as leads from {schema}.wistia__leads")
+    change(postgres_warehouse, "create view {marts}.mine as select count(*) as leads from {marts}.wistia__leads")
     assert load(postgres_warehouse, living, NOW + HOUR).built == 8
     with postgres_warehouse.pipeline().sql_client() as client:
-        ((count,),) = client.execute_sql(f"select leads from {schema}.mine") or ((None,),)
+        ((count,),) = client.execute_sql(f"select leads from {postgres_warehouse.marts}.mine") or ((None,),)
     assert count == len(held(postgres_warehouse, "wistia__leads"))
 
 
@@ -388,15 +383,17 @@ def test_a_change_of_the_vars_builds_all_anew(
 @pytest.mark.slow
 def test_dropped_models_are_built_again(duckdb_warehouse: Warehouse, living: Sandbox) -> None:
     load(duckdb_warehouse, living)
-    with duckdb_warehouse.pipeline().sql_client() as client:
-        client.execute_sql("drop view wistia.wistia__leads")
-        client.execute_sql("drop table wistia_intermediate.int_wistia__medias")
-        client.execute_sql("update wistia_raw.medias set duration = duration * 2")
+    change(
+        duckdb_warehouse,
+        "drop view {marts}.wistia__leads",
+        "drop table {marts}_intermediate.int_wistia__medias",
+        "update {raw}.medias set duration = duration * 2",
+    )
     assert build_models(duckdb_warehouse.pipeline()).failures == []
     found = {mart: held(duckdb_warehouse, mart) for mart in GRAINS}
     assert build_models(duckdb_warehouse.pipeline(), full_refresh=True).failures == []
     for mart in GRAINS:
-        assert differences(mart, found[mart], without_build(held(duckdb_warehouse, mart))) == []
+        assert differences(mart, found[mart], held(duckdb_warehouse, mart)) == []
 
 
 @pytest.mark.slow
