@@ -224,6 +224,39 @@ def test_each_media_and_project_is_asked_once_a_day_and_captions_once_a_week(
     assert an_hour_later[2] + next_day[2] + a_week_later[2] >= everyone
 
 
+@pytest.mark.slow
+def test_an_account_that_nobody_loads_or_plays_is_asked_for_what_is_listed_alone(duckdb_warehouse: Warehouse) -> None:
+    account = Account(
+        seed=5, start=NOW, medias=14, projects=4, visitors=40, events=250, days=80, hourly_events=0, loads_until=NOW
+    )
+    with Sandbox(account, rate_limit=None) as server:
+        sync(duckdb_warehouse, server, CALM)
+        known = medias(server, CALM)
+        # what is counted late, and restated within two weeks, is over
+        for now in (CALM + 20 * DAY, CALM + 21 * DAY, CALM + 22 * DAY):
+            stats = [
+                path for path, _ in calls_of(duckdb_warehouse, server, now) if re.search("stats/(medias|proj)", path)
+            ]
+        asked_for = {path.split("/")[4].removesuffix(".json") for path in stats}
+        assert not asked_for & known.keys()
+        # one session, and all are asked again within a day
+        play(server, next(iter(known)), CALM + 22 * DAY)
+        found: Counter[str] = Counter()
+        for hour in range(1, 26):
+            found += turns(duckdb_warehouse, server, CALM + 22 * DAY + hour * HOUR, STATS)
+        listed = medias(server, CALM + 23 * DAY)
+        assert known.keys() & listed.keys() <= found.keys()
+        view, first, last = account.at(CALM + 23 * DAY), CALM.date(), (CALM + 21 * DAY).date()
+        held: dict[str, dict[date, int]] = {}
+        for row in duckdb_warehouse.rows("media_stats_by_date"):
+            if first <= row["date"] <= last:
+                held.setdefault(row["media_id"], {})[row["date"]] = row["load_count"]
+        # the days that were spared are there, too
+        for media_id in known.keys() & listed.keys():
+            days = view.media_stats_by_date(media_id, first, last)
+            assert held[media_id] == {date.fromisoformat(row["date"]): row["load_count"] for row in days}
+
+
 @pytest.mark.parametrize("of", ["account", "played media"])
 def test_an_hourly_run_asks_for_the_days_of_two_weeks(duckdb_warehouse: Warehouse, calm: Sandbox, of: str) -> None:
     only = ("account_stats_by_date",) if of == "account" else ("events", "media_stats_by_date")

@@ -455,7 +455,12 @@ REFRESHES = Endpoint(
         Column("from_date", "date", "First day asked for (by_date resources)."),
         Column("through_date", "date", "Last day asked for (by_date resources)."),
         Column("history_at", "timestamp", "When the whole history was last asked for (by_date resources, UTC)."),
-        Column("result", "text", "`ok`, or `not_found` where Wistia answered 404."),
+        Column(
+            "result",
+            "text",
+            "`ok`; `not_found` where Wistia answered 404; `quiet` where it was spared: nobody had loaded or played "
+            "anything in the account.",
+        ),
     ),
 )
 """The memory of the fan-outs: written in the load package of the data it speaks of."""

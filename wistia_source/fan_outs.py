@@ -85,6 +85,7 @@ def fan_out(run: Run, endpoint: Endpoint) -> Iterator[Batch]:
                     raise
         if endpoint.follows_plays and endpoint.parent and not progress:
             yield from run.wait_for_sessions()
+            yield from run.wait_for_days()
         due = [id_ for id_ in run.due(endpoint) if not (progress and progress.has_passed(id_))]
         if run.backfill and run.backfill[0] > by_date_today(run.clock()):
             # its first day has begun in UTC only
@@ -242,6 +243,7 @@ def _delta(run: Run, endpoint: Endpoint, outcomes: Sequence[Outcome], account_id
         if endpoint.complete and len(with_key(endpoint, rows)) < len(rows)
     }
     table = typed(endpoint, [row for rows in by_parent.values() for row in rows], account_id, tally)
+    run.note_days(endpoint, table)
     if not run.warehouse.holds(endpoint.name):
         return table
     parents = [outcome.parent_id for outcome in outcomes]

@@ -16,11 +16,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from .client import Client, Row, Tally
-from .endpoints import BY_NAME, EVENTS, MEDIAS, RECORDS, RESTATEMENTS, Endpoint
+from .endpoints import ACCOUNT_STATS_BY_DATE, BY_NAME, EVENTS, MEDIAS, RECORDS, RESTATEMENTS, Endpoint
 from .errors import NotFound, RequestFailed, ResourceLost, SettingInvalid
+from .plan import BusyDays, decide
 from .rows import value_of
 from .warehouse import Refresh, Warehouse
-from .windows import AGES, OLDER, Days, age_of, from_the_past, is_due
+from .windows import AGES, OLDER, Days, age_of, from_the_past
 
 Pause = Iterator[None]
 """A generator that yields None until what it waits for is there: dlt then lets other resources go on."""
@@ -67,6 +68,7 @@ class Run:
     _restated: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     _sessions: dict[str, datetime] = field(default_factory=dict)
     _listings: dict[str, list[Row] | None] = field(default_factory=dict)
+    _days: dict[date, int] | None = None
     _account_id: str | None = None
     _failed: dict[str, ResourceLost] = field(default_factory=dict)
     _package_ends: float = inf
@@ -187,6 +189,17 @@ class Run:
         while EVENTS.name in self.running and not self.sessions_seen:
             yield None
 
+    def wait_for_days(self) -> Pause:
+        """Waits until it is known on which days the account was loaded or played, or nobody reads that."""
+        while ACCOUNT_STATS_BY_DATE.name in self.running and self._days is None:
+            yield None
+
+    def note_days(self, endpoint: Endpoint, table: pa.Table) -> None:
+        """Remembers how busy the account was on the days in the table; other endpoints do not say."""
+        if endpoint.name == ACCOUNT_STATS_BY_DATE.name:
+            rows = table.select(["date", "load_count", "play_count"]).to_pylist()
+            self._days = {row["date"]: (row["load_count"] or 0) + (row["play_count"] or 0) for row in rows}
+
     def note_sessions(self, endpoint: Endpoint, table: pa.Table, since: datetime | None = None) -> None:
         """Remembers which medias have sessions in the table, received at `since` or later; other feeds have none."""
         if endpoint.name != EVENTS.name:
@@ -258,24 +271,27 @@ class Run:
         return self._asked.get((endpoint.name, parent_id))
 
     def due(self, endpoint: Endpoint) -> list[str]:
-        """The parents to ask now, those never asked first: see `windows.is_due` for the others' turns."""
+        """The parents to ask now, those never asked first: see `plan.decide`. Those that are spared are noted."""
         if endpoint.parent is None:
             return [""]
+        parents = self._ids(BY_NAME[endpoint.parent])
         if self.backfill:
-            return sorted(self._ids(BY_NAME[endpoint.parent]))
-        now = self.clock()
+            return sorted(parents)
+        asked = {parent_id: known for (name, parent_id), known in self._asked.items() if name == endpoint.name}
         played = self._played(endpoint) if endpoint.follows_plays else {}
-        due: list[tuple[bool, str]] = []
-        for parent_id in self._ids(BY_NAME[endpoint.parent]):
-            asked = self.asked(endpoint, parent_id)
-            if (
-                asked is None
-                or is_due(parent_id, asked.refreshed_at, endpoint.refresh_within, now)
-                or played.get(parent_id, asked.refreshed_at) > asked.refreshed_at
-                or self.lacks_days(asked)
-            ):
-                due.append((asked is not None, parent_id))
-        return [parent_id for _, parent_id in sorted(due)]
+        decisions = decide(endpoint, parents, asked, played, self.start_date, self.clock(), self._busy_days)
+        for decision in decisions:
+            if not decision.is_asked:
+                self.note(endpoint, Outcome(decision.parent_id, result=decision.why))
+        return [decision.parent_id for decision in decisions if decision.is_asked]
+
+    @cached_property
+    def _busy_days(self) -> BusyDays | None:
+        """When the account was loaded or played; null where this run has not read its days."""
+        if self._days is None:
+            return None
+        known = self.warehouse.days(ACCOUNT_STATS_BY_DATE) | self._days
+        return BusyDays(min(known, default=date.max), [day for day, count in known.items() if count])
 
     def _played(self, endpoint: Endpoint) -> dict[str, datetime]:
         """When the last new or changed session of each parent landed."""

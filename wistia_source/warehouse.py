@@ -123,6 +123,11 @@ class Warehouse:
         (key,) = endpoint.primary_key
         return {value for (value,) in self._rows(endpoint.name, [key], f" and {DELETED_AT.name} is null")}
 
+    def days(self, endpoint: Endpoint) -> dict[date, int]:
+        """Loads and plays of each by_date day held, added up."""
+        counts = "coalesce(load_count, 0) + coalesce(play_count, 0)"
+        return {row[0]: row[1] for row in self._rows(endpoint.name, ["date", counts])}
+
     def as_deleted(self, endpoint: Endpoint, ids: Collection[str], now: datetime) -> pa.Table:
         """A listing's rows as they are held, marked as deleted; without a hash, so that they count as changed if they
         come back."""

@@ -60,12 +60,15 @@ class Account:
         days: int = 730,
         hourly_events: int | None = None,
         retention: timedelta | None = None,
+        loads_until: datetime | None = None,
     ) -> None:
-        """`retention`: events older than this no longer show (Wistia: two years); None shows all."""
+        """`retention`: events older than this no longer show (Wistia: two years); None shows all. `loads_until`: after
+        this day nobody loads a media without playing it."""
         self.seed = seed
         self.start = start
         self.hourly_events = max(1, events // 500) if hourly_events is None else hourly_events
         self.retention = None if retention is None else int(retention.total_seconds())
+        self._loads_until = None if loads_until is None else stats_day(seconds(loads_until))
         self.account_id = 210_000 + seed
         self.public_token = f"sandbox{seed}public"
 
@@ -321,6 +324,8 @@ class Account:
                 days.extend(max(0, rng.randrange(-3, most)) for _ in range(365))
         end = min(today, stats_day(media.retired)) if media.retired is not None else today
         shown = days[: max(0, end - born + 1)]
+        if self._loads_until is not None and (quiet := born + len(shown) - max(born, self._loads_until + 1)) > 0:
+            shown[-quiet:] = array("i", bytes(quiet * shown.itemsize))
         if shown and end == today:
             shown[-1] = shown[-1] * ((now - 5 * HOUR) % DAY) // DAY
         return shown
