@@ -86,12 +86,14 @@ def fan_out(run: Run, endpoint: Endpoint) -> Iterator[Batch]:
         if endpoint.follows_plays and endpoint.parent and not progress:
             yield from run.wait_for_sessions()
             yield from run.wait_for_days()
-        due = [id_ for id_ in run.due(endpoint) if not (progress and progress.has_passed(id_))]
+        due = [id_ for id_ in run.due(endpoint, tally) if not (progress and progress.has_passed(id_))]
         if run.backfill and run.backfill[0] > by_date_today(run.clock()):
             # its first day has begun in UTC only
             due = []
         run.expect(endpoint, len(due), tally)
         yield from run.all_have_estimated()
+        if run.dry and endpoint.parent:
+            return
     reached = DONE
 
     def walks() -> Iterator[Iterator[Outcome]]:
@@ -103,7 +105,7 @@ def fan_out(run: Run, endpoint: Endpoint) -> Iterator[Batch]:
 
     pending: list[Outcome] = []
     # those that Wistia no longer lists cannot be asked again
-    failed = set(progress.failed).intersection(run.due(endpoint)) if progress else set()
+    failed = set(progress.failed).intersection(run.due(endpoint, tally)) if progress else set()
     for arrived in run.client.stream(walks()):
         for outcome in arrived or ():
             failed.discard(outcome.parent_id)

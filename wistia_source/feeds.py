@@ -51,6 +51,9 @@ def incremental_feed(run: Run, endpoint: Endpoint, cursor: dlt.sources.increment
         # tomorrow covers a clock that is behind
         read = Read(watermark=start, since=midnight(today + 2 * ONE_DAY))
         run.note(endpoint, Outcome(""), run.started)
+    if run.dry:
+        _count_pages(run, endpoint, None if is_new else read, tally)
+        return
     # from here on dlt leaves the cut to us: its own would drop the late rows behind its watermark
     cursor.advance(read.watermark)
     if not (is_new or endpoint.name in run.left):
@@ -63,6 +66,26 @@ def incremental_feed(run: Run, endpoint: Endpoint, cursor: dlt.sources.increment
         read.keep(account_id)
         cursor.advance(read.watermark)
         asked_for(tally, read.since, run.clock())
+
+
+def _count_pages(run: Run, endpoint: Endpoint, read: Read | None, tally: Tally) -> None:
+    """Says how many pages of a feed would be read, about: as many rows an hour as on the day before the watermark. A
+    list without days that was never read does not say how long it is."""
+    run.sessions_seen |= endpoint.name == EVENTS.name
+    start, now, pages = midnight(run.start_date), run.clock(), 0
+    since = read.since if read else midnight(now.date() + 2 * ONE_DAY)
+    if endpoint.takes_days and start < since:
+        _walks(run, endpoint, run.start_date, since.date() - ONE_DAY, tally)
+        pages += tally.get("expected", 0) - tally.get("requests", 0)
+    if read:
+        gap = now - read.watermark
+        deep = _deep_cut(run, endpoint, read.watermark)
+        oldest = min(cut(read.watermark, endpoint.lookback, now), deep or now)
+        new = run.warehouse.count(endpoint, read.watermark - ONE_DAY, read.watermark) * gap / ONE_DAY
+        pages += 1 + int(run.warehouse.count(endpoint, oldest, now) + new) // PAGE_SIZE
+        run.expect_sessions(run.warehouse.watched(read.watermark - gap, read.watermark))
+    if read or endpoint.takes_days:
+        run.expect(endpoint, pages, tally)
 
 
 def _news(run: Run, endpoint: Endpoint, read: Read, tally: Tally) -> Iterator[Batch]:

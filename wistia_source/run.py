@@ -51,6 +51,8 @@ class Run:
     keep_public_token: bool
     backfill: Days | None = None
     """The days to read again instead of what is new, whatever was read before."""
+    dry: bool = False
+    """Whether it only counts what it would ask: it asks what it needs for that, the listings above all."""
     package_seconds: float = inf
     """After this long nothing new is begun for a load package: what is left goes into the next."""
     running: set[str] = field(default_factory=set)
@@ -212,6 +214,11 @@ class Run:
                 self._sessions[media_id] = now
                 self.note(EVENTS, Outcome(media_id))
 
+    def expect_sessions(self, media_ids: Iterable[str]) -> None:
+        """Instead of `note_sessions`, where it is only counted what would be asked."""
+        now = self.clock()
+        self._sessions |= dict.fromkeys(media_ids, now)
+
     @cached_property
     def stats_known_since(self) -> datetime:
         """No media's numbers in the warehouse are older than this; without any, they are read in this run."""
@@ -270,8 +277,9 @@ class Run:
         """When a parent was last asked, in an earlier run."""
         return self._asked.get((endpoint.name, parent_id))
 
-    def due(self, endpoint: Endpoint) -> list[str]:
-        """The parents to ask now, those never asked first: see `plan.decide`. Those that are spared are noted."""
+    def due(self, endpoint: Endpoint, tally: Tally) -> list[str]:
+        """The parents to ask now, those never asked first: see `plan.decide`, whose reasons are counted. Those that are
+        spared are noted."""
         if endpoint.parent is None:
             return [""]
         parents = self._ids(BY_NAME[endpoint.parent])
@@ -280,6 +288,7 @@ class Run:
         asked = {parent_id: known for (name, parent_id), known in self._asked.items() if name == endpoint.name}
         played = self._played(endpoint) if endpoint.follows_plays else {}
         decisions = decide(endpoint, parents, asked, played, self.start_date, self.clock(), self._busy_days)
+        tally["reasons"] = dict(Counter(decision.why for decision in decisions))
         for decision in decisions:
             if not decision.is_asked:
                 self.note(endpoint, Outcome(decision.parent_id, result=decision.why))

@@ -48,6 +48,7 @@ def wistia(
     backfill_start: str | None = None,
     backfill_end: str | None = None,
     package_seconds: float | None = None,
+    dry_run: bool = False,
     keep_public_token: bool = False,
     backoff_seconds: float = 1.0,
     run_id: str | None = None,
@@ -82,6 +83,8 @@ def wistia(
         backfill_end: the day after the last one of them.
         package_seconds: begin nothing new after this long and keep the rest for the next time that the same source is
             run: its resources then have `unfinished` in their metrics. No limit by default.
+        dry_run: only count what would be asked, and load nothing of use: `expected` requests and the `reasons` of the
+            fan-outs are in the metrics of the resources. The listings are read for that.
         keep_public_token: keep the account's public token inside `events.iframe_heatmap_url`.
         backoff_seconds: half the longest first pause after a failure, more than 0; doubled with each further one,
             up to a minute.
@@ -107,6 +110,7 @@ def wistia(
         clock=clock,
         keep_public_token=keep_public_token,
         backfill=_days(backfill_start, backfill_end, clock()),
+        dry=dry_run,
         package_seconds=inf if package_seconds is None else package_seconds,
     )
     filters = {"filter": visitor_filter, "search": visitor_search}

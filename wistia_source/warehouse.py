@@ -22,7 +22,7 @@ from dlt.common.storages.exceptions import CurrentLoadPackageStateNotAvailable
 from dlt.destinations.exceptions import DatabaseUndefinedRelation, DestinationConnectionError
 from dlt.destinations.sql_client import SqlClientBase
 
-from .endpoints import ACCOUNT_ID, DELETED_AT, REFRESHES, Endpoint
+from .endpoints import ACCOUNT_ID, DELETED_AT, EVENTS, REFRESHES, Endpoint
 from .rows import ARROW_TYPES, LOAD_ID, ROW_HASH, all_columns
 
 IDLE_SECONDS = 0.5
@@ -122,6 +122,16 @@ class Warehouse:
         """Ids of a listing's rows that were there the last time."""
         (key,) = endpoint.primary_key
         return {value for (value,) in self._rows(endpoint.name, [key], f" and {DELETED_AT.name} is null")}
+
+    def count(self, endpoint: Endpoint, since: datetime, before: datetime) -> int:
+        """Rows of a feed held from `since` on and before `before`."""
+        where = f" and {endpoint.cursor} >= %s and {endpoint.cursor} < %s"
+        return next((count for (count,) in self._rows(endpoint.name, ["count(*)"], where, since, before)), 0)
+
+    def watched(self, since: datetime, before: datetime) -> set[str]:
+        """Medias with sessions held from `since` on and before `before`."""
+        where = f" and {EVENTS.cursor} >= %s and {EVENTS.cursor} < %s and media_id is not null"
+        return {media_id for (media_id,) in self._rows(EVENTS.name, ["distinct media_id"], where, since, before)}
 
     def days(self, endpoint: Endpoint) -> dict[date, int]:
         """Loads and plays of each by_date day held, added up."""

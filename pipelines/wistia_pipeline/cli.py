@@ -81,7 +81,10 @@ def _loads(command: Callable[..., None]) -> Callable[..., None]:
 @_loads
 @click.option("--visitor-key", metavar="KEY", help="Refresh this one visitor and nothing else.")
 @click.option("--event-key", metavar="KEY", help="Refresh this one viewing session and nothing else.")
-def sync(visitor_key: str | None, event_key: str | None, select: tuple[str, ...], **options: Any) -> None:
+@click.option("--dry-run", is_flag=True, help="Only say how many requests it would make, and why.")
+def sync(
+    visitor_key: str | None, event_key: str | None, dry_run: bool, select: tuple[str, ...], **options: Any
+) -> None:
     """One incremental run: loads what is new or has changed.
 
     Exits with 0 when all is loaded, 1 when the run failed, 3 when only some medias or projects could not be read.
@@ -90,6 +93,8 @@ def sync(visitor_key: str | None, event_key: str | None, select: tuple[str, ...]
     source_args = {name: key for name, key in keys.items() if key}
     if source_args:
         select = tuple(name.replace("_key", "s") for name in source_args)
+    if dry_run:
+        _foresee(source_args, select, **options)
     _load(source_args, select, **options)
 
 
@@ -149,6 +154,32 @@ def _name_failures(what: str, failures: Sequence[str]) -> None:
     more = len(failures) - MOST_NAMED
     if more > 0:
         click.echo(f"{what}: {more:,} more; --json names them all.", err=True)
+
+
+def _foresee(
+    source_args: dict[str, Any],
+    select: tuple[str, ...],
+    destination: str,
+    as_json: bool,
+    verbose: bool,
+    **_: Any,
+) -> None:
+    """Prints what a sync would ask, and ends the process."""
+
+    def run() -> int:
+        from .dry_run import forecast
+        from .progress import Progress
+        from .tables import forecast_table
+
+        with Progress() as progress:
+            found = forecast(destination, progress, select, source_args)
+        if as_json:
+            click.echo(json.dumps(asdict(found)))
+        else:
+            Console().print(forecast_table(found))
+        return 0
+
+    _guarded(run, verbose)
 
 
 def _show_models(result: ModelsResult) -> None:

@@ -10,6 +10,8 @@ import dlt
 from dlt.common.configuration.providers import CustomLoaderDocProvider
 from dlt.common.runtime.telemetry import stop_telemetry
 
+from wistia_source.errors import SettingInvalid
+
 WAREHOUSE = "warehouse.duckdb"
 _HERE = Path(__file__).parent
 
@@ -18,6 +20,14 @@ def packaged(name: str, in_checkout: str | None = None) -> Path:
     """Data of this package: beside the modules in an installed wheel, at the top of a checkout."""
     installed = _HERE / name
     return installed if installed.exists() else _HERE.parents[1] / (in_checkout or name)
+
+
+def setting(name: str) -> float:
+    """A number from the configuration. Raises `SettingInvalid` where there is none."""
+    value: float | None = dlt.config.get(name, float)
+    if value is None:
+        raise SettingInvalid(f"{name} has no value; set it to a number.")
+    return value
 
 
 def use_defaults() -> None:

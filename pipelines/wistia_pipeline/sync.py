@@ -29,6 +29,7 @@ from .progress import Progress
 from .recovery import restore_dropped_tables, settle
 from .results import SyncResult, failures_of, lost_resources, names_of
 from .run_log import RunLog
+from .settings import setting
 from .writer import kind_of, one_writer, without_readers
 
 DATASET = "wistia_raw"
@@ -91,9 +92,9 @@ def run_sync(
     started = monotonic()
     now = (source_args or {}).get("now") or datetime.now(UTC)
     file_format = _file_format(pipeline)
-    package_seconds = _setting("package_seconds")
+    package_seconds = setting("wistia_pipeline.package_seconds")
     source = wistia(**{"run_id": result.run_id, "package_seconds": package_seconds, **(source_args or {})})
-    source = _selected(source, select)
+    source = selected(source, select)
     progress.watch(source)
     log = RunLog(pipeline, result.run_id, "backfill" if "backfill_start" in (source_args or {}) else "sync")
     try:
@@ -111,7 +112,7 @@ def run_sync(
                 settle(pipeline, result.run_id, killed, commit)
                 for _ in _load(pipeline, source, file_format, commit):
                     result.note_loaded(source)
-                _raise_if_nothing_was_read(source)
+                raise_if_nothing_was_read(source)
                 result.days_outside_band = _days_outside_band(pipeline, source, now)
                 if models and has_models(pipeline):
                     progress.building_models()
@@ -130,14 +131,8 @@ def run_sync(
         raise
 
 
-def _setting(name: str) -> float:
-    value: float | None = dlt.config.get(f"wistia_pipeline.{name}", float)
-    if value is None:
-        raise SettingInvalid(f"wistia_pipeline.{name} has no value; set it to a number.")
-    return value
-
-
-def _selected(source: DltSource, select: Sequence[str]) -> DltSource:
+def selected(source: DltSource, select: Sequence[str]) -> DltSource:
+    """The source with the named resources and what belongs to them; all without names. Raises `SettingInvalid`."""
     known = names_of(source)
     if unknown := [name for name in select if name not in known]:
         wrong = ", ".join(unknown)
@@ -170,8 +165,8 @@ def _load(
         package = _with_companions(source, left)
 
 
-def _raise_if_nothing_was_read(source: DltSource) -> None:
-    """Raises where all was lost, or all of the Stats API was refused: the run has failed, then, and not in part."""
+def raise_if_nothing_was_read(source: DltSource) -> None:
+    """Raises `RequestFailed` where all was lost, or all of the Stats API was refused: then the whole run has failed."""
     lost = lost_resources(source)
     metrics = {name: source.resources[name].custom_metrics for name in names_of(source)}
     refused = {name for name, own in metrics.items() if own.get("refused")}
@@ -193,7 +188,7 @@ def _days_outside_band(pipeline: dlt.Pipeline, source: DltSource, now: datetime)
     begin, end = (datetime.fromisoformat(read[name]) for name in ("asked_from", "asked_to"))
     # the oldest day has lost sessions already: Wistia drops them by the second
     kept_since = now - RETENTION + timedelta(hours=1)
-    low, high = _setting("sessions_per_play_low"), _setting("sessions_per_play_high")
+    low, high = setting("wistia_pipeline.sessions_per_play_low"), setting("wistia_pipeline.sessions_per_play_high")
     return days_outside_band(pipeline, read["account_id"], max(begin, kept_since), end, low, high)
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from rich.table import Table
 
+from .dry_run import Forecast
 from .results import SyncResult
 
 
@@ -20,6 +22,22 @@ def resources_table(result: SyncResult, title: str | None = None) -> Table:
     table.add_section()
     table.add_row(f"all ({result.status})", f"{loaded:,}", f"{result.requests:,}", f"{result.seconds:.1f}")
     return table
+
+
+def forecast_table(found: Forecast) -> Table:
+    """Requests of each resource of a run to come, and why that many parents are asked."""
+    rows = [
+        (name, "one for each 100" if (requests := figures["requests"]) is None else f"{requests:,}", _why(figures))
+        for name, figures in found.resources.items()
+    ]
+    table = plain_table(("resource", "requests, about", "of medias or projects"), rows)
+    table.add_section()
+    table.add_row("all", f"{found.requests:,}", f"{found.minutes:,.1f} minutes at the quota")
+    return table
+
+
+def _why(figures: dict[str, Any]) -> str:
+    return ", ".join(f"{count:,} {reason}" for reason, count in figures["reasons"].items())
 
 
 def plain_table(header: Sequence[str], rows: Iterable[Sequence[object]], title: str | None = None) -> Table:

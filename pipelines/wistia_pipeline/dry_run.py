@@ -1,0 +1,59 @@
+"""What a sync would ask, without loading anything."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from dlt.common.destination.reference import TDestinationReferenceArg
+
+from wistia_source import wistia
+from wistia_source.endpoints import VISITORS
+
+from .progress import Progress
+from .results import names_of
+from .settings import setting
+from .sync import make_pipeline, raise_if_nothing_was_read, selected
+from .writer import kind_of
+
+
+@dataclass
+class Forecast:
+    """The requests of a run, about."""
+
+    requests: int = 0
+    minutes: float = 0.0
+    """At the configured quota."""
+    resources: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """By resource: `requests`, null where nobody knows before it is read; `reasons`, how many parents for each."""
+
+
+def forecast(
+    destination: TDestinationReferenceArg,
+    progress: Progress,
+    select: Sequence[str] = (),
+    source_args: Mapping[str, Any] | None = None,
+) -> Forecast:
+    """Asks for the listings and counts the rest. Raises as a run does."""
+    found, args = Forecast(), {"dry_run": True, **(source_args or {})}
+    per_minute = args.get("requests_per_minute") or setting("sources.wistia.requests_per_minute")
+    # a working folder of its own: data that waits there to be loaded is none of ours
+    with TemporaryDirectory(prefix="wistia-dry-run-") as folder:
+        pipeline = make_pipeline(destination, progress, pipelines_dir=folder)
+        source = selected(wistia(**args), select)
+        # to open a DuckDB file would make it
+        if kind_of(pipeline) != "duckdb" or Path(pipeline.sql_client().credentials.database).exists():
+            pipeline.sync_destination()
+        pipeline.extract(source)
+    raise_if_nothing_was_read(source)
+    for name in names_of(source):
+        metrics = source.resources[name].custom_metrics
+        is_known = "expected" in metrics or name != VISITORS.name
+        requests = metrics.get("expected", metrics.get("requests", 0)) if is_known else None
+        found.resources[name] = {"requests": requests, "reasons": metrics.get("reasons", {})}
+        found.requests += requests or 0
+    found.minutes = round(found.requests / per_minute, 2)
+    return found
