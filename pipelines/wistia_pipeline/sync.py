@@ -24,6 +24,7 @@ from wistia_source.errors import RequestFailed, SettingInvalid
 from wistia_source.windows import RETENTION
 
 from .completeness import DayOutsideBand, days_outside_band
+from .indexes import index_tables
 from .models import build_models, has_models
 from .progress import Progress
 from .recovery import restore_dropped_tables, settle
@@ -106,6 +107,7 @@ def run_sync(
                 with without_readers(pipeline):
                     pipeline.load()
                     make_empty_tables(pipeline)
+                    index_tables(pipeline)
 
             killed = log.begin(names_of(source))
             try:
