@@ -22,7 +22,8 @@ def test_every_table_has_an_index_of_its_key(postgres_warehouse: Warehouse, livi
                 "select tablename, indexdef from pg_indexes where schemaname = %s", (postgres_warehouse.dataset,)
             )
             found = [
-                (table, text.rpartition(" USING btree ")[2], "UNIQUE" in text) for table, text in cursor.fetchall()
+                (table, text.rpartition(" USING btree ")[2].replace('"', ""), "UNIQUE" in text)
+                for table, text in cursor.fetchall()
             ]
             cursor.execute(f"drop table {postgres_warehouse.dataset}.events")
         for endpoint in (*ENDPOINTS, *RECORDS):
