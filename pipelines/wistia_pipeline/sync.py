@@ -27,6 +27,7 @@ from .completeness import DayOutsideBand, days_outside_band
 from .indexes import index_tables
 from .models import build_models, has_models
 from .progress import Progress
+from .pruned_merge import duckdb
 from .recovery import restore_dropped_tables, settle
 from .results import SyncResult, failures_of, lost_resources, names_of
 from .run_log import RunLog
@@ -45,6 +46,8 @@ def make_pipeline(
     pipelines_dir: str | None = None,
 ) -> dlt.Pipeline:
     """The pipeline that all commands share."""
+    if destination == "duckdb":
+        destination = duckdb()
     pipeline: dlt.Pipeline = dlt.pipeline(
         name,
         destination=destination,
