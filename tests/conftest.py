@@ -21,6 +21,7 @@ import pytest
 from dlt.common.pipeline import LoadInfo
 from dlt.extract import DltSource
 from rich.console import Console
+from wistia_pipeline.duckdb_destination import duckdb as duckdb_file
 from wistia_pipeline.progress import Progress
 from wistia_pipeline.results import SyncResult, failures_of
 from wistia_pipeline.sandbox import Account, Call, Sandbox
@@ -229,7 +230,7 @@ def duckdb_warehouse(tmp_path: Path) -> Warehouse:
         connection.execute("set timezone = 'UTC'")
         return connection
 
-    return Warehouse("duckdb", dlt.destinations.duckdb(path), connect, "wistia_raw")
+    return Warehouse("duckdb", duckdb_file(path), connect, "wistia_raw")
 
 
 @pytest.fixture

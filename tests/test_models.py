@@ -17,6 +17,7 @@ import pytest
 import yaml
 from dbt.cli.main import dbtRunner
 from wistia_pipeline import models
+from wistia_pipeline.duckdb_destination import duckdb as duckdb_file
 from wistia_pipeline.models import ModelsResult, build_models, run_dbt
 from wistia_pipeline.sandbox import Account, Fault, Sandbox
 
@@ -342,7 +343,7 @@ def test_a_warehouse_file_may_be_called_otherwise(duckdb_warehouse: Warehouse, l
             connection.execute(f"attach '{copy}' as mine (read_only)")
             counts = connection.execute("select count(*) from mine.wistia.wistia__leads").fetchone()
             assert counts == (len(held(duckdb_warehouse, "wistia__leads")),)
-        duckdb_warehouse.destination = dlt.destinations.duckdb(str(copy))
+        duckdb_warehouse.destination = duckdb_file(str(copy))
         assert build_models(duckdb_warehouse.pipeline()).failures == []
 
 

@@ -23,6 +23,7 @@ import psycopg2
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from wistia_pipeline.duckdb_destination import duckdb as duckdb_file
 from wistia_pipeline.results import SyncResult
 from wistia_pipeline.sandbox import Account, Fault, Sandbox
 from wistia_pipeline.sandbox.server import Reply
@@ -593,7 +594,7 @@ def in_duckdb() -> Iterator[Warehouse]:
             connection.execute("set timezone = 'UTC'")
             return connection
 
-        yield OwnFolder(folder, dlt.destinations.duckdb(path), connect, "wistia_raw")
+        yield OwnFolder(folder, duckdb_file(path), connect, "wistia_raw")
         assert not files_with_token(Path(folder))
 
 

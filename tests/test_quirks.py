@@ -19,6 +19,7 @@ import dlt
 import duckdb
 import psycopg2
 import pytest
+from wistia_pipeline.duckdb_destination import duckdb as duckdb_file
 from wistia_pipeline.settings import use_defaults
 
 from tests.conftest import NOW, UNLIMITED, Warehouse
@@ -281,7 +282,7 @@ def loaded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     folder = tmp_path_factory.mktemp("quirks")
     if request.param == "duckdb":
         path = str(folder / "warehouse.duckdb")
-        warehouse = Warehouse("duckdb", dlt.destinations.duckdb(path), lambda: _in_utc(path), "wistia_raw")
+        warehouse = Warehouse("duckdb", duckdb_file(path), lambda: _in_utc(path), "wistia_raw")
     else:
         url, dataset = request.getfixturevalue("postgres_url"), f"wistia_raw_{uuid4().hex[:8]}"
         warehouse = Warehouse("postgres", dlt.destinations.postgres(url), lambda: psycopg2.connect(url), dataset)

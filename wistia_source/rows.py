@@ -367,9 +367,11 @@ _CONVERT = {
 
 def _storable(array: pa.Array[Any]) -> pa.Array[Any]:
     """Text without U+0000, which Postgres cannot hold: one such name would stop every load from then on."""
-    if pc.any(pc.match_substring(array, "\0")).as_py():
-        return pc.replace_substring(array, "\0", "\ufffd")
-    return array
+    texts = array.buffers()[2]
+    # a look at the bytes: Arrow's own search of each value took a tenth of a load
+    if texts is None or b"\0" not in texts.to_pybytes():
+        return array
+    return pc.replace_substring(array, "\0", "\ufffd")
 
 
 def _each_key_once(endpoint: Endpoint, table: pa.Table) -> pa.Table:

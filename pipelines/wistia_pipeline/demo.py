@@ -9,12 +9,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import dlt
 import duckdb
 from rich.console import Console
 
 from wistia_source.errors import SettingInvalid
 
+from .duckdb_destination import duckdb as duckdb_file
 from .progress import Progress
 from .results import SyncResult
 from .sandbox import Account, Sandbox
@@ -61,7 +61,7 @@ def run_demo(output: str) -> None:
             sandbox.now = lambda: now
             result = SyncResult()
             with Progress() as progress:
-                pipeline = make_pipeline(dlt.destinations.duckdb(output), progress, name=NAME, pipelines_dir=state)
+                pipeline = make_pipeline(duckdb_file(output), progress, name=NAME, pipelines_dir=state)
                 # all that a user's own settings could bend
                 source_args = {
                     "api_version": "v1",

@@ -24,10 +24,10 @@ from wistia_source.errors import RequestFailed, SettingInvalid
 from wistia_source.windows import RETENTION
 
 from .completeness import DayOutsideBand, days_outside_band
+from .duckdb_destination import duckdb, load
 from .indexes import index_tables
 from .models import build_models, has_models
 from .progress import Progress
-from .pruned_merge import duckdb
 from .recovery import restore_dropped_tables, settle
 from .results import SyncResult, failures_of, lost_resources, names_of
 from .run_log import RunLog
@@ -108,7 +108,7 @@ def run_sync(
                 pipeline.normalize()
                 raise_if_lost()
                 with without_readers(pipeline):
-                    pipeline.load()
+                    load(pipeline)
                     make_empty_tables(pipeline)
                     index_tables(pipeline)
 

@@ -15,8 +15,8 @@ from math import ceil
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import dlt
 from rich.console import Console
+from wistia_pipeline.duckdb_destination import duckdb as duckdb_file
 from wistia_pipeline.progress import Progress
 from wistia_pipeline.results import SyncResult
 from wistia_pipeline.sandbox import Account, Sandbox
@@ -96,7 +96,7 @@ def run() -> float:
         def sync(now: datetime) -> list[str]:
             begun = len(sandbox.log)
             with Progress(Console(file=StringIO())) as progress:
-                pipeline = make_pipeline(dlt.destinations.duckdb(str(Path(folder) / "w.duckdb")), progress)
+                pipeline = make_pipeline(duckdb_file(str(Path(folder) / "w.duckdb")), progress)
                 settings = settings_for(sandbox, now, start_date="2026-06-01")
                 run_sync(pipeline, progress, SyncResult(), (), settings, models=False)
             return [call.path for call in sandbox.log[begun:]]

@@ -18,8 +18,8 @@ from typing import Any
 
 import dlt
 from rich.console import Console
+from wistia_pipeline.duckdb_destination import duckdb
 from wistia_pipeline.progress import Progress
-from wistia_pipeline.pruned_merge import duckdb
 from wistia_pipeline.results import SyncResult
 from wistia_pipeline.sandbox import Account, Sandbox
 from wistia_pipeline.settings import use_defaults

@@ -8,56 +8,41 @@ from __future__ import annotations
 import os
 import sys
 from bisect import bisect_left
-from datetime import UTC, datetime
 from io import StringIO
-from multiprocessing import get_context
-from multiprocessing.connection import Connection
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import dlt
 from rich.console import Console
+from wistia_pipeline.duckdb_destination import duckdb as duckdb_file
 from wistia_pipeline.progress import Progress
 from wistia_pipeline.results import SyncResult
-from wistia_pipeline.sandbox import Account, Sandbox
 from wistia_pipeline.settings import use_defaults
 from wistia_pipeline.sync import make_pipeline, run_sync
 
-START = datetime(2026, 6, 15, 12, 30, tzinfo=UTC)
+from tests.benchmarks.processes import START, cost_of, served
+
 MINUTES = 3
 """Of work at the quota, about."""
 WINDOW = 60.0
 
 
-def serve(channel: Connection, medias: int, latency: float) -> None:
-    """A Wistia API in a process of its own: sends its address, then, when it is told to stop, when requests arrived."""
-    account = Account(seed=3, start=START, medias=medias, projects=5, visitors=200, events=1_000, days=20)
-    with Sandbox(account, now=lambda: START, rate_limit=None, latency=latency) as sandbox:
-        channel.send((sandbox.url, sandbox.token))
-        channel.recv()
-        channel.send([call.at for call in sandbox.log])
-
-
 def arrivals(per_minute: int, latency: float) -> list[float]:
     """When the requests of a first load arrived at the server."""
-    context = get_context("spawn")
-    ours, theirs = context.Pipe()
-    server = context.Process(target=serve, args=(theirs, per_minute * MINUTES // 4, latency))
-    server.start()
-    try:
-        url, token = ours.recv()
-        with TemporaryDirectory() as folder, Progress(Console(file=StringIO())) as progress:
-            os.environ["DLT_DATA_DIR"] = folder
-            use_defaults()
-            pipeline = make_pipeline(dlt.destinations.duckdb(str(Path(folder) / "w.duckdb")), progress)
-            args = {"access_token": token, "base_url": url, "requests_per_minute": per_minute, "now": START}
-            run_sync(pipeline, progress, SyncResult(), (), args | {"start_date": "2026-05-25"}, models=False)
-        ours.send(None)
-        times: list[float] = ours.recv()
-        return sorted(times)
-    finally:
-        server.join(5)
-        server.kill()
+    medias = per_minute * MINUTES // 4
+    account = {"seed": 3, "medias": medias, "projects": 5, "visitors": 200, "events": 1_000, "days": 20}
+    with served(latency, **account) as api, TemporaryDirectory() as folder:
+        cost_of(first_load, api.url, api.token, f"{folder}/w.duckdb", per_minute)
+        return api.arrivals()
+
+
+def first_load(url: str, token: str, file: str, per_minute: int) -> None:
+    """A sync into an empty warehouse."""
+    os.environ["DLT_DATA_DIR"] = str(Path(file).parent)
+    use_defaults()
+    args = {"access_token": token, "base_url": url, "requests_per_minute": per_minute, "now": START}
+    with Progress(Console(file=StringIO())) as progress:
+        pipeline = make_pipeline(duckdb_file(file), progress)
+        run_sync(pipeline, progress, SyncResult(), (), args | {"start_date": "2026-05-25"}, models=False)
 
 
 def busiest(times: list[float]) -> int:

@@ -1,0 +1,86 @@
+"""A Wistia API in a process of its own, and what other processes cost."""
+
+from __future__ import annotations
+
+import resource
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
+from time import perf_counter
+from typing import Any
+
+from wistia_pipeline.sandbox import Account, Sandbox
+
+START = datetime(2026, 6, 15, 12, 30, tzinfo=UTC)
+"""When the account is looked at; its first day is `days` before."""
+SPAWN = get_context("spawn")
+MEGABYTES = 1024 if sys.platform == "linux" else 1024 * 1024
+"""In what `ru_maxrss` counts."""
+
+
+@dataclass(frozen=True)
+class Served:
+    """Where the API is."""
+
+    url: str
+    token: str
+    _channel: Connection
+
+    def arrivals(self) -> list[float]:
+        """When the requests so far arrived, in seconds of a clock of the server's."""
+        self._channel.send(None)
+        times: list[float] = self._channel.recv()
+        return sorted(times)
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a process took."""
+
+    seconds: float
+    cpu_seconds: float
+    peak_megabytes: float
+
+
+@contextmanager
+def served(latency: float = 0.0, **account: Any) -> Iterator[Served]:
+    """The API over an account with these arguments; each answer takes `latency` seconds."""
+    ours, theirs = SPAWN.Pipe()
+    server = SPAWN.Process(target=_serve, args=(theirs, latency, account))
+    server.start()
+    try:
+        url, token = ours.recv()
+        yield Served(url, token, ours)
+    finally:
+        server.kill()
+        server.join()
+
+
+def _serve(channel: Connection, latency: float, account: dict[str, Any]) -> None:
+    sandbox = Sandbox(Account(start=START, **account), now=lambda: START, rate_limit=None, latency=latency)
+    with sandbox:
+        channel.send((sandbox.url, sandbox.token))
+        while True:
+            channel.recv()
+            channel.send([call.at for call in sandbox.log])
+
+
+def cost_of(function: Callable[..., None], *arguments: Any) -> Cost:
+    """What calling the function costs in a process of its own, imports included."""
+    ours, theirs = SPAWN.Pipe()
+    began = perf_counter()
+    process = SPAWN.Process(target=_call, args=(theirs, function, arguments))
+    process.start()
+    theirs.close()
+    used = ours.recv()
+    process.join()
+    return Cost(perf_counter() - began, used.ru_utime + used.ru_stime, used.ru_maxrss / MEGABYTES)
+
+
+def _call(channel: Connection, function: Callable[..., None], arguments: tuple[Any, ...]) -> None:
+    function(*arguments)
+    channel.send(resource.getrusage(resource.RUSAGE_SELF))
