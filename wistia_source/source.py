@@ -39,7 +39,7 @@ def wistia(
     event_key: str | None = None,
     events_lookback_hours: float = 3,
     events_deep_lookback_hours: float = 48,
-    visitors_lookback_hours: float = 3,
+    visitors_lookback_hours: float = 0.25,
     visitors_deep_lookback_hours: float = 48,
     by_date_lookback_days: int = 14,
     refresh_within_hours: float = 24,

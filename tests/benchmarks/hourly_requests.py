@@ -5,30 +5,26 @@ Prints the ratio and where it goes: `uv run python -m tests.benchmarks.hourly_re
 
 from __future__ import annotations
 
-import os
 import re
 from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from io import StringIO
+from itertools import takewhile
 from math import ceil
-from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
-from rich.console import Console
-from wistia_pipeline.duckdb_destination import duckdb as duckdb_file
-from wistia_pipeline.progress import Progress
-from wistia_pipeline.results import SyncResult
-from wistia_pipeline.sandbox import Account, Sandbox
-from wistia_pipeline.settings import use_defaults
-from wistia_pipeline.sync import make_pipeline, run_sync
+from wistia_pipeline.sandbox import Account, Sandbox, View
 
-from tests.conftest import settings_for
+from tests.benchmarks.runs import START, sync
 
 MEDIAS, PROJECTS, VISITORS, EVENTS_AN_HOUR = 1_000, 20, 100_000, 2_000
-HOURS = (1, 2, 3, 4, 5, 6)
+POPULARITY = 0.5
+"""So that about 150 medias are watched an hour."""
+HOURS = 24
 HOUR, LOOKBACK = timedelta(hours=1), timedelta(hours=3)
-START = datetime(2026, 6, 15, 12, 30, tzinfo=UTC)
+LATEST = timedelta(days=2)
+"""By which sessions appear late in the account."""
 KINDS = {
     "events": r"/v1/stats/events\.json",
     "visitors": r"/v1/stats/visitors\.json",
@@ -45,27 +41,39 @@ def pages(rows: int) -> int:
     return ceil(rows / 100)
 
 
-def least(sandbox: Sandbox, before: datetime, now: datetime) -> dict[str, float]:
-    """Requests of an hour that can be right, from what the account shows."""
-    view = sandbox.account.at(now)
-    watermark = max(event["received_at"] for event in sandbox.account.at(before).events())
-    oldest = datetime.fromisoformat(watermark) - LOOKBACK
-    fresh = [event for event in view.events() if datetime.fromisoformat(event["received_at"]) >= oldest]
-    new = [event for event in fresh if datetime.fromisoformat(event["received_at"]) > before]
-    active = [row for row in view.visitors() if datetime.fromisoformat(row["last_active_at"]) >= oldest]
+def least(earlier: View, view: View) -> Counter[str]:
+    """Requests of an hour that can be right, from what the account showed before and shows now."""
+    first = datetime.fromtimestamp(view.now, UTC).date() - LATEST
+    before, events = list(earlier.event_rows(start_date=first)), list(view.event_rows(start_date=first))
+    oldest, since = _at(before[0]["received_at"]) - LOOKBACK, _at(earlier.visitor_rows()[0]["last_active_at"])
+    known = set(map(_key, before))
+    new = [event for event in events if _key(event) not in known]
+    fresh = list(takewhile(lambda event: _at(event["received_at"]) >= oldest, events))
+    active = list(takewhile(lambda row: _at(row["last_active_at"]) >= since, view.visitor_rows()))
     medias = {media["hashed_id"]: media for media in view.medias()}
     watched = {event["media_id"] for event in new} & medias.keys()
     played = {(medias[media_id].get("project") or {}).get("hashed_id") for media_id in watched} - {None}
     projects = len(view.projects())
-    return {
-        "events": pages(len(fresh)),
-        "visitors": pages(len(active)),
-        "medias' stats": 3 * len(watched) + 3 * (len(medias) - len(watched)) / 24,
-        "projects' stats": 2 * (len(played) + (projects - len(played)) / 24),
-        "captions": len(medias) / 168,
-        "listings": pages(len(medias)) + pages(projects),
-        "account": 2,
-    }
+    return Counter(
+        {
+            "events": pages(len(fresh)),
+            "visitors": pages(len(active)),
+            "medias' stats": 3 * len(watched) + 3 * (len(medias) - len(watched)) / 24,
+            "projects' stats": 2 * (len(played) + (projects - len(played)) / 24),
+            "captions": len(medias) / 168,
+            "listings": pages(len(medias)) + pages(projects),
+            "account": 2,
+        }
+    )
+
+
+def _key(event: dict[str, Any]) -> tuple[str, str]:
+    # some lack it, but have it in this address
+    return event.get("event_key") or event["iframe_heatmap_url"], event["visitor_key"]
+
+
+def _at(text: str) -> datetime:
+    return datetime.fromisoformat(text)
 
 
 def asked(paths: Sequence[str]) -> Counter[str]:
@@ -75,8 +83,8 @@ def asked(paths: Sequence[str]) -> Counter[str]:
     )
 
 
-def run() -> float:
-    """The ratio over some hours; prints it by kind."""
+def run() -> tuple[float, float]:
+    """The ratio of an hour, and that of a day, of which one hour reads deep; prints them by kind."""
     account = Account(
         seed=11,
         start=START,
@@ -86,31 +94,33 @@ def run() -> float:
         events=EVENTS_AN_HOUR * 24 * 5,
         days=5,
         hourly_events=EVENTS_AN_HOUR,
+        popularity=POPULARITY,
     )
-    wanted: Counter[str] = Counter()
-    found: Counter[str] = Counter()
+    wanted: list[Counter[str]] = []
+    found: list[Counter[str]] = []
     with TemporaryDirectory() as folder, Sandbox(account, rate_limit=None) as sandbox:
-        os.environ["DLT_DATA_DIR"] = folder
-        use_defaults()
 
-        def sync(now: datetime) -> list[str]:
+        def paths(now: datetime) -> list[str]:
             begun = len(sandbox.log)
-            with Progress(Console(file=StringIO())) as progress:
-                pipeline = make_pipeline(duckdb_file(str(Path(folder) / "w.duckdb")), progress)
-                settings = settings_for(sandbox, now, start_date="2026-06-01")
-                run_sync(pipeline, progress, SyncResult(), (), settings, models=False)
+            sandbox.now = lambda: now
+            sync(sandbox.url, sandbox.token, f"{folder}/w.duckdb", now=now, start_date="2026-06-01")
             return [call.path for call in sandbox.log[begun:]]
 
-        sync(START)
-        for hour in HOURS:
+        paths(START)
+        for hour in range(1, HOURS + 1):
             now = START + hour * HOUR
-            found.update(asked(sync(now)))
-            wanted.update(least(sandbox, now - HOUR, now))
-    for kind in wanted | found:
-        print(f"{kind}: {found[kind] / len(HOURS):.1f} requests an hour, {wanted[kind] / len(HOURS):.1f} at least")
-    ratio = found.total() / wanted.total()
-    print(f"{ratio:.3f} times the least ({found.total() / len(HOURS):.0f} requests an hour)")
-    return ratio
+            found.append(asked(paths(now)))
+            wanted.append(least(account.at(now - HOUR), account.at(now)))
+    hourly = _ratio(found[:-1], wanted[:-1], f"of the first {HOURS - 1} hours")
+    return hourly, _ratio(found, wanted, "of the day, with its deep lookback")
+
+
+def _ratio(found: Sequence[Counter[str]], wanted: Sequence[Counter[str]], which: str) -> float:
+    asked, needed = sum(found, Counter()), sum(wanted, Counter())
+    for kind in needed | asked:
+        print(f"  {kind}: {asked[kind] / len(found):.1f} requests an hour, {needed[kind] / len(found):.1f} at least")
+    print(f"{asked.total() / needed.total():.3f} times the least {which} ({asked.total() / len(found):.0f} an hour)")
+    return asked.total() / needed.total()
 
 
 if __name__ == "__main__":

@@ -5,11 +5,8 @@
 
 from __future__ import annotations
 
-import os
 from datetime import timedelta
-from io import StringIO
 from itertools import count
-from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -17,21 +14,14 @@ import duckdb
 import orjson
 import pyarrow as pa
 import requests
-from rich.console import Console
-from wistia_pipeline.duckdb_destination import duckdb as duckdb_file
-from wistia_pipeline.progress import Progress
-from wistia_pipeline.results import SyncResult
-from wistia_pipeline.settings import use_defaults
-from wistia_pipeline.sync import make_pipeline, run_sync
 
-from tests.benchmarks.processes import START, cost_of, served
+from tests.benchmarks.runs import START, Cost, cost_of, served, sync
 from wistia_source.endpoints import EVENTS
 from wistia_source.rows import ARROW_TYPES
 
 FEW, MANY = 100_000, 1_000_000
 DAYS = 100
 FIRST = START.date() - timedelta(days=DAYS + 2)
-LIMITLESS = 1_000_000_000
 PAGE, BATCH = 100, 10_000
 
 
@@ -83,17 +73,6 @@ def insert(warehouse: duckdb.DuckDBPyConnection, rows: list[dict[str, Any]]) -> 
     warehouse.execute("insert into events from arrived")
 
 
-def ours(url: str, token: str, file: str) -> None:
-    """The same by `sync`."""
-    os.environ["DLT_DATA_DIR"] = str(Path(file).parent)
-    use_defaults()
-    args = {"access_token": token, "base_url": url, "now": START, "start_date": FIRST.isoformat()}
-    with Progress(Console(file=StringIO())) as progress:
-        pipeline = make_pipeline(duckdb_file(file), progress)
-        args["requests_per_minute"] = LIMITLESS
-        run_sync(pipeline, progress, SyncResult(), ("events",), args, models=False)
-
-
 def rows_in(file: str, table: str) -> int:
     """Rows of a table."""
     with duckdb.connect(file, read_only=True) as warehouse:
@@ -107,7 +86,7 @@ def costs(events: int) -> tuple[Cost, Cost]:
     with served(**account, hourly_events=1) as api, TemporaryDirectory() as folder:
         floor_file, file = f"{folder}/floor.duckdb", f"{folder}/warehouse.duckdb"
         floor = cost_of(straight, api.url, api.token, floor_file)
-        found = cost_of(ours, api.url, api.token, file)
+        found = cost_of(sync, api.url, api.token, file, ("events",), start_date=FIRST.isoformat())
         assert rows_in(file, "wistia_raw.events") == rows_in(floor_file, "events")
     return floor, found
 

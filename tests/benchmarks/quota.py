@@ -5,21 +5,11 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from bisect import bisect_left
-from io import StringIO
-from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from rich.console import Console
-from wistia_pipeline.duckdb_destination import duckdb as duckdb_file
-from wistia_pipeline.progress import Progress
-from wistia_pipeline.results import SyncResult
-from wistia_pipeline.settings import use_defaults
-from wistia_pipeline.sync import make_pipeline, run_sync
-
-from tests.benchmarks.processes import START, cost_of, served
+from tests.benchmarks.runs import cost_of, served, sync
 
 MINUTES = 3
 """Of work at the quota, about."""
@@ -31,18 +21,8 @@ def arrivals(per_minute: int, latency: float) -> list[float]:
     medias = per_minute * MINUTES // 4
     account = {"seed": 3, "medias": medias, "projects": 5, "visitors": 200, "events": 1_000, "days": 20}
     with served(latency, **account) as api, TemporaryDirectory() as folder:
-        cost_of(first_load, api.url, api.token, f"{folder}/w.duckdb", per_minute)
+        cost_of(sync, api.url, api.token, f"{folder}/w.duckdb", requests_per_minute=per_minute, start_date="2026-05-25")
         return api.arrivals()
-
-
-def first_load(url: str, token: str, file: str, per_minute: int) -> None:
-    """A sync into an empty warehouse."""
-    os.environ["DLT_DATA_DIR"] = str(Path(file).parent)
-    use_defaults()
-    args = {"access_token": token, "base_url": url, "requests_per_minute": per_minute, "now": START}
-    with Progress(Console(file=StringIO())) as progress:
-        pipeline = make_pipeline(duckdb_file(file), progress)
-        run_sync(pipeline, progress, SyncResult(), (), args | {"start_date": "2026-05-25"}, models=False)
 
 
 def busiest(times: list[float]) -> int:

@@ -59,12 +59,15 @@ class Account:
         events: int = 20000,
         days: int = 730,
         hourly_events: int | None = None,
+        popularity: float = 1.1,
         retention: timedelta | None = None,
         loads_until: datetime | None = None,
     ) -> None:
-        """`retention`: events older than this no longer show (Wistia: two years); None shows all. `loads_until`: after
+        """`popularity`: how evenly plays are spread over the medias, the exponent of a Pareto distribution.
+        `retention`: events older than this no longer show (Wistia: two years); None shows all. `loads_until`: after
         this day nobody loads a media without playing it."""
         self.seed = seed
+        self._popularity = popularity
         self.start = start
         self.hourly_events = max(1, events // 500) if hourly_events is None else hourly_events
         self.retention = None if retention is None else int(retention.total_seconds())
@@ -136,7 +139,7 @@ class Account:
         for number in range(count + lost):
             spread = rng.random() ** 2 * self._days * DAY * 0.95
             created = self.history_begins + (int(spread) if number % 3 else -int(spread) - DAY)
-            media = make_media(self.seed, number, created, self.projects)
+            media = make_media(self.seed, number, created, self.projects, self._popularity)
             if number >= count:
                 # had its plays, was deleted, stays in the events
                 media.created = self.history_begins - DAY
@@ -185,7 +188,7 @@ class Account:
             self._hour += 1
 
     def _add_newcomer(self, created: int) -> None:
-        media = make_media(self.seed, len(self.medias), created, self.projects)
+        media = make_media(self.seed, len(self.medias), created, self.projects, self._popularity)
         media.archived = False
         media.updated = created + 45
         self.medias.append(media)

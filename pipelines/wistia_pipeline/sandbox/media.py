@@ -72,7 +72,7 @@ def make_projects(seed: int, count: int, start: int, days: int) -> list[Project]
     return projects
 
 
-def make_media(seed: int, number: int, created: int, projects: list[Project]) -> Media:
+def make_media(seed: int, number: int, created: int, projects: list[Project], popularity: float) -> Media:
     """One media; its oddities follow from its number, so that every account of some size has each."""
     rng = Random(f"{seed}:media:{number}")
     kind, duration = _kind_and_duration(number, rng)
@@ -90,7 +90,7 @@ def make_media(seed: int, number: int, created: int, projects: list[Project]) ->
         project=project,
         created=created,
         updated=created + draw(seed, "updated", number)[0] * 3000 + 40,
-        weight=0.0 if number % 30 == 11 else rng.paretovariate(1.1) * (0.2 if number % 20 == 9 else 1.0),
+        weight=0.0 if number % 30 == 11 else rng.paretovariate(popularity) * (0.2 if number % 20 == 9 else 1.0),
     )
 
 

@@ -1,22 +1,33 @@
-"""A Wistia API in a process of its own, and what other processes cost."""
+"""What the benchmarks share: a Wistia API in a process of its own, syncs, and what a process costs."""
 
 from __future__ import annotations
 
+import os
 import resource
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from io import StringIO
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
+from pathlib import Path
 from time import perf_counter
 from typing import Any
 
+from rich.console import Console
+from wistia_pipeline.duckdb_destination import duckdb as duckdb_file
+from wistia_pipeline.progress import Progress
+from wistia_pipeline.results import SyncResult
 from wistia_pipeline.sandbox import Account, Sandbox
+from wistia_pipeline.settings import use_defaults
+from wistia_pipeline.sync import make_pipeline, run_sync
 
 START = datetime(2026, 6, 15, 12, 30, tzinfo=UTC)
 """When the account is looked at; its first day is `days` before."""
+UNLIMITED = 1_000_000_000
+"""Requests a minute."""
 SPAWN = get_context("spawn")
 MEGABYTES = 1024 if sys.platform == "linux" else 1024 * 1024
 """In what `ru_maxrss` counts."""
@@ -69,11 +80,21 @@ def _serve(channel: Connection, latency: float, account: dict[str, Any]) -> None
             channel.send([call.at for call in sandbox.log])
 
 
-def cost_of(function: Callable[..., None], *arguments: Any) -> Cost:
+def sync(url: str, token: str, file: str, select: Sequence[str] = (), **arguments: Any) -> None:
+    """One run of `sync` into a DuckDB file, without models; the state is in the file's folder."""
+    os.environ["DLT_DATA_DIR"] = str(Path(file).parent)
+    use_defaults()
+    settings = {"access_token": token, "base_url": url, "requests_per_minute": UNLIMITED, "now": START}
+    with Progress(Console(file=StringIO())) as progress:
+        pipeline = make_pipeline(duckdb_file(file), progress)
+        run_sync(pipeline, progress, SyncResult(), select, settings | arguments, models=False)
+
+
+def cost_of(function: Callable[..., None], *arguments: Any, **named: Any) -> Cost:
     """What calling the function costs in a process of its own, imports included."""
     ours, theirs = SPAWN.Pipe()
     began = perf_counter()
-    process = SPAWN.Process(target=_call, args=(theirs, function, arguments))
+    process = SPAWN.Process(target=_call, args=(theirs, function, arguments, named))
     process.start()
     theirs.close()
     used = ours.recv()
@@ -81,6 +102,8 @@ def cost_of(function: Callable[..., None], *arguments: Any) -> Cost:
     return Cost(perf_counter() - began, used.ru_utime + used.ru_stime, used.ru_maxrss / MEGABYTES)
 
 
-def _call(channel: Connection, function: Callable[..., None], arguments: tuple[Any, ...]) -> None:
-    function(*arguments)
+def _call(
+    channel: Connection, function: Callable[..., None], arguments: tuple[Any, ...], named: dict[str, Any]
+) -> None:
+    function(*arguments, **named)
     channel.send(resource.getrusage(resource.RUSAGE_SELF))
