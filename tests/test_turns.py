@@ -178,18 +178,18 @@ def test_sessions_exactly_at_the_cut_that_go_on_on_the_next_page_land(
     assert late <= {row["event_key"] for row in duckdb_warehouse.rows("events")}
 
 
-def test_visitors_who_were_active_up_to_three_hours_before_the_latest_are_read_again(
+def test_visitors_who_were_active_up_to_a_quarter_of_an_hour_before_the_latest_are_read_again(
     duckdb_warehouse: Warehouse, calm: Sandbox
 ) -> None:
     media_id = next(iter(medias(calm, CALM)))
     play(calm, media_id, CALM - 10 * MINUTE)
     sync(duckdb_warehouse, calm, CALM, only=("visitors",))
-    late = calm.account.at(CALM).event(play(calm, media_id, CALM - 3 * HOUR))
+    late = calm.account.at(CALM).event(play(calm, media_id, CALM - 25 * MINUTE))
     sync(duckdb_warehouse, calm, CALM + HOUR, only=("visitors",))
-    assert last_active(duckdb_warehouse)[late["visitor_key"]] == CALM - 3 * HOUR
-    too_late = calm.account.at(CALM).event(play(calm, media_id, CALM - 4 * HOUR))
+    assert last_active(duckdb_warehouse)[late["visitor_key"]] == CALM - 25 * MINUTE
+    too_late = calm.account.at(CALM).event(play(calm, media_id, CALM - 40 * MINUTE))
     sync(duckdb_warehouse, calm, CALM + 2 * HOUR, only=("visitors",))
-    assert last_active(duckdb_warehouse).get(too_late["visitor_key"]) != CALM - 4 * HOUR
+    assert last_active(duckdb_warehouse).get(too_late["visitor_key"]) != CALM - 40 * MINUTE
 
 
 def last_active(warehouse: Warehouse) -> dict[str, datetime]:

@@ -18,7 +18,7 @@ from .rows import LOAD_ID, all_columns, to_table, with_key
 from .run import Run
 from .warehouse import Held
 
-ROWS_PER_BATCH = 5_000
+ROWS_PER_BATCH = 2_000
 
 Batch = pa.Table | None
 """Rows for dlt, or None: nothing yet, let other resources go on."""
@@ -103,9 +103,13 @@ def count_restated(
 
     `read_before` says for a parent from when on, and before when, its rows were read by earlier runs.
     """
+    parents: list[Any] = fresh[endpoint.primary_key[0]].unique().to_pylist() if endpoint.parent else [""]
+    read = {parent: bounds for parent in parents if (bounds := read_before(parent))}
+    if not read:
+        return
     names = (*endpoint.primary_key, endpoint.cursor or "")
     for *key, at in zip(*(fresh[name].to_pylist() for name in names), strict=True):
-        bounds = read_before(key[0] if endpoint.parent else "")
+        bounds = read.get(key[0] if endpoint.parent else "")
         if bounds and at is not None and bounds[0] <= at < bounds[1]:
             run.restated(endpoint, at, tuple(key) not in held.hashes)
 

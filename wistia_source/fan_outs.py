@@ -41,7 +41,7 @@ def listing(run: Run, endpoint: Endpoint) -> Iterator[Batch]:
     declare_table(run, endpoint)
     yield from run.list_all(endpoint, tally)
     column = endpoint.column(endpoint.primary_key[0])
-    rows = run.listed(endpoint)
+    rows = run.take_listed(endpoint)
     missing = run.warehouse.listed(endpoint) - {value_of(column, row) for row in rows}
     gone: list[str] = []
     # offset pages skip a row when one before it goes away while we read, so each is asked for by itself
@@ -104,10 +104,12 @@ def fan_out(run: Run, endpoint: Endpoint) -> Iterator[Batch]:
             yield _ask(run, endpoint, reached, tally)
 
     pending: list[Outcome] = []
+    rows = 0
     # those that Wistia no longer lists cannot be asked again
     failed = set(progress.failed).intersection(run.due(endpoint, tally)) if progress else set()
     for arrived in run.client.stream(walks()):
         for outcome in arrived or ():
+            rows += len(outcome.rows)
             failed.discard(outcome.parent_id)
             if outcome.error:
                 failed.add(outcome.parent_id)
@@ -117,7 +119,8 @@ def fan_out(run: Run, endpoint: Endpoint) -> Iterator[Batch]:
                     run.note(endpoint, outcome)
             else:
                 pending.append(outcome)
-        if sum(len(outcome.rows) for outcome in pending) >= ROWS_PER_BATCH:
+        if rows >= ROWS_PER_BATCH:
+            rows = 0
             yield _landed(run, endpoint, pending, account_id, tally)
         else:
             yield None
@@ -254,8 +257,10 @@ def _delta(run: Run, endpoint: Endpoint, outcomes: Sequence[Outcome], account_id
     fresh = held.changed(table)
     if endpoint.cursor:
         count_restated(run, endpoint, fresh, held, partial(run.days_read, endpoint))
+    if not endpoint.complete:
+        return fresh
     present = set(zip(*(table[name].to_pylist() for name in endpoint.primary_key), strict=True))
-    gone = {key for key in held.hashes.keys() - present if key[0] not in unclear} if endpoint.complete else ()
+    gone = {key for key in held.hashes.keys() - present if key[0] not in unclear}
     if not gone:
         return fresh
     marks = to_table(endpoint, [{**_as_sent(endpoint, key), DELETED.name: True} for key in gone], account_id)

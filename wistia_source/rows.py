@@ -375,12 +375,14 @@ def _storable(array: pa.Array[Any]) -> pa.Array[Any]:
 
 
 def _each_key_once(endpoint: Endpoint, table: pa.Table) -> pa.Table:
-    keys = [table[name].to_pylist() for name in endpoint.primary_key]
-    for name, values in zip(endpoint.primary_key, keys, strict=True):
-        if None in values:
+    for name in endpoint.primary_key:
+        if table[name].null_count:
             raise RowUnusable(
                 f"Wistia sent a row of {endpoint.name} without {name}, part of its key; it is not loaded: please "
                 "report it."
             )
+    if table.group_by(list(endpoint.primary_key), use_threads=False).aggregate([]).num_rows == table.num_rows:
+        return table
+    keys = (table[name].to_pylist() for name in endpoint.primary_key)
     latest = {key: number for number, key in enumerate(zip(*keys, strict=True))}
-    return table if len(latest) == table.num_rows else table.take(sorted(latest.values()))
+    return table.take(sorted(latest.values()))

@@ -69,7 +69,9 @@ class Run:
     _notes: list[Row] = field(default_factory=list)
     _restated: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     _sessions: dict[str, datetime] = field(default_factory=dict)
-    _listings: dict[str, list[Row] | None] = field(default_factory=dict)
+    _listings: dict[str, dict[str, str | None] | None] = field(default_factory=dict)
+    """By listing: the ids in it, each with the project that it is in; null while it is being read."""
+    _listed: dict[str, list[Row]] = field(default_factory=dict)
     _days: dict[date, int] | None = None
     _account_id: str | None = None
     _failed: dict[str, ResourceLost] = field(default_factory=dict)
@@ -163,7 +165,7 @@ class Run:
         }
 
     def list_all(self, endpoint: Endpoint, tally: Tally) -> Pause:
-        """Walks a listing once a run; whoever else wants it waits for the first. Then `listed` has it."""
+        """Walks a listing once a run; whoever else wants it waits for the first."""
         if endpoint.name in self._listings:
             while self._listings[endpoint.name] is None:
                 if error := self._failed.get(endpoint.name):
@@ -180,11 +182,17 @@ class Run:
                 for page in arrived or ():
                     rows.extend(page)
                 yield None
-        self._listings[endpoint.name] = rows
+        id_column, project = endpoint.column(endpoint.primary_key[0]), MEDIAS.column("project_id")
+        # a media archived while we read is in both lists
+        self._listings[endpoint.name] = {
+            id_: value_of(project, row) for row in rows if (id_ := value_of(id_column, row))
+        }
+        if endpoint.name in self.members:
+            self._listed[endpoint.name] = rows
 
-    def listed(self, endpoint: Endpoint) -> list[Row]:
-        """The rows of a listing that has been walked."""
-        return self._listings[endpoint.name] or []
+    def take_listed(self, endpoint: Endpoint) -> list[Row]:
+        """The rows of a listing that has been walked, for the resource that loads them: they are not kept."""
+        return self._listed.pop(endpoint.name)
 
     def wait_for_sessions(self) -> Pause:
         """Waits until the new and changed sessions are known, or nobody reads them."""
@@ -310,14 +318,12 @@ class Run:
         if endpoint.parent == MEDIAS.name:
             return medias
         projects: dict[str, datetime] = {}
-        for row in self.listed(MEDIAS):
-            at = medias.get(value_of(MEDIAS.column("media_id"), row))
-            project = value_of(MEDIAS.column("project_id"), row)
+        for media_id, project in self._ids(MEDIAS).items():
+            at = medias.get(media_id)
             if at and project:
                 projects[project] = max(at, projects.get(project, at))
         return projects
 
-    def _ids(self, parent: Endpoint) -> Iterable[str]:
-        """The ids of a listing, each once: a media archived while we read is in both lists."""
-        column = parent.column(parent.primary_key[0])
-        return dict.fromkeys(id_ for row in self.listed(parent) if (id_ := value_of(column, row)))
+    def _ids(self, listing: Endpoint) -> dict[str, str | None]:
+        """The ids of a listing that has been walked, each with its project."""
+        return self._listings[listing.name] or {}

@@ -29,7 +29,7 @@ IDLE_SECONDS = 0.5
 READERS_LEAVE_SECONDS = 15.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Refresh:
     """When a parent was last asked, through which day, and when for its whole history."""
 

@@ -80,14 +80,16 @@ def _serve(channel: Connection, latency: float, account: dict[str, Any]) -> None
             channel.send([call.at for call in sandbox.log])
 
 
-def sync(url: str, token: str, file: str, select: Sequence[str] = (), **arguments: Any) -> None:
-    """One run of `sync` into a DuckDB file, without models; the state is in the file's folder."""
+def sync(
+    url: str, token: str, file: str, select: Sequence[str] = (), *, models: bool = False, **arguments: Any
+) -> None:
+    """One run of `sync` into a DuckDB file; the state is in the file's folder."""
     os.environ["DLT_DATA_DIR"] = str(Path(file).parent)
     use_defaults()
     settings = {"access_token": token, "base_url": url, "requests_per_minute": UNLIMITED, "now": START}
     with Progress(Console(file=StringIO())) as progress:
         pipeline = make_pipeline(duckdb_file(file), progress)
-        run_sync(pipeline, progress, SyncResult(), select, settings | arguments, models=False)
+        run_sync(pipeline, progress, SyncResult(), select, settings | arguments, models=models)
 
 
 def cost_of(function: Callable[..., None], *arguments: Any, **named: Any) -> Cost:
