@@ -1,10 +1,11 @@
-"""A first load and an hour of an account with ten times as many medias, against one with few.
+"""Syncs of an account with ten times as many medias, against one with few: requests, time, memory, state.
 
 `uv run python -m tests.benchmarks.growth`.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import timedelta
 from tempfile import TemporaryDirectory
 
@@ -15,21 +16,51 @@ from tests.benchmarks.runs import START, Cost, cost_of, served, sync
 FEW, MANY = 1_000, 10_000
 
 
-def costs(medias: int) -> tuple[list[Cost], list[int], int]:
-    """Of a first sync and one an hour later; their requests, and the bytes of the state that travels."""
+@dataclass(frozen=True)
+class Syncs:
+    """What a first sync and one an hour later took together."""
+
+    requests: int
+    costs: tuple[Cost, Cost]
+    state_bytes: int
+    """Of the largest state that was sent to the destination."""
+
+    @property
+    def seconds(self) -> float:
+        """Both together."""
+        return sum(cost.seconds for cost in self.costs)
+
+    @property
+    def peak_megabytes(self) -> float:
+        """Of the larger one."""
+        return max(cost.peak_megabytes for cost in self.costs)
+
+
+def syncs(medias: int) -> Syncs:
+    """Of an account with so many medias, and all else the same."""
     account = {"seed": 3, "medias": medias, "projects": 20, "visitors": 5_000, "events": 20_000, "days": 60}
     with served(**account, hourly_events=1) as api, TemporaryDirectory() as folder:
         file = f"{folder}/w.duckdb"
-        found, requests = [], []
-        for hour in range(2):
-            before = len(api.arrivals())
-            found.append(cost_of(sync, api.url, api.token, file, now=START + timedelta(hours=hour)))
-            requests.append(len(api.arrivals()) - before)
+        first, second = (
+            cost_of(sync, api.url, api.token, file, now=START + timedelta(hours=hour)) for hour in range(2)
+        )
         with duckdb.connect(file, read_only=True) as warehouse:
-            ((state,),) = warehouse.execute("select max(length(state)) from wistia_raw._dlt_pipeline_state").fetchall()
-    return found, requests, state
+            states = warehouse.execute("select max(length(state)) from wistia_raw._dlt_pipeline_state").fetchall()
+        return Syncs(len(api.arrivals()), (first, second), states[0][0])
+
+
+def run() -> tuple[float, float, float, int]:
+    """Requests, time and peak memory as ratios, and the bytes of the state; prints them."""
+    few, many = syncs(FEW), syncs(MANY)
+    requests, time = many.requests / few.requests, many.seconds / few.seconds
+    memory = many.peak_megabytes / few.peak_megabytes
+    print(
+        f"{MANY:,} medias against {FEW:,}: {requests:.2f} times the requests ({many.requests:,}), {time:.2f} times the "
+        f"time ({many.seconds:.0f} s), {memory:.2f} times the peak memory ({many.peak_megabytes:.0f} MB); "
+        f"{many.state_bytes:,} bytes of state"
+    )
+    return requests, time, memory, many.state_bytes
 
 
 if __name__ == "__main__":
-    for n in (FEW, MANY):
-        print(n, costs(n), flush=True)
+    run()

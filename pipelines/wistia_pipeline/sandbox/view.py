@@ -6,6 +6,7 @@ from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from datetime import date
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, overload
 
 from . import chance
@@ -82,6 +83,11 @@ class View:
 
     def medias(self) -> list[Row]:
         """All medias that are not deleted, archived ones too, id ascending."""
+        return list(self._media_rows)
+
+    @cached_property
+    def _media_rows(self) -> list[Row]:
+        # each page of the list needs all of them
         return [self._media_row(media) for media in self._listed()]
 
     def media(self, media_id: str | int) -> Row:
