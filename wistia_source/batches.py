@@ -117,6 +117,7 @@ def count_restated(
 def counted(run: Run, endpoint: Endpoint, table: pa.Table, tally: Tally) -> Batch:
     """The batch, its rows counted and its undeclared fields named in the resource's metrics."""
     tally["rows"] = tally.get("rows", 0) + table.num_rows
+    run.package_rows += table.num_rows
     known = run.warehouse.columns(endpoint.name).union(column.name for column in all_columns(endpoint))
     new = [name for name in table.column_names if name not in known]
     if new and table.num_rows:

@@ -99,7 +99,7 @@ def fan_out(run: Run, endpoint: Endpoint) -> Iterator[Batch]:
     def walks() -> Iterator[Iterator[Outcome]]:
         nonlocal reached
         begun = 0
-        while due and not (begun and run.time_is_up()):
+        while due and not (begun and run.package_is_full()):
             begun, reached = begun + 1, due.pop(0)
             yield _ask(run, endpoint, reached, tally)
 

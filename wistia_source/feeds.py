@@ -148,7 +148,7 @@ def _missing_days(run: Run, endpoint: Endpoint, read: Read, tally: Tally) -> Ite
     begun: list[Days] = []
 
     def stretches() -> Iterator[Stretch]:
-        while walks and not (begun and run.time_is_up()):
+        while walks and not (begun and run.package_is_full()):
             begun.append(walks.pop(0))
             yield Stretch(days_asked(*begun[-1]))
 
@@ -207,7 +207,7 @@ class _Descent:
                 break
             oldest = _at(page[-1], endpoint) if page else None
             self.since, self.page = min(self.since, oldest or self.since), number
-            if number - first + 1 >= PAGES_AT_LEAST and self._run.time_is_up():
+            if number - first + 1 >= PAGES_AT_LEAST and self._run.package_is_full():
                 return
         if first > 1 and not any_came:
             yield from self._from(1)

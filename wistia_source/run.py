@@ -23,6 +23,9 @@ from .rows import value_of
 from .warehouse import Refresh, Warehouse
 from .windows import AGES, OLDER, Days, age_of, from_the_past
 
+ROWS_PER_PACKAGE = 250_000
+"""About: a destination merges a load package in memory that grows with its rows."""
+
 Pause = Iterator[None]
 """A generator that yields None until what it waits for is there: dlt then lets other resources go on."""
 
@@ -55,6 +58,8 @@ class Run:
     """Whether it only counts what it would ask: it asks what it needs for that, the listings above all."""
     package_seconds: float = inf
     """After this long nothing new is begun for a load package: what is left goes into the next."""
+    package_rows: int = 0
+    """Rows in the load package so far."""
     running: set[str] = field(default_factory=set)
     """Resources that have not finished their part of the load package."""
     members: set[str] = field(default_factory=set)
@@ -84,12 +89,13 @@ class Run:
         """A resource begins its part of a load package; the first one starts the package's time."""
         if not self.running:
             self._package_ends = monotonic() + self.package_seconds
+            self.package_rows = 0
         self.running.add(endpoint.name)
         self.members.add(endpoint.name)
 
-    def time_is_up(self) -> bool:
+    def package_is_full(self) -> bool:
         """Whether the load package shall take no more work."""
-        return monotonic() >= self._package_ends
+        return monotonic() >= self._package_ends or self.package_rows >= ROWS_PER_PACKAGE
 
     def finish(self, endpoint: Endpoint) -> None:
         """A resource has ended its part, well or not; the last one lets go of the warehouse, which now changes."""
