@@ -21,7 +21,8 @@ from tests.benchmarks.runs import START, sync
 MEDIAS, PROJECTS, VISITORS, EVENTS_AN_HOUR = 1_000, 20, 100_000, 2_000
 POPULARITY = 0.5
 """So that about 150 medias are watched an hour."""
-HOURS = 24
+DEEP = 24
+"""The hour that reads deep."""
 HOUR, LOOKBACK = timedelta(hours=1), timedelta(hours=3)
 LATEST = timedelta(days=2)
 """By which sessions appear late in the account."""
@@ -83,8 +84,8 @@ def asked(paths: Sequence[str]) -> Counter[str]:
     )
 
 
-def run() -> tuple[float, float]:
-    """The ratio of an hour, and that of a day, of which one hour reads deep; prints them by kind."""
+def run(hours: int = 24) -> float:
+    """The ratio of the hours before the first deep lookback; prints it by kind, and that of all of them."""
     account = Account(
         seed=11,
         start=START,
@@ -107,12 +108,14 @@ def run() -> tuple[float, float]:
             return [call.path for call in sandbox.log[begun:]]
 
         paths(START)
-        for hour in range(1, HOURS + 1):
+        for hour in range(1, hours + 1):
             now = START + hour * HOUR
             found.append(asked(paths(now)))
             wanted.append(least(account.at(now - HOUR), account.at(now)))
-    hourly = _ratio(found[:-1], wanted[:-1], f"of the first {HOURS - 1} hours")
-    return hourly, _ratio(found, wanted, "of the day, with its deep lookback")
+    shallow = _ratio(found[: DEEP - 1], wanted[: DEEP - 1], "without the deep lookback")
+    if hours >= DEEP:
+        _ratio(found, wanted, "with it, once a day")
+    return shallow
 
 
 def _ratio(found: Sequence[Counter[str]], wanted: Sequence[Counter[str]], which: str) -> float:
