@@ -28,7 +28,7 @@ from .client import Row, Tally
 from .endpoints import BY_NAME, DELETED, MEDIAS, Endpoint
 from .errors import NotFound, RequestFailed, ResourceLost, RowUnusable
 from .reads import DONE, Backfilled
-from .rows import carried_rows, is_row_of, to_table, value_of, with_key
+from .rows import carried_rows, is_row_of, joined, to_table, with_key
 from .run import Outcome, Run
 from .windows import by_date_range, by_date_today, days_asked, is_due
 
@@ -40,17 +40,18 @@ def listing(run: Run, endpoint: Endpoint) -> Iterator[Batch]:
     account_id = run.account_id(tally)
     declare_table(run, endpoint)
     yield from run.list_all(endpoint, tally)
-    column = endpoint.column(endpoint.primary_key[0])
-    rows = run.take_listed(endpoint)
-    missing = run.warehouse.listed(endpoint) - {value_of(column, row) for row in rows}
+    missing = run.warehouse.listed(endpoint) - run.listed_ids(endpoint).keys()
+    pages = [typed(endpoint, rows, account_id, tally) for rows in run.take_listed(endpoint)]
+    again: list[Row] = []
     gone: list[str] = []
     # offset pages skip a row when one before it goes away while we read, so each is asked for by itself
     for arrived in run.client.stream(_look_again(run, endpoint, id_, tally) for id_ in sorted(missing)):
         for id_, found in arrived or ():
-            rows.extend(found)
+            again.extend(found)
             gone.extend([] if found else [id_])
         yield None
-    fresh = run.warehouse.held(endpoint).changed(typed(endpoint, rows, account_id, tally))
+    listed = joined(endpoint, [*pages, typed(endpoint, again, account_id, tally)])
+    fresh = run.warehouse.held(endpoint).changed(listed)
     yield counted(run, endpoint, fresh, tally)
     if gone:
         yield counted(run, endpoint, run.warehouse.as_deleted(endpoint, gone, run.clock()), tally)

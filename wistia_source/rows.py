@@ -110,6 +110,11 @@ def to_table(endpoint: Endpoint, rows: Sequence[Row], account_id: str) -> pa.Tab
     return _each_key_once(endpoint, _typed(endpoint, rows, account_id))
 
 
+def joined(endpoint: Endpoint, tables: Sequence[pa.Table]) -> pa.Table:
+    """Tables of an endpoint as one; of a key that occurs in several the last row."""
+    return _each_key_once(endpoint, pa.concat_tables(tables, promote_options="default"))
+
+
 def _typed(endpoint: Endpoint, rows: Sequence[Row], account_id: str) -> pa.Table:
     objects = _Objects(rows)
     values = [[account_id] * len(rows), *(_values(column, objects) for column in endpoint.columns)]

@@ -12,6 +12,7 @@ from math import inf
 from time import monotonic
 from typing import Any
 
+import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -76,7 +77,8 @@ class Run:
     _sessions: dict[str, datetime] = field(default_factory=dict)
     _listings: dict[str, dict[str, str | None] | None] = field(default_factory=dict)
     """By listing: the ids in it, each with the project that it is in; null while it is being read."""
-    _listed: dict[str, list[Row]] = field(default_factory=dict)
+    _listed: dict[str, list[bytes]] = field(default_factory=dict)
+    """By listing: its pages until they are loaded, as text, which takes a third of the memory."""
     _days: dict[date, int] | None = None
     _account_id: str | None = None
     _failed: dict[str, ResourceLost] = field(default_factory=dict)
@@ -179,26 +181,29 @@ class Run:
                 yield None
             return
         self._listings[endpoint.name] = None
-        rows: list[Row] = []
+        ids: dict[str, str | None] = {}
+        pages: list[bytes] = []
         path = self.client.path(endpoint)
+        id_column, project = endpoint.column(endpoint.primary_key[0]), MEDIAS.column("project_id")
         with self._remembered(endpoint.name):
             for arrived in self.client.stream(
                 self.client.pages(path, dict(scope), tally, endpoint.permission) for scope in endpoint.scopes
             ):
                 for page in arrived or ():
-                    rows.extend(page)
+                    # a media archived while we read is in both lists
+                    ids |= {id_: value_of(project, row) for row in page if (id_ := value_of(id_column, row))}
+                    if endpoint.name in self.members:
+                        pages.append(orjson.dumps(page))
                 yield None
-        id_column, project = endpoint.column(endpoint.primary_key[0]), MEDIAS.column("project_id")
-        # a media archived while we read is in both lists
-        self._listings[endpoint.name] = {
-            id_: value_of(project, row) for row in rows if (id_ := value_of(id_column, row))
-        }
-        if endpoint.name in self.members:
-            self._listed[endpoint.name] = rows
+        self._listings[endpoint.name], self._listed[endpoint.name] = ids, pages
 
-    def take_listed(self, endpoint: Endpoint) -> list[Row]:
-        """The rows of a listing that has been walked, for the resource that loads them: they are not kept."""
-        return self._listed.pop(endpoint.name)
+    def take_listed(self, endpoint: Endpoint) -> Iterator[list[Row]]:
+        """The pages of a listing that has been walked, for the resource that loads them: they are not kept."""
+        return map(orjson.loads, self._listed.pop(endpoint.name))
+
+    def listed_ids(self, listing: Endpoint) -> dict[str, str | None]:
+        """The ids of a listing that has been walked, each with its project."""
+        return self._listings[listing.name] or {}
 
     def wait_for_sessions(self) -> Pause:
         """Waits until the new and changed sessions are known, or nobody reads them."""
@@ -296,7 +301,7 @@ class Run:
         spared are noted."""
         if endpoint.parent is None:
             return [""]
-        parents = self._ids(BY_NAME[endpoint.parent])
+        parents = self.listed_ids(BY_NAME[endpoint.parent])
         if self.backfill:
             return sorted(parents)
         asked = {parent_id: known for (name, parent_id), known in self._asked.items() if name == endpoint.name}
@@ -324,12 +329,8 @@ class Run:
         if endpoint.parent == MEDIAS.name:
             return medias
         projects: dict[str, datetime] = {}
-        for media_id, project in self._ids(MEDIAS).items():
+        for media_id, project in self.listed_ids(MEDIAS).items():
             at = medias.get(media_id)
             if at and project:
                 projects[project] = max(at, projects.get(project, at))
         return projects
-
-    def _ids(self, listing: Endpoint) -> dict[str, str | None]:
-        """The ids of a listing that has been walked, each with its project."""
-        return self._listings[listing.name] or {}
