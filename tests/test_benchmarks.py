@@ -36,7 +36,8 @@ def test_a_sync_with_nothing_new_costs_little_more_than_a_build() -> None:
 
 
 def test_requests_and_time_grow_no_faster_than_the_medias() -> None:
-    requests, time, _, state_bytes = growth.run()
+    requests, time, memory, state_bytes = growth.run()
     assert requests <= 10
     assert time <= 10
+    assert memory <= 1.25
     assert state_bytes < 1_000_000

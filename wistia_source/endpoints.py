@@ -57,7 +57,7 @@ class Endpoint:
     modern_path: str | None = None
     """The path in the dated modern API, where it is another one."""
     cursor: str | None = None
-    """The column that says how new a row is (feeds and daily)."""
+    """The column that says how new a row is (feeds, daily, and what the run says of itself)."""
     scopes: tuple[tuple[tuple[str, str], ...], ...] = ()
     """Listings only: the query parameters of each walk that together make the complete list."""
     takes_days: bool = False
@@ -443,6 +443,7 @@ REFRESHES = Endpoint(
     grain="one row per endpoint and parent",
     permission="",
     primary_key=("endpoint", "parent_id"),
+    cursor="refreshed_at",
     columns=(
         Column("endpoint", "text", "The resource that was asked."),
         Column(
@@ -472,6 +473,7 @@ RESTATEMENTS = Endpoint(
     grain="one row per run, resource and age",
     permission="",
     primary_key=("run_id", "resource", "age"),
+    cursor="run_at",
     columns=(
         Column("run_id", "text", "The run, as in `sync_runs`."),
         Column("run_at", "timestamp", "When the run began (UTC)."),

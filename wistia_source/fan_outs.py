@@ -152,7 +152,8 @@ def record(run: Run, endpoint: Endpoint) -> Iterator[Batch]:
     if run.has_account:
         declare_table(run, endpoint)
         table = to_table(endpoint, run.records(endpoint), run.account_id({}))
-        yield filled(run.warehouse.held(endpoint).changed(table))
+        # reading all of them for each load package would cost more with every package
+        yield filled(run.warehouse.held(endpoint, since=_since(endpoint, table)).changed(table))
 
 
 def _parents(endpoint: Endpoint) -> list[Endpoint]:
@@ -253,8 +254,7 @@ def _delta(run: Run, endpoint: Endpoint, outcomes: Sequence[Outcome], account_id
     if not run.warehouse.holds(endpoint.name):
         return table
     parents = [outcome.parent_id for outcome in outcomes]
-    since = pc.min(table[endpoint.cursor]).as_py() if endpoint.cursor else None
-    held = run.warehouse.held(endpoint, parents=parents if endpoint.parent else None, since=since)
+    held = run.warehouse.held(endpoint, parents=parents if endpoint.parent else None, since=_since(endpoint, table))
     fresh = held.changed(table)
     if endpoint.cursor:
         count_restated(run, endpoint, fresh, held, partial(run.days_read, endpoint))
@@ -266,6 +266,11 @@ def _delta(run: Run, endpoint: Endpoint, outcomes: Sequence[Outcome], account_id
         return fresh
     marks = to_table(endpoint, [{**_as_sent(endpoint, key), DELETED.name: True} for key in gone], account_id)
     return pa.concat_tables([fresh, marks], promote_options="default")
+
+
+def _since(endpoint: Endpoint, table: pa.Table) -> Any:
+    """The oldest of the rows, by their cursor: what is held from then on is what they can differ from."""
+    return pc.min(table[endpoint.cursor]).as_py() if endpoint.cursor else None
 
 
 def _as_sent(endpoint: Endpoint, key: Sequence[Any]) -> Row:

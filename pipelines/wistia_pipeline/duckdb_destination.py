@@ -20,7 +20,7 @@ from dlt.destinations.impl.duckdb.duck import DuckDbClient
 from dlt.destinations.sql_jobs import SqlMergeFollowupJob
 from dlt.pipeline.exceptions import PipelineStepFailed
 
-FRUGAL: dict[str, str | int] = {"memory_limit": "150MB", "threads": 1}
+FRUGAL: dict[str, str | int] = {"memory_limit": "100MB", "threads": 1}
 """Of DuckDB while it loads; what is more is spilled. By itself it takes the memory of the machine, little by little,
 and more with each thread. Another choice can be made as dlt's `destination.duckdb.credentials.global_config`."""
 GENEROUS: dict[str, str | int] = {"memory_limit": "2GB"}

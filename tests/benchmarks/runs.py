@@ -72,8 +72,8 @@ def served(latency: float = 0.0, **account: Any) -> Iterator[Served]:
 
 
 def _serve(channel: Connection, latency: float, account: dict[str, Any]) -> None:
-    sandbox = Sandbox(Account(start=START, **account), now=lambda: START, rate_limit=None, latency=latency)
-    with sandbox:
+    made = Account(**{"start": START, **account})
+    with Sandbox(made, now=lambda: made.start, rate_limit=None, latency=latency) as sandbox:
         channel.send((sandbox.url, sandbox.token))
         while True:
             channel.recv()
