@@ -24,7 +24,7 @@ def foresee(warehouse: Warehouse, sandbox: Sandbox, hours: int, *select: str) ->
     before = len(sandbox.log)
     settings = settings_for(sandbox, NOW + hours * HOUR)
     with Progress(Console(file=StringIO())) as progress:
-        found = forecast(warehouse.destination, progress, select, settings)
+        found = forecast(warehouse.pipeline(), progress, select, settings)
     return found, len(sandbox.log) - before
 
 

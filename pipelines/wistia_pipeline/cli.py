@@ -169,10 +169,11 @@ def _foresee(
     def run() -> int:
         from .dry_run import forecast
         from .progress import Progress
+        from .sync import make_pipeline
         from .tables import forecast_table
 
         with Progress() as progress:
-            found = forecast(destination, progress, select, source_args)
+            found = forecast(make_pipeline(destination, progress), progress, select, source_args)
         if as_json:
             click.echo(json.dumps(asdict(found)))
         else:

@@ -8,7 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from dlt.common.destination.reference import TDestinationReferenceArg
+import dlt
 
 from wistia_source import wistia
 from wistia_source.endpoints import VISITORS
@@ -16,7 +16,7 @@ from wistia_source.endpoints import VISITORS
 from .progress import Progress
 from .results import names_of
 from .settings import setting
-from .sync import make_pipeline, raise_if_nothing_was_read, selected
+from .sync import raise_if_nothing_was_read, selected
 from .writer import kind_of
 
 
@@ -32,22 +32,28 @@ class Forecast:
 
 
 def forecast(
-    destination: TDestinationReferenceArg,
+    pipeline: dlt.Pipeline,
     progress: Progress,
     select: Sequence[str] = (),
     source_args: Mapping[str, Any] | None = None,
 ) -> Forecast:
-    """Asks for the listings and counts the rest. Raises as a run does."""
+    """What `run_sync` of the pipeline would ask: asks for the listings and counts the rest. Raises as a run does."""
     found, args = Forecast(), {"dry_run": True, **(source_args or {})}
     per_minute = args.get("requests_per_minute") or setting("sources.wistia.requests_per_minute")
     # a working folder of its own: data that waits there to be loaded is none of ours
     with TemporaryDirectory(prefix="wistia-dry-run-") as folder:
-        pipeline = make_pipeline(destination, progress, pipelines_dir=folder)
+        own = dlt.pipeline(
+            pipeline.pipeline_name,
+            destination=pipeline.destination,
+            dataset_name=pipeline.dataset_name,
+            progress=progress.collector,
+            pipelines_dir=folder,
+        )
         source = selected(wistia(**args), select)
         # to open a DuckDB file would make it
-        if kind_of(pipeline) != "duckdb" or Path(pipeline.sql_client().credentials.database).exists():
-            pipeline.sync_destination()
-        pipeline.extract(source)
+        if kind_of(own) != "duckdb" or Path(own.sql_client().credentials.database).exists():
+            own.sync_destination()
+        own.extract(source)
     raise_if_nothing_was_read(source)
     for name in names_of(source):
         metrics = source.resources[name].custom_metrics
