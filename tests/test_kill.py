@@ -57,7 +57,7 @@ MORE_AT_THE_END = 2
 WITHIN_STATEMENTS = 3
 """Kills more while a statement of the load runs."""
 STATEMENT_SECONDS = 0.0005
-BETWEEN_MERGES = 4
+BETWEEN_MERGES = 6
 """Kills more when some tables are merged and others are not."""
 LEAST_KILLS = 20
 """Of each scenario; some of those above may be the same."""
