@@ -10,20 +10,28 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wistia_source.endpoints import CAPTIONS, MEDIA_STATS, MEDIA_STATS_BY_DATE, Endpoint
+from wistia_source.endpoints import CAPTIONS, MEDIA_STATS, MEDIA_STATS_BY_DATE, PROJECT_STATS, Endpoint
 from wistia_source.plan import BusyDays, decide
 from wistia_source.warehouse import Refresh
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 NOW = datetime(2026, 6, 15, 12, 30, tzinfo=UTC)
 START = date(2026, 1, 1)
-STATS = replace(MEDIA_STATS, refresh_within=DAY)
-BY_DATE = replace(MEDIA_STATS_BY_DATE, refresh_within=DAY, lookback=14 * DAY, history_within=7 * DAY)
+STATS = replace(MEDIA_STATS, refresh_within=DAY, history_within=50 * DAY)
+BY_DATE = replace(MEDIA_STATS_BY_DATE, refresh_within=DAY, lookback=14 * DAY, history_within=50 * DAY)
 
 
 def asked(at: datetime, through: date | None = None, start: date | None = None) -> Refresh:
     """When a parent was asked."""
     return Refresh(at, start, through, at)
+
+
+YESTERDAY = asked(NOW - DAY - HOUR, date(2026, 6, 14), START)
+
+
+def counts() -> dict[date, int]:
+    """Loads and plays of an account that has none, through yesterday."""
+    return {START + number * DAY: 0 for number in range((NOW.date() - START).days)}
 
 
 def why(endpoint: Endpoint, known: Refresh | None, played: datetime | None = None, busy: BusyDays | None = None) -> str:
@@ -56,27 +64,50 @@ def test_why_a_media_is_asked(known: Refresh | None, played: datetime | None, ex
 
 
 @pytest.mark.parametrize(
-    ("last_busy", "stats", "by_date"),
+    ("last_busy", "expected"),
     [
-        (date(2026, 6, 15), "turn", "turn"),
-        # what Wistia counts two days late
-        (date(2026, 6, 12), "turn", "turn"),
-        # days that it may still restate
-        (date(2026, 6, 11), "quiet", "turn"),
-        (date(2026, 5, 31), "quiet", "turn"),
-        (date(2026, 5, 30), "quiet", "quiet"),
+        (date(2026, 6, 15), "turn"),
+        # days that Wistia may still restate
+        (date(2026, 5, 31), "turn"),
+        (date(2026, 5, 30), "quiet"),
     ],
 )
-def test_nobody_is_asked_about_days_on_which_nothing_happened(last_busy: date, stats: str, by_date: str) -> None:
-    yesterday = asked(NOW - DAY - HOUR, date(2026, 6, 14), START)
-    busy = BusyDays(START, {last_busy})
-    assert why(STATS, yesterday, busy=busy) == stats
-    assert why(BY_DATE, yesterday, busy=busy) == by_date
-    # captions do not follow plays, and a session that was seen is one whatever the days say
-    assert why(replace(CAPTIONS, refresh_within=DAY), yesterday, busy=busy) == "turn"
-    assert why(STATS, yesterday, NOW, busy) == "watched"
-    # of days before these nothing is known
-    assert why(BY_DATE, yesterday, busy=BusyDays(date(2026, 6, 1), ())) == "turn"
+def test_no_media_is_asked_about_days_on_which_nothing_happened(last_busy: date, expected: str) -> None:
+    busy = BusyDays(counts() | {last_busy: 1})
+    assert why(STATS, YESTERDAY, busy=busy) == expected
+    assert why(BY_DATE, YESTERDAY, busy=busy) == expected
+
+
+def test_busy_days_that_were_not_asked_for_are_asked_for() -> None:
+    # a turn that was spared is noted, though no day was asked for in it
+    spared = asked(NOW - DAY - HOUR, date(2026, 6, 1), START)
+    assert why(BY_DATE, spared, busy=BusyDays(counts() | {date(2026, 5, 18): 1})) == "turn"
+    assert why(BY_DATE, spared, busy=BusyDays(counts() | {date(2026, 5, 17): 1})) == "quiet"
+
+
+def test_days_before_the_start_do_not_matter() -> None:
+    start = date(2026, 6, 5)
+    known = asked(NOW - DAY - HOUR, date(2026, 6, 14), start)
+    busy = BusyDays({day: count for day, count in counts().items() if day >= start})
+    assert [decision.why for decision in decide(BY_DATE, ["m"], {"m": known}, {}, start, NOW, busy)] == ["quiet"]
+
+
+@pytest.mark.parametrize("lacking", [date(2026, 5, 31), date(2026, 6, 8), date(2026, 6, 14)])
+def test_a_day_that_is_not_known_is_not_taken_for_a_quiet_one(lacking: date) -> None:
+    known = {day: count for day, count in counts().items() if day != lacking}
+    assert why(STATS, YESTERDAY, busy=BusyDays(known)) == "turn"
+
+
+def test_what_does_not_follow_from_loads_and_plays_is_asked_in_a_quiet_account_too() -> None:
+    busy = BusyDays(counts())
+    assert why(STATS, YESTERDAY, busy=busy) == "quiet"
+    # a session that was seen is one whatever the days say
+    assert why(STATS, YESTERDAY, NOW, busy) == "watched"
+    assert why(replace(CAPTIONS, refresh_within=DAY, history_within=7 * DAY), YESTERDAY, busy=busy) == "turn"
+    # how many medias a project has
+    assert why(replace(PROJECT_STATS, refresh_within=DAY, history_within=7 * DAY), YESTERDAY, busy=busy) == "turn"
+    # once a week, whatever Wistia restates of older days
+    assert why(STATS, replace(YESTERDAY, history_at=NOW - 50 * DAY - HOUR), busy=busy) == "turn"
 
 
 @given(st.sets(st.text(min_size=1, max_size=8), min_size=1, max_size=60), st.integers(1, 200))

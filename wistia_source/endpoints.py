@@ -67,7 +67,7 @@ class Endpoint:
     deep_lookback: timedelta = timedelta(0)
     """Feeds only: how far behind the watermark a run asks again once a day."""
     history_within: timedelta = timedelta(0)
-    """Daily only: the whole history of each parent is asked again at least this often."""
+    """Fan-outs only: each parent is asked again for all that there is at least this often, busy or not."""
     refresh_within: timedelta = timedelta(0)
     """Fan-outs only: each parent is asked again at least this often."""
     follows_plays: bool = True
@@ -455,7 +455,11 @@ REFRESHES = Endpoint(
         Column("refreshed_at", "timestamp", "When it was last asked (UTC)."),
         Column("from_date", "date", "First day asked for (by_date resources)."),
         Column("through_date", "date", "Last day asked for (by_date resources)."),
-        Column("history_at", "timestamp", "When the whole history was last asked for (by_date resources, UTC)."),
+        Column(
+            "history_at",
+            "timestamp",
+            "When it was last asked for all that there is, not for recent days alone (UTC).",
+        ),
         Column(
             "result",
             "text",

@@ -152,6 +152,8 @@ def record(run: Run, endpoint: Endpoint) -> Iterator[Batch]:
     if run.has_account:
         declare_table(run, endpoint)
         table = to_table(endpoint, run.records(endpoint), run.account_id({}))
+        if not table.num_rows:
+            return
         # reading all of them for each load package would cost more with every package
         yield filled(run.warehouse.held(endpoint, since=_since(endpoint, table)).changed(table))
 
@@ -167,7 +169,7 @@ def _ask(run: Run, endpoint: Endpoint, parent_id: str, tally: Tally) -> Iterator
     """One request for one parent, as a walk. What to ask is settled here, before a thread takes it over."""
     params: dict[str, str] = {}
     through: date | None = None
-    whole = False
+    whole = endpoint.kind != "daily"
     if run.backfill:
         first, through = run.backfill[0], min(run.backfill[1], by_date_today(run.clock()))
         params = days_asked(first, through)

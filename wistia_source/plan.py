@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Literal
 
-from .endpoints import Endpoint
+from .endpoints import MEDIAS, Endpoint
 from .warehouse import Refresh
-from .windows import by_date_today, is_due
+from .windows import ONE_DAY, by_date_today, is_due
 
 Why = Literal["new", "earlier start", "watched", "turn", "quiet"]
 """Why a parent is asked: never before; the start was moved to before what is known of it; a new or changed session;
 its turn has come. `quiet`: its turn has come, but the account was neither loaded nor played, so it is not asked."""
 
-LATE = timedelta(days=2)
-"""How long after a day its loads and plays may still be counted: that of the deep lookback."""
+RESTATED = timedelta(days=14)
+"""For how long Wistia restates a day, about (derived)."""
 
 
 @dataclass(frozen=True)
@@ -34,14 +34,14 @@ class Decision:
 
 @dataclass(frozen=True)
 class BusyDays:
-    """The by_date days on which the account was loaded or played, of all days from `since` on."""
+    """How often the account was loaded and played on each by_date day that is known."""
 
-    since: date
-    days: Collection[date]
+    counts: Mapping[date, int]
 
-    def were_none(self, since: date) -> bool:
-        """Whether nothing happened from a day on."""
-        return since >= self.since and not any(day >= since for day in self.days)
+    def were_none(self, since: date, known_through: date) -> bool:
+        """Whether nothing happened from a day on; where a day up to `known_through` is not known nobody can tell."""
+        days = (since + number * ONE_DAY for number in range((known_through - since) // ONE_DAY + 1))
+        return self.counts.keys() >= set(days) and not any(count and day >= since for day, count in self.counts.items())
 
 
 def decide(
@@ -83,6 +83,14 @@ def _why(
         return "watched"
     if not is_due(parent_id, asked.refreshed_at, endpoint.refresh_within, now):
         return None
-    # what Wistia counts of a parent changes when somebody loads or plays it, and recent days when they are restated
-    since = min(asked.through_date or date.max, by_date_today(asked.refreshed_at)) - max(endpoint.lookback, LATE)
-    return "quiet" if endpoint.follows_plays and busy and busy.were_none(max(since, start_date)) else "turn"
+    # how many medias a project has changes without plays; and what an account without any shows is still seen once in
+    # a while, should Wistia restate what is older
+    if endpoint.parent != MEDIAS.name or not endpoint.follows_plays or busy is None:
+        return "turn"
+    if is_due(parent_id, asked.history_at, endpoint.history_within, now):
+        return "turn"
+    # what Wistia counts of a media changes when somebody loads or plays it, and recent days when they are restated
+    since = min(asked.through_date or date.max, by_date_today(asked.refreshed_at)) - max(endpoint.lookback, RESTATED)
+    # the day that has just begun may have no row yet
+    was_quiet = busy.were_none(max(since, start_date), by_date_today(now) - ONE_DAY)
+    return "quiet" if was_quiet else "turn"

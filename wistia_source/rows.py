@@ -44,7 +44,8 @@ _PUBLIC_TOKEN = re.compile(r"public_token=[^&#]*")
 _STARTS_WITH_DAY = re.compile(r"\d{4}-\d\d-\d\d(?!\d)")
 _BACKSLASH_OR_NUL = re.compile(r"\\(\\|u0000)")
 
-_DLT_COLUMNS = (LOAD_ID, "_dlt_id", "_dlt_parent_id", "_dlt_root_id", "_dlt_list_idx")
+_RESERVED = (LOAD_ID, "_dlt_id", "_dlt_parent_id", "_dlt_root_id", "_dlt_list_idx", "rowid")
+"""What dlt and DuckDB call columns of their own."""
 _MISFIT = object()
 _KINDS = {str: "text", bool: "a bool", int: "a bigint", float: "a double", dict: "an object", list: "a list"}
 _LONGEST_NAME = 60
@@ -223,7 +224,7 @@ def _declared(endpoint: Endpoint) -> dict[Path, frozenset[str]]:
 def _taken(endpoint: Endpoint) -> frozenset[str]:
     """Names that no undeclared field may have."""
     declared = {column.name for column in all_columns(endpoint)} | {child.field for child in endpoint.children}
-    return frozenset(declared.union(endpoint.primary_key, _DLT_COLUMNS))
+    return frozenset(declared.union(endpoint.primary_key, _RESERVED))
 
 
 @lru_cache(maxsize=1024)

@@ -39,7 +39,7 @@ class Outcome:
     rows: Sequence[Row] = ()
     through: date | None = None
     whole: bool = False
-    """Whether all of a by_date history was asked for."""
+    """Whether all that there is was asked for, of by_date endpoints the whole history."""
     result: str = "ok"
     error: str | None = None
 
@@ -90,10 +90,20 @@ class Run:
     def begin(self, endpoint: Endpoint) -> None:
         """A resource begins its part of a load package; the first one starts the package's time."""
         if not self.running:
+            if not self.left:
+                self._forget()
             self._package_ends = monotonic() + self.package_seconds
             self.package_rows = 0
         self.running.add(endpoint.name)
         self.members.add(endpoint.name)
+
+    def _forget(self) -> None:
+        """What an earlier run of the same source has learned is old when it is run again."""
+        self.sessions_seen, self._days = False, None
+        self._listings.clear()
+        self._sessions.clear()
+        for learned in ("_asked", "_busy_days", "stats_known_since"):
+            self.__dict__.pop(learned, None)
 
     def package_is_full(self) -> bool:
         """Whether the load package shall take no more work."""
@@ -198,8 +208,8 @@ class Run:
         self._listings[endpoint.name], self._listed[endpoint.name] = ids, pages
 
     def take_listed(self, endpoint: Endpoint) -> Iterator[list[Row]]:
-        """The pages of a listing that has been walked, for the resource that loads them: they are not kept."""
-        return map(orjson.loads, self._listed.pop(endpoint.name))
+        """The pages of a listing that has been walked, for the resource that loads them, once: they are not kept."""
+        return map(orjson.loads, self._listed.pop(endpoint.name, ()))
 
     def listed_ids(self, listing: Endpoint) -> dict[str, str | None]:
         """The ids of a listing that has been walked, each with its project."""
@@ -249,7 +259,7 @@ class Run:
         now = at or self.clock()
         asked = self.asked(endpoint, outcome.parent_id)
         history_at = now if outcome.whole else asked and asked.history_at
-        from_date = self.start_date if outcome.whole else asked and asked.from_date
+        from_date = self.start_date if outcome.whole and outcome.through else asked and asked.from_date
         through = outcome.through or (asked and asked.through_date)
         self._notes.append(
             {
@@ -318,8 +328,7 @@ class Run:
         """When the account was loaded or played; null where this run has not read its days."""
         if self._days is None:
             return None
-        known = self.warehouse.days(ACCOUNT_STATS_BY_DATE) | self._days
-        return BusyDays(min(known, default=date.max), [day for day, count in known.items() if count])
+        return BusyDays(self.warehouse.days(ACCOUNT_STATS_BY_DATE) | self._days)
 
     def _played(self, endpoint: Endpoint) -> dict[str, datetime]:
         """When the last new or changed session of each parent landed."""

@@ -75,7 +75,8 @@ def wistia(
         visitors_lookback_hours: how far behind the most recent visitor each run reads again.
         visitors_deep_lookback_hours: the same, once a day.
         by_date_lookback_days: how many days before the last day asked for are asked again: Wistia restates them.
-        refresh_within_hours: each media and project is asked at least this often, played or not.
+        refresh_within_hours: each media and project is asked at least this often; medias of a quiet account as often as
+            their history.
         captions_refresh_within_hours: each media's captions are asked at least this often.
         history_refresh_within_hours: each media's and project's days are asked from the first at least this often.
         backfill_start: read the days from this one on again, `YYYY-MM-DD`, instead of what is new: of `events` and the
@@ -115,12 +116,12 @@ def wistia(
     )
     filters = {"filter": visitor_filter, "search": visitor_search}
     visitor_params = {name: value for name, value in filters.items() if value}
-    hours = {
-        "": {"refresh_within": refresh_within_hours},
+    hours: dict[str, dict[str, float]] = {
+        "": {"refresh_within": refresh_within_hours, "history_within": history_refresh_within_hours},
         "events": {"lookback": events_lookback_hours, "deep_lookback": events_deep_lookback_hours},
         "visitors": {"lookback": visitors_lookback_hours, "deep_lookback": visitors_deep_lookback_hours},
         "captions": {"refresh_within": captions_refresh_within_hours},
-        "by_date": {"lookback": 24 * by_date_lookback_days, "history_within": history_refresh_within_hours},
+        "by_date": {"lookback": 24 * by_date_lookback_days},
     }
     for declared in ENDPOINTS:
         endpoint = _with_settings(declared, hours)
