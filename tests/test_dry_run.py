@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from datetime import timedelta
 from io import StringIO
 from pathlib import Path
@@ -19,10 +21,10 @@ ACCOUNT = {"seed": 7, "medias": 130, "projects": 8, "visitors": 700, "events": 3
 HOUR = timedelta(hours=1)
 
 
-def foresee(warehouse: Warehouse, sandbox: Sandbox, hours: int, *select: str) -> tuple[Forecast, int]:
+def foresee(warehouse: Warehouse, sandbox: Sandbox, hours: int, *select: str, **arguments: str) -> tuple[Forecast, int]:
     """What is said of a run to come, and how many requests that takes."""
     before = len(sandbox.log)
-    settings = settings_for(sandbox, NOW + hours * HOUR)
+    settings = settings_for(sandbox, NOW + hours * HOUR, **arguments)
     with Progress(Console(file=StringIO())) as progress:
         found = forecast(warehouse.pipeline(), progress, select, settings)
     return found, len(sandbox.log) - before
@@ -58,7 +60,43 @@ def test_a_forecast_says_why(duckdb_warehouse: Warehouse, living: Sandbox) -> No
     console.print(forecast_table(found))
     shown = console.file.getvalue()  # type: ignore[attr-defined]
     assert "one for each 100" in shown
-    assert "8 new" in shown
+    assert "8 never asked" in shown
+    assert "and more" in shown
+    assert not found.complete
     # those that are made for the forecast are made by the run, too
     assert 8 < found.requests == found.resources["project_stats"]["requests"] <= cost + 8
     assert found.minutes == round(found.requests / settings_for(living)["requests_per_minute"], 2)
+
+
+@pytest.mark.parametrize("key", [{"visitor_key": "nobody"}, {"event_key": "none"}])
+def test_one_row_is_one_request_that_is_not_made(
+    key: dict[str, str], duckdb_warehouse: Warehouse, living: Sandbox
+) -> None:
+    (name,) = (name.replace("_key", "s") for name in key)
+    found, cost = foresee(duckdb_warehouse, living, 0, name, **key)
+    assert found.resources[name]["requests"] == 1 + cost
+    assert not any(f"/{name}/" in call.path for call in living.log)
+
+
+def test_a_filtered_list_is_not_read_to_count_it(duckdb_warehouse: Warehouse, living: Sandbox) -> None:
+    found, _ = foresee(duckdb_warehouse, living, 0, "visitors", visitor_filter="has_email")
+    assert not found.complete
+    assert not any("visitors" in call.path for call in living.log)
+
+
+def test_a_backfill_can_be_foreseen_too(duckdb_warehouse: Warehouse, living: Sandbox) -> None:
+    days = {"backfill_start": "2026-06-01", "backfill_end": "2026-06-08"}
+    found, _ = foresee(duckdb_warehouse, living, 0, "events", **days)
+    assert found.requests > 1
+    assert not any("/events" in call.path for call in living.log)
+
+
+def test_a_file_that_another_program_has_open_is_waited_for(duckdb_warehouse: Warehouse, living: Sandbox) -> None:
+    duckdb_warehouse.sync(settings_for(living), ["account_stats"])
+    file = str(duckdb_warehouse.destination.config_params["credentials"])
+    hold = f"import duckdb, time; c = duckdb.connect({file!r}); print('held', flush=True); time.sleep(4)"
+    with subprocess.Popen([sys.executable, "-c", hold], stdout=subprocess.PIPE) as other:
+        assert other.stdout
+        other.stdout.readline()
+        found, _ = foresee(duckdb_warehouse, living, 1, "account_stats")
+    assert found.complete

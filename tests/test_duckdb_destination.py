@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+import dlt
 import pytest
+from dlt.pipeline.exceptions import PipelineStepFailed
 from wistia_pipeline import duckdb_destination
 from wistia_pipeline.sandbox import Sandbox
 
@@ -42,3 +44,19 @@ def test_a_load_for_which_little_memory_is_not_enough_takes_more(
     result = duckdb_warehouse.sync(settings_for(sandbox), ("events",))
     assert not duckdb_warehouse.destination.frugal
     assert len(duckdb_warehouse.rows("events")) == result.resources["events"]["rows"] > 0
+
+
+def test_memory_is_not_blamed_for_what_else_goes_wrong(
+    duckdb_warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attempts: list[str] = []
+
+    def fail(pipeline: dlt.Pipeline) -> None:
+        attempts.append(pipeline.pipeline_name)
+        raise PipelineStepFailed(pipeline, "load", "1", ValueError("the disk is full"), None)
+
+    monkeypatch.setattr(dlt.Pipeline, "load", fail)
+    with pytest.raises(PipelineStepFailed, match="disk is full"):
+        duckdb_destination.load(duckdb_warehouse.pipeline())
+    assert len(attempts) == 1
+    assert duckdb_warehouse.destination.frugal

@@ -13,7 +13,8 @@ import pytest
 from wistia_pipeline.sandbox import Account, Fault, Sandbox
 
 from tests.conftest import NOW, Warehouse, calls, failed_in, settings_for, source_of
-from wistia_source import wistia
+from wistia_source import run, wistia
+from wistia_source.client import ACTIVE_WALKS
 from wistia_source.endpoints import COMPANIONS, ENDPOINTS, Endpoint
 from wistia_source.warehouse import Warehouse as KnownRows
 
@@ -615,3 +616,30 @@ def test_what_is_wrong_with_one_media_stays_with_it(duckdb_warehouse: Warehouse,
     assert medias[second]["name"] == "another name"
     assert medias[gone]["deleted_at"] is None
     assert second in {row["media_id"] for row in duckdb_warehouse.rows("media_stats")}
+
+
+def test_the_same_source_can_be_run_again(duckdb_warehouse: Warehouse, sandbox: Sandbox) -> None:
+    source = source_of(sandbox)
+    duckdb_warehouse.load(source)
+    before = duckdb_warehouse.contents()
+    asked = len(sandbox.log)
+    duckdb_warehouse.load(source)
+    assert duckdb_warehouse.contents() == before
+    # it knows what the first one has loaded, and walks the listings again
+    again = [call.path for call in sandbox.log[asked:]]
+    assert any(path.endswith("/medias.json") for path in again)
+    assert len(again) < asked / 2
+
+
+def test_a_load_package_has_a_bound_of_rows(
+    duckdb_warehouse: Warehouse, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run, "ROWS_PER_PACKAGE", 3_000)
+    result = duckdb_warehouse.sync(settings_for(sandbox))
+    packages: Counter[str] = Counter()
+    for table in result.resources:
+        packages += Counter(row["_dlt_load_id"] for row in duckdb_warehouse.rows(table, "_dlt_load_id"))
+    assert len(packages) > 2
+    # what is under way when a package is full still goes into it
+    assert max(packages.values()) < 2 * 3_000 + ACTIVE_WALKS * 200
+    assert packages.total() == sum(resource["rows"] for resource in result.resources.values())

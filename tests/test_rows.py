@@ -380,6 +380,7 @@ def _text(value: Any) -> str:
         (EVENTS, {"user_agent_details__browser": "a"}, {"user_agent_details_browser": "a"}),
         (EVENTS, {"account_id": "a", "_row_hash": 1}, {"account_id_2": "a", "_row_hash_2": "1"}),
         (EVENTS, {"_dlt_id": "a", "_dlt_load_id": "b"}, {"_dlt_id_2": "a", "_dlt_load_id_2": "b"}),
+        (EVENTS, {"rowid": "a", "rowId": "b"}, {"rowid_2": "a", "row_id": "b"}),
         (EVENTS, {"Foo": "a", "foo": "b"}, {"foo_2": "a", "foo": "b"}),
         (EVENTS, {"Foo": "a"}, {"foo": "a"}),
         (EVENTS, {"mediaName": "a"}, {"media_name_2": "a"}),

@@ -226,7 +226,7 @@ def backfilled_feed(run: Run, endpoint: Endpoint) -> Iterator[Batch]:
     if not windows:
         windows = _windows(run, endpoint, progress.reached, tally)
         yield from run.all_have_estimated()
-    if windows:
+    if windows and not run.dry:
         walks = windows.pop(0)
         since, before = midnight(walks[-1][0]), midnight(walks[0][1] + ONE_DAY)
         known = Read.of(account_id)
@@ -267,6 +267,8 @@ def filtered_feed(run: Run, endpoint: Endpoint, params: dict[str, str]) -> Itera
     """A feed narrowed by a filter, whole: its rows say nothing about how far the full one was read."""
     tally = dlt.current.resource_metrics()
     run.account_id(tally)
+    if run.dry:
+        return
     declare_table(run, endpoint)
     held = run.warehouse.held(endpoint)
     yield from _changed(run, endpoint, held, _walk_feed(run, endpoint, [Stretch(params)], tally), tally)
@@ -277,6 +279,9 @@ def show(run: Run, endpoint: Endpoint, key: str) -> Iterator[Batch]:
     """One row, by its key."""
     tally = dlt.current.resource_metrics()
     run.account_id(tally)
+    run.expect(endpoint, 1, tally)
+    if run.dry:
+        return
     try:
         rows = run.client.rows(run.client.row_path(endpoint, key), {}, tally, endpoint.permission)
     except NotFound:

@@ -58,6 +58,13 @@ def _names(_: click.Context, __: click.Parameter, value: str | None) -> tuple[st
     return () if value is None else tuple(name.strip() for name in value.split(",") if name.strip()) or ("''",)
 
 
+def _key(_context: click.Context, _option: click.Parameter, value: str | None) -> str | None:
+    # as above
+    if value is not None and not value.strip():
+        raise click.BadParameter("it is empty; name one, or leave the option out.")
+    return value
+
+
 def _loads(command: Callable[..., None]) -> Callable[..., None]:
     """The options of every command that loads an account."""
     options = (
@@ -79,8 +86,8 @@ def _loads(command: Callable[..., None]) -> Callable[..., None]:
 
 @main.command()
 @_loads
-@click.option("--visitor-key", metavar="KEY", help="Refresh this one visitor and nothing else.")
-@click.option("--event-key", metavar="KEY", help="Refresh this one viewing session and nothing else.")
+@click.option("--visitor-key", callback=_key, metavar="KEY", help="Refresh this one visitor and nothing else.")
+@click.option("--event-key", callback=_key, metavar="KEY", help="Refresh this one viewing session and nothing else.")
 @click.option("--dry-run", is_flag=True, help="Only say how many requests it would make, and why.")
 def sync(
     visitor_key: str | None, event_key: str | None, dry_run: bool, select: tuple[str, ...], **options: Any

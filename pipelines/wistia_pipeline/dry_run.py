@@ -12,6 +12,7 @@ import dlt
 
 from wistia_source import wistia
 from wistia_source.endpoints import VISITORS
+from wistia_source.warehouse import connected
 
 from .progress import Progress
 from .results import names_of
@@ -25,6 +26,9 @@ class Forecast:
     """The requests of a run, about."""
 
     requests: int = 0
+    """Of the resources of which it is known."""
+    complete: bool = True
+    """Whether it is known of all of them."""
     minutes: float = 0.0
     """At the configured quota."""
     resources: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -52,7 +56,9 @@ def forecast(
         source = selected(wistia(**args), select)
         # to open a DuckDB file would make it
         if kind_of(own) != "duckdb" or Path(own.sql_client().credentials.database).exists():
-            own.sync_destination()
+            # a DuckDB file that another program has open is waited for
+            with connected(own):
+                own.sync_destination()
         own.extract(source)
     raise_if_nothing_was_read(source)
     for name in names_of(source):
@@ -61,5 +67,6 @@ def forecast(
         requests = metrics.get("expected", metrics.get("requests", 0)) if is_known else None
         found.resources[name] = {"requests": requests, "reasons": metrics.get("reasons", {})}
         found.requests += requests or 0
+        found.complete &= is_known
     found.minutes = round(found.requests / per_minute, 2)
     return found

@@ -30,14 +30,29 @@ def forecast_table(found: Forecast) -> Table:
         (name, "one for each 100" if (requests := figures["requests"]) is None else f"{requests:,}", _why(figures))
         for name, figures in found.resources.items()
     ]
-    table = plain_table(("resource", "requests, about", "of medias or projects"), rows)
+    table = plain_table(("resource", "requests, about", "medias or projects"), rows)
     table.add_section()
-    table.add_row("all", f"{found.requests:,}", f"{found.minutes:,.1f} minutes at the quota")
+    known = f"{found.requests:,}"
+    table.add_row(
+        "all",
+        known if found.complete else f"{known} and more",
+        f"{found.minutes:,.1f} minutes at the quota, for {known}",
+    )
     return table
 
 
+REASONS: dict[str, str] = {
+    "new": "never asked",
+    "earlier start": "with an earlier start",
+    "watched": "watched",
+    "turn": "in turn",
+    "quiet": "quiet and spared",
+}
+"""What the reasons of `wistia_source.plan` are called."""
+
+
 def _why(figures: dict[str, Any]) -> str:
-    return ", ".join(f"{count:,} {reason}" for reason, count in figures["reasons"].items())
+    return ", ".join(f"{count:,} {REASONS[reason]}" for reason, count in figures["reasons"].items())
 
 
 def plain_table(header: Sequence[str], rows: Iterable[Sequence[object]], title: str | None = None) -> Table:
