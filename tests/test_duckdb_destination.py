@@ -53,7 +53,7 @@ def test_memory_is_not_blamed_for_what_else_goes_wrong(
 
     def fail(pipeline: dlt.Pipeline) -> None:
         attempts.append(pipeline.pipeline_name)
-        raise PipelineStepFailed(pipeline, "load", "1", ValueError("the disk is full"), None)
+        raise PipelineStepFailed(pipeline, "load", "1", ValueError("the disk is full"))
 
     monkeypatch.setattr(dlt.Pipeline, "load", fail)
     with pytest.raises(PipelineStepFailed, match="disk is full"):

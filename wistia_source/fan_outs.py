@@ -187,6 +187,7 @@ def _ask(run: Run, endpoint: Endpoint, parent_id: str, tally: Tally) -> Iterator
     path = run.client.path(endpoint, parent_id)
 
     def walk() -> Iterator[Outcome]:
+        at = run.clock()
         try:
             rows = run.client.rows(path, params, tally, endpoint.permission)
             if not all(is_row_of(endpoint, row) for row in rows):
@@ -201,7 +202,7 @@ def _ask(run: Run, endpoint: Endpoint, parent_id: str, tally: Tally) -> Iterator
         else:
             # each day has a row, quiet ones too: without any, the days are still to be asked for
             has_days = endpoint.kind != "daily" or bool(rows)
-            yield Outcome(parent_id, rows, through if has_days else None, whole and has_days)
+            yield Outcome(parent_id, rows, through if has_days else None, whole and has_days, at=at)
 
     return walk()
 

@@ -50,7 +50,7 @@ def incremental_feed(run: Run, endpoint: Endpoint, cursor: dlt.sources.increment
     if read is None:
         # tomorrow covers a clock that is behind
         read = Read(watermark=start, since=midnight(today + 2 * ONE_DAY))
-        run.note(endpoint, Outcome(""), run.started)
+        run.note(endpoint, Outcome("", at=run.started))
     if run.dry:
         _count_pages(run, endpoint, None if is_new else read, tally)
         return
@@ -109,7 +109,7 @@ def _news(run: Run, endpoint: Endpoint, read: Read, tally: Tally) -> Iterator[Ba
 
     yield from _changed(run, endpoint, held, _walk_feed(run, endpoint, stretches, tally), tally, see)
     if deep:
-        run.note(endpoint, Outcome(""), run.started)
+        run.note(endpoint, Outcome("", at=run.started))
 
 
 def _deep_cut(run: Run, endpoint: Endpoint, watermark: datetime) -> datetime | None:

@@ -42,6 +42,8 @@ class Outcome:
     """Whether all that there is was asked for, of by_date endpoints the whole history."""
     result: str = "ok"
     error: str | None = None
+    at: datetime | None = None
+    """When it was asked, where that was not just now: what happens after is not in the answer."""
 
 
 @dataclass
@@ -254,9 +256,9 @@ class Run:
         times = [asked.refreshed_at for (name, _), asked in self._asked.items() if name != EVENTS.name]
         return min([*times, self.started])
 
-    def note(self, endpoint: Endpoint, outcome: Outcome, at: datetime | None = None) -> None:
-        """Remembers that a parent was asked, now or at another moment."""
-        now = at or self.clock()
+    def note(self, endpoint: Endpoint, outcome: Outcome) -> None:
+        """Remembers that a parent was asked."""
+        now = outcome.at or self.clock()
         asked = self.asked(endpoint, outcome.parent_id)
         history_at = now if outcome.whole else asked and asked.history_at
         from_date = self.start_date if outcome.whole and outcome.through else asked and asked.from_date
