@@ -37,6 +37,7 @@ def test_a_merge_replaces_rows_of_the_same_key_and_no_others(duckdb_warehouse: W
     assert held(duckdb_warehouse) == sorted((*key, value) for key, value in expected.items())
 
 
+@pytest.mark.slow
 def test_a_load_for_which_little_memory_is_not_enough_takes_more(
     duckdb_warehouse: Warehouse, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -143,6 +143,7 @@ def test_every_row_and_value_of_every_resource_equals_the_account(synced: Wareho
     assert_holds(synced, account.at(NOW))
 
 
+@pytest.mark.slow
 def test_another_release_of_postgres_holds_the_same(
     sandbox: Sandbox, other_postgres_warehouse: Warehouse, account: Account
 ) -> None:
