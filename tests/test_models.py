@@ -293,6 +293,7 @@ def test_settings_that_are_not_there_are_named(duckdb_warehouse: Warehouse, monk
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_sessions_that_move_or_go_leave_nothing_behind_and_databases_agree(
     duckdb_warehouse: Warehouse, postgres_warehouse: Warehouse, living: Sandbox
 ) -> None:

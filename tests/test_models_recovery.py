@@ -61,7 +61,7 @@ def run(warehouse: Warehouse, credentials: str, *, full_refresh: bool, kill_afte
 
 
 # when a build is killed, as shares of the time that the whole of it takes
-@pytest.mark.parametrize(("full_refresh", "shares"), [(False, (0.1, 0.35, 0.6, 0.85)), (True, (0.3, 0.7))])
+@pytest.mark.parametrize(("full_refresh", "shares"), [(False, (0.1, 0.3, 0.5, 0.7)), (True, (0.25, 0.55))])
 def test_the_next_build_ends_as_if_nothing_had_happened(
     warehouse: Warehouse, tmp_path: Path, request: pytest.FixtureRequest, full_refresh: bool, shares: tuple[float, ...]
 ) -> None:
