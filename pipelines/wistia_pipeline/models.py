@@ -28,6 +28,7 @@ from wistia_source.warehouse import connected
 from wistia_source.windows import DEEP_EVERY
 
 from .failures import explain
+from .files import replaced_when_whole
 from .run_log import LOG_TABLES, create_table
 from .settings import packaged
 from .writer import kind_of, one_writer
@@ -90,14 +91,15 @@ def rebuild(pipeline: dlt.Pipeline, *, full_refresh: bool = False) -> ModelsResu
 
 
 def write_docs(pipeline: dlt.Pipeline, output: Path) -> None:
-    """Writes dbt's documentation site of the models as one page. Raises `ModelsFailed`."""
+    """Writes dbt's documentation site of the models as one page. Raises `ModelsFailed` or `OutputUnusable`."""
     _require_data(pipeline)
-    with one_writer(pipeline):
-        run_dbt(pipeline, ["docs", "generate", "--static"])
-    folder = _folder(pipeline)
-    page = (folder / "target" / "static_index.html").read_text("utf-8")
-    # dbt names where it compiled each model; the page is to be shown to others
-    output.write_text(page.replace(str(folder), ""), "utf-8")
+    with replaced_when_whole(output) as whole:
+        with one_writer(pipeline):
+            run_dbt(pipeline, ["docs", "generate", "--static"])
+        folder = _folder(pipeline)
+        page = (folder / "target" / "static_index.html").read_text("utf-8")
+        # dbt names where it compiled each model; the page is to be shown to others
+        whole.write_text(page.replace(str(folder), ""), "utf-8")
 
 
 def _require_data(pipeline: dlt.Pipeline) -> None:

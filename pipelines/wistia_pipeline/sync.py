@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
-from importlib import import_module
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -15,7 +14,6 @@ from dlt.common.configuration.exceptions import ConfigurationValueError
 from dlt.common.destination import Destination
 from dlt.common.destination.client import DestinationClientConfiguration, DestinationClientDwhConfiguration
 from dlt.common.destination.reference import TDestinationReferenceArg
-from dlt.common.exceptions import MissingDependencyException
 from dlt.extract import DltSource
 
 from wistia_source import wistia
@@ -27,6 +25,7 @@ from .completeness import DayOutsideBand, days_outside_band
 from .duckdb_destination import duckdb, load
 from .indexes import index_tables
 from .models import build_models, has_models
+from .postgres import arrow_driver
 from .progress import Progress
 from .recovery import restore_dropped_tables, settle
 from .results import SyncResult, failures_of, lost_resources, names_of
@@ -207,11 +206,8 @@ def make_empty_tables(pipeline: dlt.Pipeline) -> None:
 def _file_format(pipeline: dlt.Pipeline) -> Any:
     kind = kind_of(pipeline)
     if kind == "postgres":
-        try:
-            import_module("adbc_driver_postgresql")
-        except ImportError as error:
-            # without it dlt would take another format, without a word
-            raise MissingDependencyException("postgres", ["adbc-driver-postgresql"]) from error
+        # without it dlt would take another format, without a word
+        arrow_driver()
     return "parquet" if kind in PARQUET_DESTINATIONS else None
 
 

@@ -1,0 +1,190 @@
+"""The commands that load an account: `sync` and `backfill`."""
+
+# dlt takes a second to import: the commands that need it do so themselves, so that --help answers at once
+from __future__ import annotations
+
+import json
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from dataclasses import asdict
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import click
+from rich.console import Console
+
+from .options import (
+    AS_JSON,
+    EXIT_FAILED,
+    EXIT_PARTIAL,
+    MOST_NAMED,
+    VERBOSE,
+    guarded,
+    key,
+    name_failures,
+    names,
+    show_models,
+)
+
+if TYPE_CHECKING:
+    from ..results import SyncResult
+
+
+def _loads(command: Callable[..., None]) -> Callable[..., None]:
+    """The options of every command that loads an account."""
+    options = (
+        click.option(
+            "--destination",
+            default="duckdb",
+            show_default=True,
+            help="Where to load: duckdb, postgres, or any other destination that dlt knows.",
+        ),
+        click.option("--select", callback=names, metavar="NAMES", help="Only these resources: events,visitors,..."),
+        click.option("--no-models", is_flag=True, help="Load only: leave the SQL models as they are."),
+        AS_JSON,
+        VERBOSE,
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+@click.command()
+@_loads
+@click.option("--visitor-key", callback=key, metavar="KEY", help="Refresh this one visitor and nothing else.")
+@click.option("--event-key", callback=key, metavar="KEY", help="Refresh this one viewing session and nothing else.")
+@click.option("--dry-run", is_flag=True, help="Only say how many requests it would make, and why.")
+def sync(
+    visitor_key: str | None, event_key: str | None, dry_run: bool, select: tuple[str, ...], **options: Any
+) -> None:
+    """One incremental run: loads what is new or has changed.
+
+    Exits with 0 when all is loaded, 1 when the run failed, 3 when only some medias or projects could not be read.
+    """
+    keys = {"visitor_key": visitor_key, "event_key": event_key}
+    source_args = {name: key for name, key in keys.items() if key}
+    if source_args:
+        select = tuple(name.replace("_key", "s") for name in source_args)
+    if dry_run:
+        _foresee(source_args, select, **options)
+    _load(source_args, select, **options)
+
+
+@click.command()
+@_loads
+@click.option("--start", required=True, metavar="DAY", help="First day to read again, such as 2026-01-31.")
+@click.option("--end", required=True, metavar="DAY", help="The day after the last one.")
+def backfill(start: str, end: str, select: tuple[str, ...], **options: Any) -> None:
+    """Reads past days again: viewing sessions, and what Wistia counts by day.
+
+    Newest days first, a window of at most a month at a time, each loaded before the next. Stopped, the same command
+    carries on where it was. What `sync` does next stays as it is. Says first how many requests it will take. Exits as
+    `sync` does.
+    """
+    _load({"backfill_start": start, "backfill_end": end}, select, **options)
+
+
+def _load(
+    source_args: dict[str, Any],
+    select: tuple[str, ...],
+    destination: str,
+    no_models: bool,
+    as_json: bool,
+    verbose: bool,
+) -> None:
+    from ..failures import explain, stop_signal
+    from ..progress import Progress
+    from ..results import SyncResult
+    from ..settings import use_defaults
+    from ..sync import make_pipeline, run_sync
+
+    result, stopped = SyncResult(), None
+    try:
+        use_defaults()
+        with Progress() as progress:
+            pipeline = make_pipeline(destination, progress)
+            run_sync(pipeline, progress, result, select, source_args, explain, models=not no_models)
+    except (Exception, KeyboardInterrupt) as error:
+        if verbose:
+            traceback.print_exception(error)
+        result.status, result.error, stopped = "failed", explain(error), stop_signal(error)
+    again = "these are asked for again"
+    if "backfill_start" in source_args:
+        again = "the same command asks for these again"
+    _show(result, as_json, again)
+    if stopped:
+        # requests under way may take a minute more, and nobody wants their answers
+        sys.stdout.flush()
+        os._exit(128 + stopped)
+    sys.exit({"ok": 0, "failed": EXIT_FAILED, "partial": EXIT_PARTIAL}[result.status])
+
+
+def _foresee(
+    source_args: dict[str, Any],
+    select: tuple[str, ...],
+    destination: str,
+    as_json: bool,
+    verbose: bool,
+    **_: Any,
+) -> None:
+    """Prints what a sync would ask, and ends the process."""
+
+    def run() -> int:
+        from ..dry_run import forecast
+        from ..progress import Progress
+        from ..sync import make_pipeline
+        from ..tables import forecast_table
+
+        with Progress() as progress:
+            found = forecast(make_pipeline(destination, progress), progress, select, source_args)
+        if as_json:
+            click.echo(json.dumps(asdict(found)))
+        else:
+            Console().print(forecast_table(found))
+        return 0
+
+    guarded(run, verbose)
+
+
+def _show(result: SyncResult, as_json: bool, again: str) -> None:
+    """The result on standard output, what went wrong on standard error; `again` is how that is mended."""
+    from ..tables import resources_table
+
+    if as_json:
+        click.echo(json.dumps(asdict(result), default=str))
+    elif result.status != "failed":
+        Console().print(resources_table(result))
+        if result.models:
+            click.echo(result.models)
+    if result.error:
+        click.echo(f"Error: {result.error}", err=True)
+    if result.status == "partial":
+        name_failures(
+            "Not loaded",
+            [
+                " of ".join(filter(None, (failure["resource"], failure["parent_id"]))) + f": {failure['error']}"
+                for failure in result.failures
+            ],
+        )
+        if result.failures:
+            click.echo(f"Everything else is loaded; {again}.", err=True)
+    if result.models:
+        show_models(result.models)
+    for name, figures in result.resources.items():
+        if count := figures["left_out"]:
+            click.echo(
+                f"Left out: {count:,} row{'' if count == 1 else 's'} of {name} that Wistia sent empty or without a "
+                "key; please report it.",
+                err=True,
+            )
+    if days := result.days_outside_band:
+        named = ", ".join(map(str, days[:MOST_NAMED])) + (", ..." if len(days) > MOST_NAMED else "")
+        click.echo(
+            f"Warning: viewing sessions and plays are further apart than usual: {named} (days of UTC-5); read them "
+            f"again with wistia-pipeline backfill --start {days[0].date} --end {days[-1].date + timedelta(days=2)}.",
+            err=True,
+        )
+    if result.new_fields:
+        click.echo(f"New from Wistia, loaded as text columns: {', '.join(result.new_fields)}.", err=True)

@@ -1,0 +1,91 @@
+"""What commands share: options, exit codes, and one sentence for whatever goes wrong."""
+
+# dlt takes a second to import: the commands that need it do so themselves, so that --help answers at once
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from datetime import date
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from ..models import ModelsResult
+
+EXIT_FAILED, EXIT_PARTIAL = 1, 3
+MOST_NAMED = 20
+
+VERBOSE = click.option("--verbose", is_flag=True, help="Show the traceback of a failure.")
+WHERE_THE_DATA_IS = click.option(
+    "--destination", default="duckdb", show_default=True, help="Where the data is: duckdb or postgres."
+)
+START, END = (
+    click.option(
+        f"--{which}",
+        metavar="DAY",
+        type=click.DateTime(["%Y-%m-%d"]),
+        callback=lambda _context, _option, moment: moment and moment.date(),
+        help=f"{meaning}; without it {without}.",
+    )
+    for which, meaning, without in (
+        ("start", "First day, such as 2026-01-31", "from the first one on"),
+        ("end", "The day after the last one", "up to the newest"),
+    )
+)
+AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
+
+
+def guarded(run: Callable[[], int], verbose: bool = False) -> None:
+    """Ends the process with the code that `run` returns, or with what went wrong in one sentence."""
+    from ..failures import explain, stop_signal
+    from ..settings import use_defaults
+
+    try:
+        use_defaults()
+        code = run()
+    except (Exception, KeyboardInterrupt) as error:
+        if verbose:
+            traceback.print_exception(error)
+        click.echo(f"Error: {explain(error)}", err=True)
+        stopped = stop_signal(error)
+        code = 128 + stopped if stopped else EXIT_FAILED
+    sys.exit(code)
+
+
+def names(_: click.Context, __: click.Parameter, value: str | None) -> tuple[str, ...]:
+    """The names in an option's value, which separates them by commas; none where it was left out."""
+    # an empty list is more likely an empty variable than a wish for everything
+    return () if value is None else tuple(name.strip() for name in value.split(",") if name.strip()) or ("''",)
+
+
+def key(_context: click.Context, _option: click.Parameter, value: str | None) -> str | None:
+    """An option's value, null where it was left out; an empty one is refused for the reason above."""
+    if value is not None and not value.strip():
+        raise click.BadParameter("it is empty; name one, or leave the option out.")
+    return value
+
+
+def require_days(start: date | None, end: date | None) -> None:
+    """Refuses days of which there can be none."""
+    if start and end and start >= end:
+        raise click.UsageError(f"--end {end} must be after --start {start}: it is not read itself.")
+
+
+def name_failures(what: str, failures: Sequence[str]) -> None:
+    """What went wrong, on standard error: the first by name, and how many more there are."""
+    for failure in failures[:MOST_NAMED]:
+        click.echo(f"{what}: {failure}", err=True)
+    more = len(failures) - MOST_NAMED
+    if more > 0:
+        click.echo(f"{what}: {more:,} more; --json names them all.", err=True)
+
+
+def show_models(result: ModelsResult) -> None:
+    """The models and data tests that failed, by name, on standard error."""
+    name_failures("Failed", [f"{failure['kind']} {failure['name']}: {failure['error']}" for failure in result.failures])
+    if result.skipped:
+        click.echo(f"Left out because of these: {', '.join(sorted(result.skipped))}.", err=True)
+    if result.failures:
+        click.echo("The data stays loaded; wistia-pipeline models tries again.", err=True)
