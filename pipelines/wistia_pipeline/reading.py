@@ -57,7 +57,8 @@ class Reader:
 
     def rows(self, query: str, *values: Any) -> list[dict[str, Any]]:
         """The answer as dicts, for what is few rows."""
-        return [dict(row) for row in self.batches(query, *values).read_all().to_pylist()]
+        found: Any = self.batches(query, *values).read_all().to_pylist()
+        return list(found)
 
     def columns(self, schema: str) -> dict[str, dict[str, str]]:
         """The tables and views of a schema: their columns in order, each with the name of its type."""
