@@ -20,7 +20,7 @@ from .postgres import arrow_driver
 from .writer import kind_of
 
 ROWS_PER_BATCH = 10_000
-_DUCKDB: dict[str, str | int] = {"memory_limit": "500MB"}
+_DUCKDB: dict[str, str | bool | int | float | list[str]] = {"memory_limit": "500MB"}
 """What is more is spilled: a reader must not take the memory of the machine that also loads."""
 _POSTGRES = "adbc.postgresql.batch_size_hint_bytes"
 
