@@ -390,6 +390,11 @@ def setting(name: str, value: str | None) -> dict[str, str | None]:
     return {f"SOURCES__WISTIA__{name}": value}
 
 
+def of_duckdb(settings: str) -> dict[str, str | None]:
+    """Settings of DuckDB's own."""
+    return {"DESTINATION__DUCKDB__CREDENTIALS__GLOBAL_CONFIG": settings}
+
+
 def postgres(address: str | None) -> dict[str, str | None]:
     """Where Postgres is said to be."""
     return {"DESTINATION__POSTGRES__CREDENTIALS": address}
@@ -428,6 +433,9 @@ BAD_SETTINGS = {
     ),
     "no form": Bad("credentials cannot be read", TO_POSTGRES, postgres(f"host=localhost password={PASSWORD}")),
     "another form": Bad("credentials cannot be read", TO_POSTGRES, postgres(f"mysql://u:{PASSWORD}@localhost/db")),
+    "in memory": Bad("to the path of a file", (), {"DESTINATION__DUCKDB__CREDENTIALS": ":memory:"}),
+    "no such memory": Bad("cannot be opened: Parser Error", (), of_duckdb('{"memory_limit": "abc"}')),
+    "no such parameter": Bad("DuckDB refuses a setting", (), of_duckdb('{"memry_limit": "1GB"}')),
     "no folder": Bad("choose another, in a folder", (), {"DESTINATION__DUCKDB__CREDENTIALS": "no/such/w.duckdb"}),
 }
 

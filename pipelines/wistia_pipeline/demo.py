@@ -12,9 +12,8 @@ from tempfile import TemporaryDirectory
 import duckdb
 from rich.console import Console
 
-from wistia_source.errors import SettingInvalid
-
 from .duckdb_destination import duckdb as duckdb_file
+from .files import OutputUnusable
 from .progress import Progress
 from .results import SyncResult
 from .sandbox import Account, Sandbox
@@ -96,7 +95,9 @@ def run_demo(output: str) -> None:
 
 
 def _clear(output: Path) -> None:
-    """Removes what an earlier demo has left. Raises `SettingInvalid` where it is something else."""
+    """Removes what an earlier demo has left. Raises `OutputUnusable` where something else is, or nothing can be."""
+    if output.is_dir() or not output.parent.is_dir():
+        raise OutputUnusable(f"{output} is a folder, or in none that exists; choose another file with --output.")
     if not output.exists():
         return
     # refuses a file that is open in another program, or that is no DuckDB file
@@ -107,5 +108,5 @@ def _clear(output: Path) -> None:
             tables = connection.execute("select count(*) from information_schema.tables").fetchall()
             states = [(NAME,)] if tables == [(0,)] else []
     if states != [(NAME,)]:
-        raise SettingInvalid(f"{output} holds other data than a demo's; choose another file with --output.")
+        raise OutputUnusable(f"{output} holds other data than a demo's; choose another file with --output.")
     output.unlink()

@@ -6,6 +6,7 @@ import re
 import signal
 import tomllib
 from collections.abc import Iterator
+from typing import get_origin
 
 from dlt.common.configuration.exceptions import (
     ConfigFieldMissingException,
@@ -16,11 +17,14 @@ from dlt.common.configuration.exceptions import (
 from dlt.common.configuration.specs.exceptions import InvalidConnectionString
 from dlt.common.destination.exceptions import InvalidDestinationReference, UnknownDestinationModule
 from dlt.common.exceptions import MissingDependencyException, SignalReceivedException
+from dlt.destinations.exceptions import DestinationConnectionError
+from dlt.destinations.impl.duckdb.exceptions import InvalidInMemoryDuckdbCredentials
 
 from wistia_source.errors import RequestFailed, WistiaError
 
 _SECRET = re.compile(r"(Bearer )\S+|(://[^:/@\s]*:)[^@\s]+(?=@)")
-_TYPES = {int: "a whole number", float: "a number", bool: "true or false"}
+_TYPES = {int: "a whole number", float: "a number", bool: "true or false", dict: "a JSON object"}
+_DUCKDB_FORM = "set DESTINATION__DUCKDB__CREDENTIALS to the path of a file, such as warehouse.duckdb"
 _POSTGRES_FORM = (
     "set DESTINATION__POSTGRES__CREDENTIALS to an address such as postgresql://user:password@host:5432/database"
 )
@@ -65,6 +69,9 @@ def _known(error: BaseException) -> str | None:
         return _missing_package(error)
     if isinstance(error, UnknownDestinationModule | InvalidDestinationReference):
         return "There is no such destination; use duckdb or postgres (or another that dlt knows)."
+    if isinstance(error, DestinationConnectionError):
+        # the cause comes first, so this is what nothing better is known of
+        return f"The warehouse cannot be opened: {_first_line(next(causes(error))).rstrip('.')}; correct what is set under DESTINATION__."
     return _of_settings(error) or _of_duckdb(error) or _of_postgres(error) or _of_machine(error)
 
 
@@ -72,7 +79,7 @@ def _of_settings(error: BaseException) -> str | None:
     if isinstance(error, ConfigFieldMissingException):
         return _missing_setting(error)
     if isinstance(error, ConfigValueCannotBeCoercedException):
-        kind = _TYPES.get(error.hint, "of another kind")
+        kind = _TYPES.get(get_origin(error.hint) or error.hint, "of another kind")
         return f"The setting {error.field_name} must be {kind}; correct it in the environment or in .dlt/config.toml."
     if isinstance(error, ValueNotSecretException):
         return (
@@ -81,6 +88,10 @@ def _of_settings(error: BaseException) -> str | None:
         )
     if isinstance(error, InvalidConnectionString) and "Postgres" in str(error):
         return f"The Postgres credentials cannot be read; {_POSTGRES_FORM}."
+    if isinstance(error, InvalidInMemoryDuckdbCredentials):
+        return f"A DuckDB in memory would be gone with the run; {_DUCKDB_FORM}."
+    if isinstance(error, InvalidConnectionString) and "DuckDb" in str(error):
+        return f"The path of the DuckDB file is empty or cannot be read; {_DUCKDB_FORM}."
     if isinstance(error, tomllib.TOMLDecodeError) or type(error).__name__ == "TomlProviderReadException":
         return f"A file in .dlt is not valid TOML: {_first_line(error)}; correct config.toml or secrets.toml."
     if isinstance(error, ConfigurationException):
@@ -117,6 +128,10 @@ def _of_duckdb(error: BaseException) -> str | None:
         return (
             f"The DuckDB file cannot be used: {reason}; choose another, in a folder that exists "
             "(DESTINATION__DUCKDB__CREDENTIALS)."
+        )
+    if "configuration parameter" in text:
+        return (
+            f"DuckDB refuses a setting: {_first_line(error)}; correct DESTINATION__DUCKDB__CREDENTIALS__GLOBAL_CONFIG."
         )
     return None
 
