@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
+import re
+import shlex
 import tomllib
 from pathlib import Path
 
@@ -91,3 +94,51 @@ def test_ci_runs_the_test_command_of_the_readme() -> None:
     ci = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
     assert "uv run pytest -n auto" in README
     assert "uv run pytest -n auto" in ci
+
+
+def _sentences() -> list[str]:
+    """Every text of the sources; what is filled in is three dots."""
+    files = [*(ROOT / "wistia_source").rglob("*.py"), *(ROOT / "pipelines").rglob("*.py")]
+    found = []
+    for node in (node for file in files for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))):
+        if isinstance(node, ast.JoinedStr):
+            parts = [part.value if isinstance(part, ast.Constant) else "..." for part in node.values]
+            found.append("".join(map(str, parts)))
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            found.append(node.value)
+    return found
+
+
+@pytest.fixture(scope="module")
+def sentences() -> list[str]:
+    return _sentences()
+
+
+_MESSAGES = re.findall(r"^\| `([^`]+)`", README.split("| it says |")[1].split("\n\n")[0], re.MULTILINE)
+
+
+@pytest.mark.parametrize("message", _MESSAGES)
+def test_messages_are_those_that_are_said(message: str, sentences: list[str]) -> None:
+    assert any(message in sentence for sentence in sentences)
+
+
+@pytest.mark.parametrize("link", re.findall(r"\]\(([^)]+)\)", README))
+def test_links_into_the_project_lead_somewhere(link: str) -> None:
+    if link.startswith("#"):
+        headings = {
+            re.sub(r"[^\w -]", "", line.lstrip("# ").lower()).replace(" ", "-") for line in LINES if line[:1] == "#"
+        }
+        assert link[1:] in headings
+    elif not link.startswith("https://"):
+        assert (ROOT / link).exists()
+
+
+def _commands() -> list[str]:
+    return re.findall(r"wistia-pipeline [a-z][^`\n|]*", README.split("## I want to")[1].split("\n\n")[1])
+
+
+@pytest.mark.parametrize("command", _commands())
+def test_commands_that_are_offered_can_be_parsed(command: str) -> None:
+    _, name, *arguments = shlex.split(command)
+    context = main.commands[name].make_context(name, arguments)
+    assert context.info_name == name

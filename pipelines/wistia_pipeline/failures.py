@@ -71,7 +71,8 @@ def _known(error: BaseException) -> str | None:
         return "There is no such destination; use duckdb or postgres (or another that dlt knows)."
     if isinstance(error, DestinationConnectionError):
         # the cause comes first, so this is what nothing better is known of
-        return f"The warehouse cannot be opened: {_first_line(next(causes(error))).rstrip('.')}; correct what is set under DESTINATION__."
+        reason = _first_line(next(causes(error))).rstrip(".")
+        return f"The warehouse cannot be opened: {reason}; correct what is set under DESTINATION__."
     return _of_settings(error) or _of_duckdb(error) or _of_postgres(error) or _of_machine(error)
 
 
