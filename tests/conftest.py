@@ -260,8 +260,12 @@ def _schema_of(postgres_url: str) -> Iterator[Warehouse]:
             cursor.execute(f"drop schema if exists {schema} cascade")
 
 
-@pytest.fixture(params=["duckdb", "postgres"])
+IN_BOTH = pytest.mark.parametrize("warehouse", ["duckdb", "postgres"], indirect=True)
+"""Tests that run on both destinations even when only the quick ones run."""
+
+
+@pytest.fixture(params=["duckdb", pytest.param("postgres", marks=pytest.mark.slow)])
 def warehouse(request: pytest.FixtureRequest) -> Warehouse:
-    """Each test that uses it runs on both destinations."""
+    """Each test that uses it runs on both destinations; on Postgres with the slow ones, unless it is `IN_BOTH`."""
     chosen: Warehouse = request.getfixturevalue(f"{request.param}_warehouse")
     return chosen

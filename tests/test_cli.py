@@ -294,7 +294,13 @@ def test_what_a_killed_run_left_is_loaded_where_it_belongs(folder: Folder, sandb
 
 @pytest.mark.parametrize(
     "kind",
-    ["duckdb", pytest.param("duckdb from two data folders", marks=pytest.mark.slow), "postgres from two machines"],
+    [
+        "duckdb",
+        *(
+            pytest.param(kind, marks=pytest.mark.slow)
+            for kind in ("duckdb from two data folders", "postgres from two machines")
+        ),
+    ],
 )
 def test_a_second_run_on_a_warehouse_touches_nothing(
     folder: Folder, sandbox: Sandbox, postgres_url: str, tmp_path: Path, kind: str

@@ -13,6 +13,9 @@ from typing import Any
 import duckdb
 import pytest
 
+# the account is large enough to be worth a look
+pytestmark = pytest.mark.slow
+
 COMMAND = str(Path(sys.executable).with_name("wistia-pipeline"))
 MINE = b"not the demo's business"
 
@@ -85,7 +88,6 @@ def test_it_leaves_everything_else_alone(shown: tuple[Path, subprocess.Completed
     assert not (folder.parent / "dlt").exists()
 
 
-@pytest.mark.slow
 def test_output_that_cannot_be_replaced_is_told_in_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "home").mkdir()
     folder = tmp_path / "work"

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from wistia_pipeline.sandbox import Account, Fault, Sandbox
 
-from tests.conftest import NOW, Warehouse, calls, failed_in, settings_for, source_of
+from tests.conftest import IN_BOTH, NOW, Warehouse, calls, failed_in, settings_for, source_of
 from wistia_source import client, fan_outs, feeds, run, wistia
 from wistia_source.endpoints import COMPANIONS, ENDPOINTS, Endpoint
 from wistia_source.warehouse import Warehouse as KnownRows
@@ -79,6 +79,7 @@ def test_a_minute_later_only_account_stats_has_a_new_row(duckdb_warehouse: Wareh
     assert captured == [NOW, NOW + timedelta(minutes=1)]
 
 
+@IN_BOTH
 def test_an_hour_later_the_warehouse_equals_the_account_again(
     warehouse: Warehouse, living: Sandbox, account: Account
 ) -> None:
@@ -110,6 +111,7 @@ def living_view(sandbox: Sandbox, now: datetime) -> Any:
     return sandbox.account.at(now)
 
 
+@IN_BOTH
 def test_rows_that_arrive_late_or_grow_within_the_lookback_land(warehouse: Warehouse, living: Sandbox) -> None:
     sync(warehouse, living)
     view = living_view(living, NOW)
@@ -143,7 +145,7 @@ def test_once_a_day_sessions_are_read_again_two_days_back(duckdb_warehouse: Ware
     assert late_one_lands(49 * HOUR, timedelta(hours=40))
 
 
-@pytest.mark.parametrize("hours_late", [4, 26.5, 47])
+@pytest.mark.parametrize("hours_late", [*(pytest.param(late, marks=pytest.mark.slow) for late in (4, 26.5)), 47])
 def test_what_shows_up_to_two_days_late_lands_with_its_visitor(
     duckdb_warehouse: Warehouse, living: Sandbox, hours_late: float
 ) -> None:

@@ -12,7 +12,7 @@ import pytest
 from wistia_pipeline.results import SyncResult
 from wistia_pipeline.sandbox import Account, Fault, Sandbox
 
-from tests.conftest import NOW, START, TOKEN, Warehouse, settings_for, sync
+from tests.conftest import IN_BOTH, NOW, START, TOKEN, Warehouse, settings_for, sync
 from wistia_source.endpoints import BY_NAME
 
 ACCOUNT = {"seed": 19, "medias": 6, "projects": 2, "visitors": 60, "events": 600, "days": 60, "hourly_events": 6}
@@ -30,6 +30,7 @@ def runs(warehouse: Warehouse, run_id: str) -> dict[str, dict[str, Any]]:
 # the log
 
 
+@IN_BOTH
 def test_a_run_is_logged_with_the_figures_it_reports(warehouse: Warehouse, living: Sandbox) -> None:
     living.faults.add(Fault("stats/visitors", status=503, retry_after="0.3"))
     before = datetime.now(UTC)
