@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from math import inf
-from typing import Any
+from typing import Any, Self
 from uuid import uuid4
 
 import dlt
@@ -24,6 +24,14 @@ from .windows import EPOCH, RETENTION, Days, midnight
 DEFAULT_REQUESTS_PER_MINUTE = 540
 """Wistia allows 600 an account (docs); the rest is left to its owner's other tools."""
 MAX_HOURS = 24 * 36_525
+
+
+class WistiaResource(DltResource):
+    """A resource of this source, which makes its requests side by side by itself."""
+
+    def parallelize(self) -> Self:
+        """Changes nothing: resources of a run learn from one another, for which they must take turns in one thread."""
+        return self
 
 
 @dlt.source(name="wistia", max_table_nesting=1)
@@ -214,6 +222,7 @@ def _resource(endpoint: Endpoint, generate: Callable[..., Any]) -> Callable[...,
     """A dlt resource with everything that the table of endpoints declares."""
     return dlt.resource(
         generate,
+        _impl_cls=WistiaResource,
         name=endpoint.name,
         primary_key=primary_key(endpoint),
         write_disposition={"disposition": "merge", "strategy": "delete-insert"},

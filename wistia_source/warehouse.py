@@ -22,7 +22,7 @@ from dlt.common.storages.exceptions import CurrentLoadPackageStateNotAvailable
 from dlt.destinations.exceptions import DatabaseUndefinedRelation, DestinationConnectionError
 from dlt.destinations.sql_client import SqlClientBase
 
-from .endpoints import ACCOUNT_ID, DELETED_AT, EVENTS, REFRESHES, Endpoint
+from .endpoints import ACCOUNT_ID, COMPANIONS, DELETED_AT, ENDPOINTS, EVENTS, REFRESHES, Endpoint
 from .rows import ARROW_TYPES, LOAD_ID, ROW_HASH, all_columns
 
 IDLE_SECONDS = 0.5
@@ -60,6 +60,8 @@ class Warehouse:
         self._account_id = account_id
         self._client: SqlClientBase[Any] | None = None
         self._asked_at = 0.0
+        self._tables: dict[str, str] = {}
+        """By resource: its table, where an earlier run has made it."""
         self._columns: dict[str, frozenset[str]] = {}
         try:
             dlt.current.load_package_state()
@@ -68,9 +70,15 @@ class Warehouse:
             return
         self._pipeline = dlt.current.pipeline()
         if schema := self._pipeline.schemas.get(dlt.current.source_schema().name):
-            self._columns = {
-                name: frozenset(schema.get_table_columns(name)) for name in schema.data_table_names(seen_data_only=True)
-            }
+            made = schema.data_table_names(seen_data_only=True)
+            resources = dlt.current.source().resources
+            for name in (endpoint.name for endpoint in (*ENDPOINTS, *COMPANIONS)):
+                # whoever runs the source may have called it otherwise, even row by row
+                called = resources[name].table_name if name in resources else name
+                table = schema.naming.normalize_table_identifier(called if isinstance(called, str) else name)
+                if table in made:
+                    self._tables[name] = table
+                    self._columns[name] = frozenset(schema.get_table_columns(table))
 
     def let_go_when_idle(self) -> None:
         """Closes a connection that nothing was asked on for a while: an open DuckDB file shuts out its readers."""
@@ -90,8 +98,8 @@ class Warehouse:
         return {(endpoint, parent): Refresh(*rest) for endpoint, parent, *rest in rows}
 
     def holds(self, table: str) -> bool:
-        """Whether the table was made by an earlier run."""
-        return table in self._columns
+        """Whether the resource's table was made by an earlier run."""
+        return table in self._tables
 
     def columns(self, table: str) -> frozenset[str]:
         """Columns that the table had when the run began."""
@@ -172,7 +180,7 @@ class Warehouse:
             client = self._connected()
         except SqlClientNotAvailable:
             return ()
-        name = client.make_qualified_table_name(table)
+        name = client.make_qualified_table_name(self._tables[table])
         query = f"select {', '.join(columns)} from {name} where {ACCOUNT_ID.name} = %s {where}"  # noqa: S608
         query = query.format(loads=client.make_qualified_table_name(self._pipeline.default_schema.loads_table_name))
         try:

@@ -1,4 +1,4 @@
-"""DuckDB as dlt knows it, but for loads whose time and memory do not grow with what the file holds.
+"""DuckDB as dlt knows it, but for where its file is, and loads whose time and memory do not grow with what it holds.
 
 Two statements of dlt's merges are worded anew; what they do stays the same. Its delete, by `where exists`, reads the
 keys of the whole table; a join of both tables skips what lies outside of the keys that have come: Wistia's begin with
@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import dlt
+from dlt.common.configuration import configspec
 from dlt.common.destination import DestinationCapabilitiesContext, PreparedTableSchema
 from dlt.common.destination.client import FollowupJobRequest
 from dlt.common.schema import Schema
@@ -20,11 +21,19 @@ from dlt.destinations.impl.duckdb.duck import DuckDbClient
 from dlt.destinations.sql_jobs import SqlMergeFollowupJob
 from dlt.pipeline.exceptions import PipelineStepFailed
 
+WAREHOUSE = "warehouse.duckdb"
 FRUGAL: dict[str, str | int] = {"memory_limit": "100MB", "threads": 1}
 """Of DuckDB while it loads; what is more is spilled. By itself it takes the memory of the machine, little by little,
 and more with each thread. Another choice can be made as dlt's `destination.duckdb.credentials.global_config`."""
 GENEROUS: dict[str, str | int] = {"memory_limit": "2GB"}
 """Where that was too little."""
+
+
+@configspec(init=False)
+class _Configuration(DuckDbClientConfiguration):
+    def make_default_location(self, _: str) -> str:
+        """The file where none is set. Not among the other defaults: dlt's own tools make the destination without."""
+        return WAREHOUSE
 
 
 class _Merge(SqlMergeFollowupJob):
@@ -90,6 +99,7 @@ class _GenerousClient(_Client):
 class duckdb(dlt.destinations.duckdb):
     """The destination; dlt calls it by the name of its class."""
 
+    spec = _Configuration
     frugal = True
     """Whether it loads with little memory."""
 

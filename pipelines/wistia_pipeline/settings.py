@@ -12,7 +12,6 @@ from dlt.common.runtime.telemetry import stop_telemetry
 
 from wistia_source.errors import SettingInvalid
 
-WAREHOUSE = "warehouse.duckdb"
 _HERE = Path(__file__).parent
 
 
@@ -43,7 +42,4 @@ def use_defaults() -> None:
 
 
 def _defaults() -> dict[str, Any]:
-    defaults = tomllib.loads(packaged("defaults.toml", ".dlt/config.toml").read_text(encoding="utf-8"))
-    # not from the file: dlt takes every destination's credentials for a secret, which no config.toml may hold
-    defaults.setdefault("destination", {}).setdefault("duckdb", {}).setdefault("credentials", WAREHOUSE)
-    return defaults
+    return tomllib.loads(packaged("defaults.toml", ".dlt/config.toml").read_text(encoding="utf-8"))

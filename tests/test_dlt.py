@@ -1,0 +1,349 @@
+"""The source as part of anyone's own dlt pipeline: destinations, selections, and what dlt lets its users add."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import re
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from datetime import timedelta
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import dlt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pytest
+from dlt.common.configuration.container import Container
+from dlt.common.pipeline import PipelineContext
+from dlt.extract import DltResource, DltSource
+from rich.console import Console
+from wistia_pipeline.progress import Progress
+from wistia_pipeline.results import SyncResult
+from wistia_pipeline.sandbox import Account, Sandbox
+from wistia_pipeline.sync import make_pipeline, run_sync
+
+from tests.conftest import NOW, START, TOKEN, UNLIMITED, Warehouse, settings_for, source_of
+from wistia_source import fan_outs, feeds, wistia
+from wistia_source.endpoints import BY_NAME
+
+ACCOUNT = {"seed": 5, "medias": 5, "projects": 2, "visitors": 30, "events": 120, "days": 40, "hourly_events": 6}
+HOUR = timedelta(hours=1)
+
+Rows = dict[str, Counter[int]]
+
+
+def source(living: Sandbox, hours: int = 0, **arguments: Any) -> DltSource:
+    """The source, so many hours after the first run."""
+    return source_of(living, NOW + hours * HOUR, **({"start_date": START} | arguments))
+
+
+def run(warehouse: Warehouse, living: Sandbox, given: Any) -> int:
+    """Runs what dlt can run in a pipeline of the user's; how many requests the server saw."""
+    before = len(living.log)
+    warehouse.pipeline().run(given, loader_file_format="parquet")
+    return len(living.log) - before
+
+
+def loaded(warehouse: Warehouse, prefix: str = "") -> Rows:
+    """The rows that the warehouse holds of each resource, by their hashes."""
+    tables = warehouse.tables()
+    return {
+        name: Counter(row["_row_hash"] for row in warehouse.rows(prefix + name, "_row_hash"))
+        for name in BY_NAME
+        if prefix + name in tables
+    }
+
+
+def iterated(given: DltSource, names: Iterable[str] = BY_NAME) -> Rows:
+    """The same, of a source that no pipeline runs."""
+    # else dlt would lend it the watermarks of the pipeline that ran last
+    Container()[PipelineContext].deactivate()
+    return {
+        name: Counter(value for table in list(given.with_resources(name)) for value in table["_row_hash"].to_pylist())
+        for name in names
+    }
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> tuple[Rows, list[int]]:
+    """What two runs load, an hour apart, of a source to which nobody has added anything; and their requests."""
+    with Sandbox(Account(start=NOW, **ACCOUNT), rate_limit=None, token=TOKEN) as server:  # type: ignore[arg-type]
+        pipeline = dlt.pipeline(
+            "plain",
+            pipelines_dir=str(tmp_path_factory.mktemp("plain")),
+            destination=dlt.destinations.duckdb(str(tmp_path_factory.mktemp("plain") / "plain.duckdb")),
+        )
+        requests = []
+        for hours in (0, 1):
+            before = len(server.log)
+            pipeline.run(source(server, hours), loader_file_format="parquet")
+            requests.append(len(server.log) - before)
+        rows = {
+            name: Counter(value for (value,) in pipeline.dataset()(f"select _row_hash from {name}").fetchall())
+            for name in BY_NAME
+        }
+    return rows, requests
+
+
+def test_every_resource_can_be_read_without_a_pipeline(living: Sandbox, duckdb_warehouse: Warehouse) -> None:
+    without = iterated(source(living))
+    run(duckdb_warehouse, living, source(living))
+    assert without == loaded(duckdb_warehouse)
+    assert all(without.values())
+
+
+def _on(name: str, folder: Path, postgres: Callable[[], str]) -> Any:
+    if name == "duckdb":
+        return dlt.destinations.duckdb(str(folder / "any.duckdb"))
+    if name == "postgres":
+        return dlt.destinations.postgres(postgres())
+    return dlt.destinations.filesystem(folder.as_uri())
+
+
+@pytest.mark.parametrize(
+    ("destination", "file_format"),
+    [
+        # dlt's own choice of a format
+        pytest.param("duckdb", None, marks=pytest.mark.slow),
+        pytest.param("filesystem", "parquet", marks=pytest.mark.slow),
+        pytest.param("filesystem", "jsonl", marks=pytest.mark.slow),
+        pytest.param("postgres", "parquet", marks=pytest.mark.slow),
+    ],
+)
+def test_any_destination_is_loaded_once_and_remembers(
+    living: Sandbox, tmp_path: Path, request: pytest.FixtureRequest, destination: str, file_format: Any
+) -> None:
+    where = _on(destination, tmp_path, lambda: str(request.getfixturevalue("postgres_url")))
+    dataset = f"any_{os.getpid()}"
+    pipeline = dlt.pipeline("any", destination=where, dataset_name=dataset)
+    expected = iterated(source(living))
+    requests = []
+    for _ in range(2):
+        before = len(living.log)
+        pipeline.run(source(living), loader_file_format=file_format)
+        requests.append(len(living.log) - before)
+    rows = {
+        name: Counter(value for (value,) in pipeline.dataset()(f"select _row_hash from {name}").fetchall())
+        for name in BY_NAME
+    }
+    titles = pipeline.dataset()("select name, tags from medias").fetchall()
+    if destination == "postgres":
+        with pipeline.sql_client() as client:
+            client.drop_dataset()
+    assert rows == expected
+    assert requests[1] <= 10 < requests[0]
+    view = living.account.at(NOW)
+    assert sorted(name for name, _ in titles) == sorted(media["name"] for media in view.medias())
+
+
+def test_events_alone_go_on_from_the_last_run(
+    living: Sandbox, duckdb_warehouse: Warehouse, plain: tuple[Rows, list[int]]
+) -> None:
+    run(duckdb_warehouse, living, source(living).with_resources("events"))
+    before = duckdb_warehouse.rows("events")
+    assert run(duckdb_warehouse, living, source(living, 1).events) <= 2
+    assert loaded(duckdb_warehouse) == {"events": plain[0]["events"]}
+    assert len(duckdb_warehouse.rows("events")) > len(before)
+
+
+def test_a_fan_out_alone_is_complete_and_remembers_with_its_companions(
+    living: Sandbox, duckdb_warehouse: Warehouse
+) -> None:
+    alone, companions = ("media_stats",), ("media_stats", "media_stats__actions", "refreshes")
+    asked = [
+        run(duckdb_warehouse, living, source(living).with_resources(*names))
+        for names in (alone, alone, companions, companions)
+    ]
+    assert loaded(duckdb_warehouse) == {"media_stats": iterated(source(living), alone)["media_stats"]}
+    assert asked[0] == asked[1] == asked[2] > asked[3] + len(living.account.at(NOW).medias()) - 1
+
+
+def _with_a_column(table: Any) -> Any:
+    return table.append_column("team", pa.array(["video"] * table.num_rows))
+
+
+def _each(change: Callable[[DltResource], Any]) -> Callable[[DltSource], DltSource]:
+    def changed(given: DltSource) -> DltSource:
+        for resource in given.resources.values():
+            change(resource)
+        return given
+
+    return changed
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param(
+            _each(
+                lambda resource: (
+                    resource.add_map(_with_a_column).add_filter(lambda table: table.num_rows > 0).parallelize()
+                )
+            ),
+            id="at once",
+        ),
+        pytest.param(_each(lambda resource: resource.parallelize()), id="parallelize", marks=pytest.mark.slow),
+        pytest.param(
+            _each(lambda resource: resource.add_yield_map(lambda table: table.to_pylist())),
+            id="rows",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            _each(lambda resource: resource.apply_hints(columns={"account_id": {"description": "Which account."}})),
+            id="apply_hints",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(lambda given: given.clone(), id="clone", marks=pytest.mark.slow),
+    ],
+)
+def test_what_a_user_adds_to_each_resource_loses_nothing_and_costs_nothing(
+    living: Sandbox,
+    duckdb_warehouse: Warehouse,
+    plain: tuple[Rows, list[int]],
+    change: Callable[[DltSource], DltSource],
+) -> None:
+    requests = [run(duckdb_warehouse, living, change(source(living, hours))) for hours in (0, 1)]
+    assert (loaded(duckdb_warehouse), requests) == plain
+
+
+def test_a_column_of_the_user_is_in_every_row(living: Sandbox, duckdb_warehouse: Warehouse) -> None:
+    given = source(living)
+    given.medias.add_map(_with_a_column)
+    given.events.add_map(lambda table: table.filter(pc.equal(table["country"], pa.scalar("DE"))))
+    run(duckdb_warehouse, living, given.with_resources("medias", "events", "refreshes"))
+    assert {row["team"] for row in duckdb_warehouse.rows("medias")} == {"video"}
+    assert {row["country"] for row in duckdb_warehouse.rows("events")} == {"DE"}
+
+
+def test_tables_may_have_other_names(living: Sandbox, duckdb_warehouse: Warehouse) -> None:
+    rename = _each(lambda resource: resource.apply_hints(table_name=f"Wistia {resource.name}"))
+    names = ("media_stats", "media_stats__actions", "medias", "refreshes")
+    asked = [
+        run(duckdb_warehouse, living, rename(source(living)).with_resources(*chosen))
+        for chosen in (names, names, names[:1])
+    ]
+    assert asked[1] < asked[0] > asked[2]
+    expected = iterated(source(living), ("media_stats", "medias"))
+    assert loaded(duckdb_warehouse, "wistia_") == expected
+    # what is held under other names does not count
+    run(duckdb_warehouse, living, source(living).with_resources("medias"))
+    assert loaded(duckdb_warehouse)["medias"] == expected["medias"]
+
+
+@pytest.mark.slow
+def test_appended_rows_are_a_history_of_what_has_changed(
+    living: Sandbox, duckdb_warehouse: Warehouse, plain: tuple[Rows, list[int]]
+) -> None:
+    append = _each(lambda resource: resource.apply_hints(write_disposition="append"))
+    for hours in (0, 0, 1):
+        run(duckdb_warehouse, living, append(source(living, hours)))
+    for name, hashes in loaded(duckdb_warehouse).items():
+        assert hashes.keys() >= plain[0][name].keys(), name
+        assert set(hashes.values()) == {1}, name
+
+
+@pytest.mark.slow
+def test_what_a_limit_left_out_is_loaded_without_it(
+    living: Sandbox, duckdb_warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = iterated(source(living))
+    for module in (feeds, fan_outs):
+        monkeypatch.setattr(module, "ROWS_PER_BATCH", 1)
+    given = source(living)
+    for resource in given.resources.values():
+        resource.add_limit(1, count_rows=True)
+    run(duckdb_warehouse, living, given)
+    partly = loaded(duckdb_warehouse)
+    assert sum(rows.total() for rows in partly.values()) < sum(rows.total() for rows in expected.values())
+    run(duckdb_warehouse, living, source(living))
+    assert loaded(duckdb_warehouse) == expected
+
+
+@pytest.mark.slow
+def test_two_accounts_have_settings_of_their_own_in_one_warehouse(
+    duckdb_warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    accounts = [Account(**ACCOUNT | {"seed": seed}, start=NOW) for seed in (21, 22)]  # type: ignore[arg-type]
+    with (
+        Sandbox(accounts[0], rate_limit=None, token=TOKEN) as shop,
+        Sandbox(accounts[1], rate_limit=None, token=TOKEN) as blog,
+    ):
+        names = {"shop": shop, "blog": blog}
+        for name, server in names.items():
+            server.now = lambda: NOW
+            settings = {
+                "ACCESS_TOKEN": TOKEN,
+                "BASE_URL": server.url,
+                "START_DATE": START,
+                "REQUESTS_PER_MINUTE": str(UNLIMITED),
+            }
+            for setting, value in settings.items():
+                monkeypatch.setenv(f"SOURCES__{name.upper()}__{setting}", value)
+        asked = [
+            run(duckdb_warehouse, server, wistia.with_args(name=name, section=name)(now=NOW))
+            for _ in range(2)
+            for name, server in names.items()
+        ]
+    assert max(asked[2:]) <= 11 < min(asked[:2])
+    medias = Counter((row["account_id"], row["media_id"]) for row in duckdb_warehouse.rows("medias"))
+    assert medias == Counter(
+        (str(view.account()["id"]), media["hashed_id"])
+        for view in (account.at(NOW) for account in accounts)
+        for media in view.medias()
+    )
+
+
+def test_every_argument_is_documented() -> None:
+    documented = re.findall(r"^ {8}(\w+): \S", wistia.__doc__ or "", re.MULTILINE)
+    assert documented == list(inspect.signature(wistia).parameters)
+
+
+@pytest.fixture
+def synced(living: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The working folder of a pipeline that the command line has run, from elsewhere."""
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+    with Progress(Console(file=StringIO())) as progress:
+        pipeline = make_pipeline("duckdb", progress)
+        run_sync(pipeline, progress, SyncResult(), (), settings_for(living, start_date=START), models=False)
+    assert [path.name for path in Path().iterdir()] == ["warehouse.duckdb"]
+    monkeypatch.chdir(tmp_path)
+    yield pipeline.pipelines_dir
+    assert {path.name for path in tmp_path.iterdir()} == {"work", "dlt"}
+
+
+def test_dlt_finds_what_the_command_line_has_loaded(living: Sandbox, synced: str) -> None:
+    dataset = dlt.attach("wistia", pipelines_dir=synced).dataset()
+    counts = dict(dataset.row_counts().fetchall())
+    assert counts.keys() >= BY_NAME.keys()
+    assert counts["medias"] == len(living.account.at(NOW).medias())
+    assert counts["events"] == len(living.account.at(NOW).events())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("command", "says"),
+    [
+        ("info", "events with 1 table(s)"),
+        ("trace", "COMPLETED"),
+        ("schema", "media_stats__actions:"),
+        ("failed-jobs", "No failed jobs found"),
+        ("load-package", "LOADED"),
+    ],
+)
+def test_dlts_command_line_shows_our_pipeline(synced: str, command: str, says: str) -> None:
+    dlt_command = str(Path(sys.executable).with_name("dlt"))
+    done = subprocess.run(
+        [dlt_command, "pipeline", "--pipelines-dir", synced, "wistia", command],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    assert says in done.stdout
