@@ -31,7 +31,7 @@ SYNC_RUNS = Endpoint(
         _RUN_ID,
         _RESOURCE,
         ACCOUNT_ID,
-        Column("command", "text", "`sync` or `backfill`."),
+        Column("command", "text", "`sync`, `backfill`, `refresh` (of one visitor or viewing session), or `models`."),
         Column("started_at", "timestamp", "When the run began (UTC)."),
         Column("finished_at", "timestamp", "When it ended (UTC); null while it runs, or where it was killed."),
         Column("status", "text", "Of the whole run: `running`, `ok`, `partial`, `failed` or `killed`."),
@@ -99,7 +99,7 @@ class RunLog:
         """Says how the run ended: columns of `sync_runs` by resource, and of `sync_failures`."""
         if not is_database(self._pipeline):
             return
-        account_id = next((row["account_id"] for row in runs if row["account_id"]), None)
+        account_id = next((row["account_id"] for row in runs if row.get("account_id")), None)
         ended = {**self._run, "finished_at": datetime.now(UTC), "account_id": account_id}
         with connected(self._pipeline) as client, client.begin_transaction():
             name = client.make_qualified_table_name(SYNC_RUNS.name)
