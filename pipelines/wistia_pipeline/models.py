@@ -98,7 +98,10 @@ def has_models(pipeline: dlt.Pipeline) -> bool:
 
 
 def rebuild(pipeline: dlt.Pipeline, *, full_refresh: bool = False) -> ModelsResult:
-    """As `build_models`, while nobody else loads, and logged. Raises `ModelsFailed` where there is nothing to build on."""
+    """As `build_models`, while nobody else loads, and noted in the run log.
+
+    Raises `ModelsFailed` where there is nothing to build on.
+    """
     _require_data(pipeline)
     log = RunLog(pipeline, uuid4().hex, MODELS)
     with one_writer(pipeline):
@@ -155,15 +158,15 @@ def build_models(pipeline: dlt.Pipeline, *, full_refresh: bool = False) -> Model
 
 
 def _build(pipeline: dlt.Pipeline, result: ModelsResult, *, full_refresh: bool) -> None:
-    fingerprint = _fingerprint()
     with connected(pipeline) as client:
         _make_missing_tables(client)
+        fingerprint = _fingerprint()
         if kind_of(pipeline) == "postgres":
             # new sessions are found by their load; DuckDB keeps what it needs for that by itself
             events = client.make_qualified_table_name(EVENTS.name)
             client.execute_sql(f"create index if not exists events_by_load on {events} ({LOAD_ID})")
         known, tested_at = _built_from(client)
-        is_complete = _models() <= _relations(client, marts_schema(pipeline))
+        is_complete = model_names() <= _relations(client, marts_schema(pipeline))
     # a table that is made anew counts its builds from the first: those on top could take it for one that they know
     is_hourly = is_complete and known == fingerprint and not full_refresh
     is_tested = is_hourly and tested_at is not None and datetime.now(UTC) - tested_at < DEEP_EVERY
@@ -217,7 +220,8 @@ def _fingerprint() -> str:
     return sha256(b"".join([*texts, json.dumps(_vars(), sort_keys=True).encode()])).hexdigest()
 
 
-def _models() -> set[str]:
+def model_names() -> set[str]:
+    """The names of all models."""
     return {path.stem for path in (packaged("sql") / "models").rglob("*.sql")}
 
 

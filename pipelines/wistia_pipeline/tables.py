@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from itertools import groupby
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
 from .dry_run import Forecast
 from .results import SyncResult
-from .verdicts import Checks, Status
 
 
 def resources_table(result: SyncResult, title: str | None = None) -> Table:
@@ -67,38 +63,3 @@ def plain_table(header: Sequence[str], rows: Iterable[Sequence[object]], title: 
     for row in rows:
         table.add_row(*map(str, row))
     return table
-
-
-_MARKS: dict[Status, tuple[str, str]] = {
-    "ok": ("✓", "green"),
-    "warning": ("!", "yellow"),
-    "failed": ("✗", "red"),
-    "skipped": ("-", "dim"),
-}
-
-
-def plain_console() -> Console:
-    """Standard output, with colours only on a terminal."""
-    console = Console()
-    # FORCE_COLOR, which continuous integration likes to set, makes a pipe look like a terminal to rich
-    return console if console.file.isatty() else Console(force_terminal=False, no_color=True)
-
-
-def show_checks(found: Checks) -> None:
-    """A line for each check, and below it what to do about it."""
-    console = plain_console()
-    for _, same in groupby(found.checks, key=lambda check: check.detail if check.status == "skipped" else check.name):
-        check, *more = same
-        mark, colour = _MARKS[check.status]
-        # one thing that is wrong leaves many others untried
-        name = f"{len(more) + 1} more" if more else check.name
-        lines = [f"{name:<22} {check.detail}", *([f"  {check.advice}"] if check.advice else [])]
-        text = Text("\n".join(lines), "dim" if check.status == "skipped" else "")
-        console.print(Text(f"{mark} ", colour) + text, soft_wrap=True)
-    failed, warnings = (sum(check.status == status for check in found.checks) for status in ("failed", "warning"))
-    verdict = "A sync will work" if found.ok else "A sync will not load everything"
-    console.print(
-        f"{verdict}: {failed} failed, {warnings} warning{'' if warnings == 1 else 's'}; asked {found.requests} times.",
-        highlight=False,
-        soft_wrap=True,
-    )
