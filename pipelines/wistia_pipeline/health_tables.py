@@ -90,11 +90,8 @@ def _lines(found: WarehouseStatus) -> list[Text]:
     lines = [_freshness(found)]
     if found.running:
         run = found.running
-        lines.append(
-            Text(
-                f"Running: {run['command']}, since {_ago(run['started_at'], found)}; or killed, which the next run says."
-            )
-        )
+        began = _ago(run["started_at"], found)
+        lines.append(Text(f"Running: {run['command']}, begun {began}; or killed, which the next run will say."))
     if found.last_run:
         run = found.last_run
         ended = _ago(run["finished_at"] or run["started_at"], found)

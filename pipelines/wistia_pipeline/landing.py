@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import closing
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 from uuid import uuid4
 
@@ -51,7 +52,9 @@ def _in_duckdb(pipeline: dlt.Pipeline) -> str:
         raise NotLandable(
             f"There is no folder {file.parent}; make it, or choose another file (DESTINATION__DUCKDB__CREDENTIALS)."
         )
-    # its lock is made beside the file, which shows that the folder can be written
+    # the lock alone would call a folder that cannot be written a run under way
+    with TemporaryFile(dir=file.parent):
+        pass
     with one_writer(pipeline):
         if not file.exists():
             return f"duckdb, {file}, which the first sync makes"

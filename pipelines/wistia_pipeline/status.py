@@ -95,8 +95,8 @@ def status(reader: Reader, max_age_hours: float, pipelines_dir: str, now: dateti
     order = list(BY_NAME)
     found.resources = sorted(held.values(), key=lambda row: (row.account_id, order.index(row.resource)))
     watched = [row for row in found.resources if row.is_watched]
-    ages = [row.age_hours for row in watched]
-    found.age_hours = None if None in ages else max(filter(None, ages), default=None)
+    ages = [row.age_hours for row in watched if row.age_hours is not None]
+    found.age_hours = max(ages) if ages and len(ages) == len(watched) else None
     accounts = {row.account_id for row in found.resources}
     found.fresh = (
         bool(accounts)
