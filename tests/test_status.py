@@ -105,7 +105,8 @@ def change(warehouse: Warehouse, *statements: str) -> None:
 def older(hours: float, where: str = "true") -> str:
     """SQL that moves runs into the past."""
     past = f"interval '{round(hours * 3600)} seconds'"
-    return f"update {{raw}}.sync_runs set started_at = started_at - {past}, finished_at = finished_at - {past} where {where}"
+    moved = ", ".join(f"{moment} = {moment} - {past}" for moment in ("started_at", "finished_at"))
+    return f"update {{raw}}.sync_runs set {moved} where {where}"
 
 
 def sync(warehouse: Warehouse, sandbox: Sandbox, **more: Any) -> SyncResult:

@@ -30,7 +30,7 @@ from wistia_source.windows import DEEP_EVERY
 
 from .failures import explain
 from .files import replaced_when_whole
-from .run_log import LOG_TABLES, RunLog, create_table
+from .run_log import RunLog, create_table, make_log_tables
 from .settings import packaged
 from .writer import kind_of, one_writer
 
@@ -106,6 +106,8 @@ def rebuild(pipeline: dlt.Pipeline, *, full_refresh: bool = False) -> ModelsResu
     log = RunLog(pipeline, uuid4().hex, MODELS)
     with one_writer(pipeline):
         result = build_models(pipeline, full_refresh=full_refresh)
+        with connected(pipeline) as client:
+            make_log_tables(client)
         # only its end: what is under way would be taken for a load, and one that was killed is for the next sync to see
         log.end([result.as_log()], [])
     return result
@@ -158,9 +160,9 @@ def build_models(pipeline: dlt.Pipeline, *, full_refresh: bool = False) -> Model
 
 
 def _build(pipeline: dlt.Pipeline, result: ModelsResult, *, full_refresh: bool) -> None:
+    fingerprint = _fingerprint()
     with connected(pipeline) as client:
         _make_missing_tables(client)
-        fingerprint = _fingerprint()
         if kind_of(pipeline) == "postgres":
             # new sessions are found by their load; DuckDB keeps what it needs for that by itself
             events = client.make_qualified_table_name(EVENTS.name)
@@ -242,8 +244,7 @@ def _make_missing_tables(client: SqlClientBase[Any]) -> None:
             create_table(client, table.name, [*all_columns(table), load_id])
     for table in RECORDS:
         create_table(client, table.name, [*all_columns(table), load_id])
-    for table in LOG_TABLES:
-        create_table(client, table.name, table.columns)
+    make_log_tables(client)
     create_table(client, _BUILT_FROM, _BUILT_FROM_COLUMNS)
 
 

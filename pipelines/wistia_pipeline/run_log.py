@@ -87,8 +87,7 @@ class RunLog:
         with connected(self._pipeline) as client:
             if not client.has_dataset():
                 client.create_dataset()
-            for table in LOG_TABLES:
-                create_table(client, table.name, table.columns)
+            make_log_tables(client)
             name = client.make_qualified_table_name(SYNC_RUNS.name)
             killed = client.execute_sql(f"select distinct run_id from {name} where status = 'running'")  # noqa: S608
             client.execute_sql(f"update {name} set status = 'killed' where status = 'running'")  # noqa: S608
@@ -112,6 +111,12 @@ def is_database(pipeline: dlt.Pipeline) -> bool:
     """Whether the destination takes SQL statements that change it."""
     # files have an SQL client too, but only to read
     return issubclass(pipeline.destination.client_class, SqlJobClientBase)
+
+
+def make_log_tables(client: SqlClientBase[Any]) -> None:
+    """Makes the tables of the run log that are not there."""
+    for table in LOG_TABLES:
+        create_table(client, table.name, table.columns)
 
 
 def create_table(client: SqlClientBase[Any], name: str, columns: Iterable[Column]) -> None:
