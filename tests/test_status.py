@@ -403,6 +403,9 @@ def verdict(counts: dict[str, int], *, deep: float = 48, gap: float = 1, syncs: 
         ({"day": 40, "2 days": 30, "week": 7}, "wide enough"),
         ({"day": 40, "2 days": 30, "week": 8}, "too narrow"),
         ({"day": 400, "older": 1}, "too narrow"),
+        # few may be chance
+        ({"day": 1, "week": 2}, "wide enough"),
+        ({"day": 1, "week": 3}, "too narrow"),
     ],
 )
 def test_a_lookback_is_judged_by_how_late_rows_came(counts: dict[str, int], said: str) -> None:
