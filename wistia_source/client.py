@@ -7,6 +7,8 @@ import re
 import threading
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime
 from itertools import count, islice
 from time import monotonic
 from typing import Any, TypeVar
@@ -19,7 +21,7 @@ from requests.adapters import HTTPAdapter
 from .budget import RequestBudget
 from .endpoints import Endpoint
 from .errors import RequestFailed, SettingInvalid, Unreachable
-from .refusals import Transient, message_of, pause_seconds, rejection, transient
+from .refusals import Transient, http_date, message_of, pause_seconds, rejection, transient
 
 PAGE_SIZE = 100
 """The API's cap: asking for more silently returns 100 (observed)."""
@@ -35,6 +37,22 @@ FIRST_ATTEMPTS = 3
 MAX_BACKOFF_SECONDS = 60.0
 MAX_QUOTA_SECONDS = 1800.0
 """How long requests let themselves be told to come back later, with no other answer in between."""
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long a request is tried."""
+
+    attempts: int
+    first_attempts: int
+    """Where nothing was ever answered and the address cannot be reached."""
+    read_timeout: float
+    """Seconds."""
+    quota_seconds: float
+
+
+HASTY = Patience(attempts=2, first_attempts=2, read_timeout=30.0, quota_seconds=2.0)
+"""While somebody waits who wants to know what is wrong."""
 
 T = TypeVar("T")
 Row = dict[str, Any]
@@ -53,7 +71,7 @@ class _QuotaUsedUp(Exception):
 class Client:
     """A Wistia account over HTTP. Makes no request until asked for one.
 
-    `api_version` is `v1`, or a release of the dated modern API such as `2026-03`.
+    `api_version` is `v1`, or a release of the dated modern API such as `2026-03`. One that is `hasty` gives up soon.
     """
 
     def __init__(
@@ -63,6 +81,8 @@ class Client:
         api_version: str,
         budget: RequestBudget,
         backoff_seconds: float = 1.0,
+        *,
+        hasty: bool = False,
     ) -> None:
         self.modern = api_version != "v1"
         if self.modern and not re.fullmatch(r"20\d\d-(0[1-9]|1[0-2])", api_version):
@@ -70,6 +90,9 @@ class Client:
                 f"api_version is {api_version!r}, but must be 'v1' or a release of the modern API such as '2026-03'."
             )
         self.requests_per_minute = budget.per_minute
+        self.server_time: datetime | None = None
+        """What the server's clock said with the last answer; null where it says nothing."""
+        self._hasty = hasty
         self._host = _origin(base_url)
         self._root = f"{self._host}/{'modern' if self.modern else 'v1'}"
         if not backoff_seconds > 0:
@@ -121,6 +144,7 @@ class Client:
         `NotFound`, `RequestFailed` or `Unreachable`.
         """
         url = f"{self._root}/{path}" + ("" if self.modern else ".json")
+        patience = self._patience()
         failures, refusals, quota_seconds = 0, 0, 0.0
         while True:
             try:
@@ -130,19 +154,20 @@ class Client:
                 seconds = max(error.seconds, self._backoff(refusals))
                 refusals, quota_seconds = refusals + 1, quota_seconds + seconds
                 # of all requests together: otherwise each media would wait that long again
-                if max(quota_seconds, self._refused_seconds() + seconds) > MAX_QUOTA_SECONDS:
+                if max(quota_seconds, self._refused_seconds() + seconds) > patience.quota_seconds:
+                    how_long = "" if self._hasty else f" for {patience.quota_seconds / 60:.0f} minutes"
                     raise RequestFailed(
-                        f"GET {path} was told for {MAX_QUOTA_SECONDS / 60:.0f} minutes that the account's request "
-                        "quota is used up; lower requests_per_minute or stop what else uses the account."
+                        f"GET {path} was told{how_long} that the account's request quota is used up; lower "
+                        "requests_per_minute or stop what else uses the account."
                     ) from None
                 self._budget.hold(seconds)
             except Transient as error:
                 failures += 1
-                if failures == (ATTEMPTS if self._reached else FIRST_ATTEMPTS) and error.unreachable:
+                if failures == (patience.attempts if self._reached else patience.first_attempts) and error.unreachable:
                     raise Unreachable(
                         f"{self._host} cannot be reached ({error}); check base_url and the network, then run again."
                     ) from None
-                if failures == ATTEMPTS:
+                if failures == patience.attempts:
                     raise RequestFailed(f"GET {path} kept failing: {error}.") from None
                 seconds = self._backoff(failures) * random.uniform(0.5, 1.0)
                 self._closed.wait(seconds)
@@ -228,13 +253,12 @@ class Client:
 
     def _once(self, url: str, params: Mapping[str, str | int], tally: Tally, permission: str) -> Any:
         failure: Transient | None = None
+        timeout = (CONNECT_TIMEOUT, self._patience().read_timeout)
         try:
             with self._budget.permit() as waited:
                 self._count(tally, "wait_seconds", waited)
                 # a redirect would cost a second request each time, and lose the token on its way to another host
-                response = self._session.get(
-                    url, params=dict(params), timeout=(CONNECT_TIMEOUT, READ_TIMEOUT), allow_redirects=False
-                )
+                response = self._session.get(url, params=dict(params), timeout=timeout, allow_redirects=False)
         except requests.RequestException as error:
             failure = transient(error)
         self._count(tally, "requests")
@@ -242,6 +266,7 @@ class Client:
             # raised out here it has no context: dlt keeps contexts in its trace, and this one names the whole address
             raise failure
         self._reached = True
+        self.server_time = http_date(response.headers.get("Date"))
         status = response.status_code
         if status == 429 or (status == 503 and "Retry-After" in response.headers):
             self._refused_since = self._refused_since or monotonic()
@@ -255,6 +280,9 @@ class Client:
             return orjson.loads(response.content)
         except orjson.JSONDecodeError:
             raise Transient("the answer is not JSON") from None
+
+    def _patience(self) -> Patience:
+        return HASTY if self._hasty else Patience(ATTEMPTS, FIRST_ATTEMPTS, READ_TIMEOUT, MAX_QUOTA_SECONDS)
 
     def _refused_seconds(self) -> float:
         since = self._refused_since

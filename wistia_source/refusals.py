@@ -56,14 +56,24 @@ def pause_seconds(retry_after: str | None) -> float:
     try:
         seconds = float(retry_after)
     except ValueError:
-        try:
-            seconds = (parsedate_to_datetime(retry_after) - datetime.now(UTC)).total_seconds()
-        except (TypeError, ValueError, OverflowError):
+        moment = http_date(retry_after)
+        if moment is None:
             return QUOTA_SECONDS
+        seconds = (moment - datetime.now(UTC)).total_seconds()
     # a time that is over, a negative number, or none at all ("nan")
     if not seconds > 0:
         return 0.0
     return min(seconds, MAX_PAUSE_SECONDS)
+
+
+def http_date(text: str | None) -> datetime | None:
+    """A moment as HTTP words it, or null where the text is none."""
+    try:
+        found = parsedate_to_datetime(text) if text else None
+    except (TypeError, ValueError, OverflowError):
+        return None
+    # without a zone, or with "-0000", it is UTC all the same
+    return found and (found if found.tzinfo else found.replace(tzinfo=UTC))
 
 
 def rejection(response: requests.Response, permission: str) -> Exception:

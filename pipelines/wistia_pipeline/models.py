@@ -14,6 +14,7 @@ from io import StringIO
 from pathlib import Path
 from time import monotonic
 from typing import Any
+from uuid import uuid4
 from zoneinfo import available_timezones
 
 import dlt
@@ -29,11 +30,13 @@ from wistia_source.windows import DEEP_EVERY
 
 from .failures import explain
 from .files import replaced_when_whole
-from .run_log import LOG_TABLES, create_table
+from .run_log import RunLog, create_table, make_log_tables
 from .settings import packaged
 from .writer import kind_of, one_writer
 
 ADAPTERS = ("duckdb", "postgres")
+MODELS = "models"
+"""What the run log calls the building of the SQL models."""
 OF_THE_URL = ("sslmode", "sslcert", "sslkey", "sslrootcert", "application_name")
 """What a Postgres URL may ask for that dbt knows, too."""
 PASSWORD = "DBT_ENV_SECRET_WISTIA_PASSWORD"  # noqa: S105
@@ -69,6 +72,17 @@ class ModelsResult:
     """Models and tests that were left out because of these."""
     seconds: float = 0.0
 
+    def as_log(self) -> dict[str, Any]:
+        """The row of `sync_runs`."""
+        failed = [failure["name"] for failure in self.failures]
+        return {
+            "resource": MODELS,
+            "status": "partial" if failed else "ok",
+            "seconds": self.seconds,
+            "failures": len(failed),
+            "error": ", ".join(failed) or None,
+        }
+
     def __str__(self) -> str:
         return f"{self.built} models built, {self.tests} data tests hold ({self.seconds:.1f} s)"
 
@@ -84,10 +98,19 @@ def has_models(pipeline: dlt.Pipeline) -> bool:
 
 
 def rebuild(pipeline: dlt.Pipeline, *, full_refresh: bool = False) -> ModelsResult:
-    """As `build_models`, while nobody else loads. Raises `ModelsFailed` where there is nothing to build on."""
+    """As `build_models`, while nobody else loads, and noted in the run log.
+
+    Raises `ModelsFailed` where there is nothing to build on.
+    """
     _require_data(pipeline)
+    log = RunLog(pipeline, uuid4().hex, MODELS)
     with one_writer(pipeline):
-        return build_models(pipeline, full_refresh=full_refresh)
+        result = build_models(pipeline, full_refresh=full_refresh)
+        with connected(pipeline) as client:
+            make_log_tables(client)
+        # only its end: what is under way would be taken for a load, and one that was killed is for the next sync to see
+        log.end([result.as_log()], [])
+    return result
 
 
 def write_docs(pipeline: dlt.Pipeline, output: Path) -> None:
@@ -100,6 +123,11 @@ def write_docs(pipeline: dlt.Pipeline, output: Path) -> None:
         page = (folder / "target" / "static_index.html").read_text("utf-8")
         # dbt names where it compiled each model; the page is to be shown to others
         whole.write_text(page.replace(str(folder), ""), "utf-8")
+
+
+def require_settings() -> None:
+    """Raises `ModelsFailed` where the models have a setting that cannot work."""
+    _vars()
 
 
 def _require_data(pipeline: dlt.Pipeline) -> None:
@@ -140,7 +168,7 @@ def _build(pipeline: dlt.Pipeline, result: ModelsResult, *, full_refresh: bool) 
             events = client.make_qualified_table_name(EVENTS.name)
             client.execute_sql(f"create index if not exists events_by_load on {events} ({LOAD_ID})")
         known, tested_at = _built_from(client)
-        is_complete = _models() <= _relations(client, marts_schema(pipeline))
+        is_complete = model_names() <= _relations(client, marts_schema(pipeline))
     # a table that is made anew counts its builds from the first: those on top could take it for one that they know
     is_hourly = is_complete and known == fingerprint and not full_refresh
     is_tested = is_hourly and tested_at is not None and datetime.now(UTC) - tested_at < DEEP_EVERY
@@ -194,7 +222,8 @@ def _fingerprint() -> str:
     return sha256(b"".join([*texts, json.dumps(_vars(), sort_keys=True).encode()])).hexdigest()
 
 
-def _models() -> set[str]:
+def model_names() -> set[str]:
+    """The names of all models."""
     return {path.stem for path in (packaged("sql") / "models").rglob("*.sql")}
 
 
@@ -215,8 +244,7 @@ def _make_missing_tables(client: SqlClientBase[Any]) -> None:
             create_table(client, table.name, [*all_columns(table), load_id])
     for table in RECORDS:
         create_table(client, table.name, [*all_columns(table), load_id])
-    for table in LOG_TABLES:
-        create_table(client, table.name, table.columns)
+    make_log_tables(client)
     create_table(client, _BUILT_FROM, _BUILT_FROM_COLUMNS)
 
 

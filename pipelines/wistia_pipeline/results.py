@@ -13,9 +13,6 @@ from wistia_source.endpoints import BY_NAME, EVENTS
 from .completeness import DayOutsideBand
 from .models import ModelsResult
 
-MODELS = "models"
-"""What the run log calls the building of the SQL models."""
-
 
 @dataclass
 class SyncResult:
@@ -58,21 +55,8 @@ class SyncResult:
     def as_log(self, source: DltSource) -> list[dict[str, Any]]:
         """The rows of `sync_runs`."""
         rows = [self._log_row(source, name) for name in self.resources]
-        if self.models is None:
-            return rows
-        failed = [failure["name"] for failure in self.models.failures]
-        return [
-            *rows,
-            {
-                "resource": MODELS,
-                "status": "partial" if failed else "ok",
-                "account_id": next((row["account_id"] for row in rows if row["account_id"]), None),
-                "rows": None,
-                "seconds": self.models.seconds,
-                "failures": len(failed),
-                "error": ", ".join(failed) or None,
-            },
-        ]
+        account_id = next((row["account_id"] for row in rows if row["account_id"]), None)
+        return rows if self.models is None else [*rows, {**self.models.as_log(), "account_id": account_id}]
 
     def _log_row(self, source: DltSource, name: str) -> dict[str, Any]:
         metrics = source.resources[name].custom_metrics

@@ -31,7 +31,7 @@ SYNC_RUNS = Endpoint(
         _RUN_ID,
         _RESOURCE,
         ACCOUNT_ID,
-        Column("command", "text", "`sync` or `backfill`."),
+        Column("command", "text", "`sync`, `backfill`, `refresh` (of one visitor or viewing session), or `models`."),
         Column("started_at", "timestamp", "When the run began (UTC)."),
         Column("finished_at", "timestamp", "When it ended (UTC); null while it runs, or where it was killed."),
         Column("status", "text", "Of the whole run: `running`, `ok`, `partial`, `failed` or `killed`."),
@@ -87,8 +87,7 @@ class RunLog:
         with connected(self._pipeline) as client:
             if not client.has_dataset():
                 client.create_dataset()
-            for table in LOG_TABLES:
-                create_table(client, table.name, table.columns)
+            make_log_tables(client)
             name = client.make_qualified_table_name(SYNC_RUNS.name)
             killed = client.execute_sql(f"select distinct run_id from {name} where status = 'running'")  # noqa: S608
             client.execute_sql(f"update {name} set status = 'killed' where status = 'running'")  # noqa: S608
@@ -99,7 +98,7 @@ class RunLog:
         """Says how the run ended: columns of `sync_runs` by resource, and of `sync_failures`."""
         if not is_database(self._pipeline):
             return
-        account_id = next((row["account_id"] for row in runs if row["account_id"]), None)
+        account_id = next((row["account_id"] for row in runs if row.get("account_id")), None)
         ended = {**self._run, "finished_at": datetime.now(UTC), "account_id": account_id}
         with connected(self._pipeline) as client, client.begin_transaction():
             name = client.make_qualified_table_name(SYNC_RUNS.name)
@@ -112,6 +111,12 @@ def is_database(pipeline: dlt.Pipeline) -> bool:
     """Whether the destination takes SQL statements that change it."""
     # files have an SQL client too, but only to read
     return issubclass(pipeline.destination.client_class, SqlJobClientBase)
+
+
+def make_log_tables(client: SqlClientBase[Any]) -> None:
+    """Makes the tables of the run log that are not there."""
+    for table in LOG_TABLES:
+        create_table(client, table.name, table.columns)
 
 
 def create_table(client: SqlClientBase[Any], name: str, columns: Iterable[Column]) -> None:

@@ -10,6 +10,10 @@ from typing import Any
 import click
 
 from .sandbox import Account, Sandbox
+from .sandbox.answers import DETAILED_STATS, FOLDERS_AND_MEDIAS
+
+PERMISSIONS = {"stats": DETAILED_STATS, "media": FOLDERS_AND_MEDIAS}
+"""What the command line calls the permissions of its token."""
 
 
 def serve(account: Mapping[str, Any], server: Mapping[str, Any]) -> None:

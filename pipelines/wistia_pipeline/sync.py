@@ -52,12 +52,12 @@ def make_pipeline(
         destination=destination,
         dataset_name=DATASET,
         progress=progress.collector,
-        pipelines_dir=pipelines_dir or _working_folder(destination),
+        pipelines_dir=pipelines_dir or working_folder(destination),
     )
     return pipeline
 
 
-def _working_folder(destination: TDestinationReferenceArg) -> str:
+def working_folder(destination: TDestinationReferenceArg) -> str:
     """A folder for each warehouse: data that still waits to be loaded must not end up in another one."""
     resolved = Destination.from_reference(destination)
     assert resolved is not None
@@ -99,7 +99,7 @@ def run_sync(
     source = wistia(**{"run_id": result.run_id, "package_seconds": package_seconds, **(source_args or {})})
     source = selected(source, select)
     progress.watch(source)
-    log = RunLog(pipeline, result.run_id, "backfill" if "backfill_start" in (source_args or {}) else "sync")
+    log = RunLog(pipeline, result.run_id, _command(source_args or {}))
     try:
         with one_writer(pipeline) as raise_if_lost:
 
@@ -133,6 +133,14 @@ def run_sync(
     except BaseException:
         result.status = "failed"
         raise
+
+
+def _command(source_args: Mapping[str, Any]) -> str:
+    """What the run log calls the run."""
+    if "backfill_start" in source_args:
+        return "backfill"
+    # no news of anything else
+    return "refresh" if source_args.keys() & {"visitor_key", "event_key"} else "sync"
 
 
 def selected(source: DltSource, select: Sequence[str]) -> DltSource:

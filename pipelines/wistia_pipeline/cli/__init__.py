@@ -2,6 +2,7 @@
 
 import click
 
+from .health import check, status
 from .loads import backfill, sync
 from .models import docs, models
 from .tries import demo, sandbox
@@ -13,5 +14,5 @@ def main() -> None:
     """Loads Wistia video analytics into a warehouse, hour after hour."""
 
 
-for command in (sync, backfill, models, docs, demo, sandbox):
+for command in (check, sync, backfill, status, models, docs, demo, sandbox):
     main.add_command(command)

@@ -42,6 +42,13 @@ from .options import guarded
 @click.option(
     "--page-cap", default=100, show_default=True, type=click.IntRange(1), help="Most rows on a page, whatever is asked."
 )
+@click.option(
+    "--without-permission",
+    "lacking",
+    multiple=True,
+    type=click.Choice(["stats", "media"]),
+    help="A permission that its token lacks; may be given twice.",
+)
 def sandbox(
     host: str,
     port: int,
@@ -54,9 +61,10 @@ def sandbox(
     rate_limit: int,
     latency: float,
     page_cap: int,
+    lacking: tuple[str, ...],
 ) -> None:
     """A local Wistia API with made-up data that lives, for any client."""
-    from ..serve import serve
+    from ..serve import PERMISSIONS, serve
 
     serve(
         {"medias": medias, "projects": projects, "visitors": visitors, "events": events, "seed": seed},
@@ -67,6 +75,7 @@ def sandbox(
             "rate_limit": rate_limit,
             "latency": latency,
             "page_cap": page_cap,
+            "scopes": [scope for name, scope in PERMISSIONS.items() if name not in lacking],
         },
     )
 

@@ -12,6 +12,7 @@ import time
 from collections import deque
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from email.utils import format_datetime
 from http.client import responses
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from math import ceil
@@ -294,6 +295,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._log(arrived, path, query, reply.status)
         lines = [
             f"HTTP/1.1 {reply.status} {responses.get(reply.status, 'Unknown')}",
+            f"Date: {format_datetime(self.server.sandbox.now().astimezone(UTC), usegmt=True)}",
             f"Content-Type: {reply.content_type}",
             f"Content-Length: {len(reply.body) + (0 if whole else 100)}",
             f"x-request-id: {secrets.token_hex(16)}",

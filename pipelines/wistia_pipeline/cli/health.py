@@ -1,0 +1,104 @@
+"""The commands that look and change nothing: `check` and `status`."""
+
+# dlt takes a second to import: the commands that need it do so themselves, so that --help answers at once
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from .options import AS_JSON, EXIT_FAILED, VERBOSE, WHERE_THE_DATA_IS, guarded
+
+if TYPE_CHECKING:
+    from ..status import WarehouseStatus
+
+
+@click.command()
+@click.option(
+    "--destination",
+    default="duckdb",
+    show_default=True,
+    help="Where a sync would load: duckdb, postgres, or any other destination that dlt knows.",
+)
+@AS_JSON
+@VERBOSE
+def check(destination: str, as_json: bool, verbose: bool) -> None:
+    """Says whether a sync would work, and what to do where not.
+
+    Looks at the settings, asks Wistia for one row of each endpoint, and tries the warehouse; loads nothing and leaves
+    nothing behind. Exits with 1 when something will fail, else with 0.
+    """
+
+    def run() -> int:
+        from ..check import check as check_all
+        from ..health_tables import show_checks
+
+        found = check_all(destination)
+        if as_json:
+            click.echo(json.dumps({"ok": found.ok, **asdict(found)}))
+        else:
+            show_checks(found)
+        return 0 if found.ok else EXIT_FAILED
+
+    guarded(run, verbose)
+
+
+@click.command()
+@WHERE_THE_DATA_IS
+@click.option(
+    "--max-age",
+    default=3.0,
+    show_default=True,
+    metavar="HOURS",
+    type=click.FloatRange(0, min_open=True),
+    help="Hours since a resource was last read, from which on it is old.",
+)
+@AS_JSON
+@VERBOSE
+def status(destination: str, max_age: float, as_json: bool, verbose: bool) -> None:
+    """Says how fresh the warehouse is, and what its runs came to.
+
+    Reads the warehouse only. Exits with 1 when a resource was last read longer ago than --max-age, or when nothing can
+    be read, else with 0.
+    """
+
+    def run() -> int:
+        from ..failures import explain
+        from ..health_tables import show_status
+
+        try:
+            found = _status(destination, max_age)
+        except Exception as error:
+            if as_json:
+                click.echo(json.dumps({"fresh": False, "error": explain(error)}))
+            raise
+        if as_json:
+            click.echo(json.dumps({**asdict(found), "error": None}, default=_as_text))
+        else:
+            show_status(found)
+        return 0 if found.fresh else EXIT_FAILED
+
+    guarded(run, verbose)
+
+
+def _status(destination: str, max_age: float) -> WarehouseStatus:
+    from ..progress import Progress
+    from ..reading import reading
+    from ..status import status
+    from ..sync import make_pipeline, working_folder
+
+    # dlt would make the real folder where there is none yet
+    with (
+        TemporaryDirectory(prefix="wistia-status-") as folder,
+        reading(make_pipeline(destination, Progress(), pipelines_dir=folder)) as reader,
+    ):
+        return status(reader, max_age, working_folder(destination))
+
+
+def _as_text(moment: Any) -> str:
+    """A moment or a day as ISO 8601 has it."""
+    text: str = moment.isoformat()
+    return text
