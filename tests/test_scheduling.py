@@ -13,22 +13,23 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 from wistia_pipeline.cli.options import EXIT_FAILED, EXIT_PARTIAL
-from wistia_pipeline.sandbox import Sandbox
+from wistia_pipeline.sandbox import Account, Sandbox
 
-from tests.conftest import NOW
+from tests.conftest import TOKEN
 from tests.folder import COMMAND, empty_folder
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 SERVICE, TIMER = "/etc/systemd/system/wistia.service", "/etc/systemd/system/wistia.timer"
 PLACE = "/srv/wistia"
-ACCOUNT = {"seed": 9, "medias": 3, "projects": 1, "visitors": 5, "events": 20, "days": 10}
 
 
 def example(file: str) -> str:
@@ -82,12 +83,20 @@ def fires_hourly(schedule: str) -> bool:
     return minute.isdigit() and 0 < int(minute) < 60 and others == ["*"] * 4
 
 
-def test_cron_logs_and_mails_only_what_has_failed(living: Sandbox, place: Place, tmp_path: Path) -> None:
+@pytest.fixture
+def sandbox() -> Iterator[Sandbox]:
+    """A small account, at the time of the clock, which commands go by."""
+    account = Account(seed=9, start=datetime.now(UTC), medias=3, projects=1, visitors=5, events=20, days=10)
+    with Sandbox(account, rate_limit=None, token=TOKEN) as server:
+        yield server
+
+
+def test_cron_logs_and_mails_only_what_has_failed(sandbox: Sandbox, place: Place, tmp_path: Path) -> None:
     schedule, command = re.fullmatch(r"# .+\n((?:\S+ ){5})(.+)\n", place.example("crontab -e")).groups()  # type: ignore[union-attr]
     assert fires_hourly(schedule)
     # cron would take it for a line break
     assert "%" not in command
-    environment = empty_folder(tmp_path / "user", living, NOW).environment()
+    environment = empty_folder(tmp_path / "user", sandbox, datetime.now(UTC)).environment()
 
     def mailed(**settings: str) -> str:
         done = subprocess.run(
