@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 from .client import Client, Row, Tally
 from .endpoints import ACCOUNT_STATS_BY_DATE, BY_NAME, EVENTS, MEDIAS, RECORDS, RESTATEMENTS, Endpoint
 from .errors import NotFound, RequestFailed, ResourceLost, SettingInvalid
+from .personal import Pii
 from .plan import BusyDays, decide
 from .rows import value_of
 from .warehouse import Refresh, Warehouse
@@ -55,6 +56,7 @@ class Run:
     start_date: date
     clock: Callable[[], datetime]
     keep_public_token: bool
+    pii: Pii
     backfill: Days | None = None
     """The days to read again instead of what is new, whatever was read before."""
     dry: bool = False

@@ -17,6 +17,7 @@ from .endpoints import DELETED, ENDPOINTS, EVENTS, RECORDS, VISITORS, Column, En
 from .errors import SettingInvalid
 from .fan_outs import carried, fan_out, listing, record
 from .feeds import backfilled_feed, filtered_feed, incremental_feed, show
+from .personal import Pii
 from .rows import all_columns, primary_key
 from .run import Run
 from .windows import EPOCH, RETENTION, Days, midnight
@@ -50,6 +51,8 @@ def wistia(
     package_seconds: float | None = None,
     dry_run: bool = False,
     keep_public_token: bool = False,
+    pii: str = "keep",
+    pii_secret: dlt.TSecretStrValue | None = None,
     backoff_seconds: float = 1.0,
     run_id: str | None = None,
     now: datetime | None = None,
@@ -87,6 +90,9 @@ def wistia(
         dry_run: only count what would be asked, and load nothing of use: `expected` requests and the `reasons` of the
             fan-outs are in the metrics of the resources. The listings are read for that.
         keep_public_token: keep the account's public token inside `events.iframe_heatmap_url`.
+        pii: what becomes of personal data of visitors and events: `keep`; `hash`, so that equal values still are equal;
+            or `drop`. Rows that were loaded before change when they are read again.
+        pii_secret: what it is hashed with, at least 16 characters. Another one makes other hashes of all values.
         backoff_seconds: half the longest first pause after a failure, more than 0; doubled with each further one,
             up to a minute.
         run_id: what `restatements` calls this run; a random name by default.
@@ -110,6 +116,7 @@ def wistia(
         start_date=_start_date(start_date, clock()),
         clock=clock,
         keep_public_token=keep_public_token,
+        pii=Pii.of(pii, pii_secret),
         backfill=_days(backfill_start, backfill_end, clock()),
         dry=dry_run,
         package_seconds=inf if package_seconds is None else package_seconds,
