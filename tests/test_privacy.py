@@ -53,7 +53,7 @@ def digest(text: str) -> str:
 
 
 def load(warehouse: Warehouse, served: Served, **more: Any) -> None:
-    """One sync of events and visitors, from the first day on."""
+    """One sync of events and visitors, or of what is selected, from the first day on."""
     settings: dict[str, Any] = {
         "access_token": TOKEN,
         "base_url": served.url,
@@ -63,7 +63,8 @@ def load(warehouse: Warehouse, served: Served, **more: Any) -> None:
         "events_lookback_hours": 100,
         "visitors_lookback_hours": 100,
     }
-    warehouse.sync(settings | more, ("events", "visitors"))
+    select = more.pop("select", ("events", "visitors"))
+    warehouse.sync(settings | more, select)
 
 
 def found(warehouse: Warehouse, table: str, *key: str) -> dict[Any, Row]:

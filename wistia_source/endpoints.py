@@ -504,6 +504,26 @@ RESTATEMENTS = Endpoint(
 )
 """What a run found behind the watermarks: whether the lookbacks are wide enough."""
 
+FORGOTTEN = Endpoint(
+    name="forgotten",
+    kind="snapshot",
+    path="",
+    grain="one row per visitor key or email address to forget",
+    permission="",
+    primary_key=("kind", "digest"),
+    cursor="forgotten_at",
+    columns=(
+        Column("kind", "text", "`visitor_key` or `email`."),
+        Column("digest", "text", "HMAC-SHA256 of it with the salt: whom it is about cannot be read from it."),
+        Column("mode", "text", "`remove` or `hash`: what becomes of the rows."),
+        Column("salt", "text", "The salt of this warehouse, the same in all rows."),
+        Column("forgotten_at", "timestamp", "When that was asked for, or found by the address (UTC)."),
+        Column("removed_at", "timestamp", "When rows were found and taken out (UTC); null where there were none."),
+        Column("settled_at", "timestamp", "When all was done (UTC); until then each run takes it up again."),
+    ),
+)
+"""Whom to leave out of every load; where the account is empty, of all accounts."""
+
 ENDPOINTS: tuple[Endpoint, ...] = (
     MEDIAS,
     PROJECTS,
@@ -520,7 +540,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
 )
 """The twelve resources, in the order in which a run starts them."""
 
-RECORDS: tuple[Endpoint, ...] = (REFRESHES, RESTATEMENTS)
+RECORDS: tuple[Endpoint, ...] = (REFRESHES, RESTATEMENTS, FORGOTTEN)
 """What a run writes about itself, when all else of a load package is there."""
 
 COMPANIONS: tuple[Endpoint, ...] = (MEDIA_STATS_ACTIONS, *RECORDS)

@@ -327,6 +327,9 @@ def _table(run: Run, endpoint: Endpoint, rows: list[Row], tally: Tally) -> pa.Ta
     if endpoint.name == EVENTS.name:
         for row in rows:
             fix_event(row, run.keep_public_token)
+    rows = run.forgotten.leave_out(endpoint, rows, run.pii)
+    if endpoint.name == EVENTS.name and run.forgotten.sessions:
+        tally["forgotten"] = {day.isoformat(): len(keys) for day, keys in run.forgotten.sessions.items()}
     run.pii.treat(endpoint, rows)
     return typed(endpoint, rows, run.account_id(tally), tally)
 

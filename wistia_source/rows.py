@@ -184,6 +184,12 @@ def _values(column: Column, objects: _Objects) -> list[Any]:
     return values
 
 
+def values_of(column: Column, row: Row) -> list[Any]:
+    """What stands at each of a column's places in one of the API's rows."""
+    objects = _Objects([row])
+    return [objects.values_at(path)[0] for path in column.sources]
+
+
 def value_of(column: Column, row: Row) -> Any:
     """A column's raw value in one of the API's rows, null where there is none."""
     return _values(column, _Objects([row]))[0]

@@ -57,8 +57,8 @@ def wistia(
     run_id: str | None = None,
     now: datetime | None = None,
 ) -> Iterable[DltResource]:
-    """A Wistia account: twelve resources, the memory of what was asked (`refreshes`) and what had come late
-    (`restatements`).
+    """A Wistia account: twelve resources, the memory of what was asked (`refreshes`), what had come late
+    (`restatements`) and whom to leave out (`forgotten`).
 
     Args:
         access_token: a token with the permissions "Read detailed stats" and "Read all folder and media data".
@@ -92,7 +92,8 @@ def wistia(
         keep_public_token: keep the account's public token inside `events.iframe_heatmap_url`.
         pii: what becomes of personal data of visitors and events: `keep`; `hash`, so that equal values still are equal;
             or `drop`. Rows that were loaded before change when they are read again.
-        pii_secret: what it is hashed with, at least 16 characters. Another one makes other hashes of all values.
+        pii_secret: what it is hashed with, at least 16 characters; also who is forgotten by hash. Another one makes
+            other hashes of all values.
         backoff_seconds: half the longest first pause after a failure, more than 0; doubled with each further one,
             up to a minute.
         run_id: what `restatements` calls this run; a random name by default.
