@@ -63,8 +63,8 @@ def load(warehouse: Warehouse, served: Served, **more: Any) -> None:
         "events_lookback_hours": 100,
         "visitors_lookback_hours": 100,
     }
-    select = more.pop("select", ("events", "visitors"))
-    warehouse.sync(settings | more, select)
+    select, result = more.pop("select", ("events", "visitors")), more.pop("result", None)
+    warehouse.sync(settings | more, select, result)
 
 
 def found(warehouse: Warehouse, table: str, *key: str) -> dict[Any, Row]:
