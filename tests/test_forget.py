@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from io import StringIO
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -76,9 +77,10 @@ PEOPLE = [visitor("bob", visitor_identity={"name": "Bob", "email": "bob@example.
 @pytest.fixture
 def served() -> Iterator[Served]:
     """An account in which Ann, Bob and others have watched."""
+    newest_first = sorted([*ANN, *OTHERS], key=itemgetter("received_at"), reverse=True)
     with serving() as server:
         server.answers |= {
-            "stats/events": sorted([*ANN, *OTHERS], key=lambda row: str(row["received_at"]), reverse=True),
+            "stats/events": newest_first,
             "stats/visitors": [visitor(KEY, visitor_identity=IDENTITY), *PEOPLE],
             **{f"stats/events/{row['event_key']}": dict(row) for row in ANN},
             f"stats/visitors/{KEY}": visitor(KEY, visitor_identity=IDENTITY),
@@ -379,7 +381,7 @@ POINTS = [
     (FORGET, "drop_local_state", "after"),
     ("wistia_pipeline.compaction", "_contents", "before"),
     ("wistia_pipeline.compaction", "_contents", "after"),
-    ("os", "replace", "after"),
+    ("wistia_pipeline.sweep", "compact", "after"),
     (FORGET, "end_sweep", "after"),
 ]
 

@@ -7,15 +7,19 @@ import shutil
 from collections.abc import Iterable
 from contextlib import closing
 from pathlib import Path
+from time import monotonic, sleep
 
 import dlt
 import duckdb
 
 from wistia_source.errors import WistiaError
-from wistia_source.warehouse import connected
+from wistia_source.warehouse import READERS_LEAVE_SECONDS, connected
 
 from .duckdb_destination import GENEROUS
 from .writer import kind_of
+
+_COPY = "wistia_compacted"
+"""What the copy is called while it is written: not as a file may be."""
 
 
 class NotCompacted(WistiaError):
@@ -50,25 +54,35 @@ def _rewrite(file: Path) -> None:
     # what a copy has left that was killed
     _discard(new)
     try:
-        with closing(
-            duckdb.connect(str(file), config={name: str(value) for name, value in GENEROUS.items()})
-        ) as database:
+        with closing(_opened(file)) as database:
             (name,) = database.execute("select current_database()").fetchone() or ("",)
             database.execute("checkpoint")
-            database.execute(f"attach '{str(new).replace(chr(39), chr(39) * 2)}' as compacted")
-            quoted = '"' + name.replace('"', '""') + '"'
-            database.execute(f"copy from database {quoted} to compacted")
-            database.execute("checkpoint compacted")
-            if _contents(database, name) != _contents(database, "compacted"):
+            path = str(new).replace("'", "''")
+            database.execute(f"attach '{path}' as {_COPY}")
+            database.execute(f"copy from database {_quoted(name)} to {_COPY}")
+            database.execute(f"checkpoint {_COPY}")
+            if _contents(database, name) != _contents(database, _COPY):
                 raise NotCompacted(
                     "The rows are gone, but their bytes are still in the DuckDB file: a copy of it holds others."
                     " Run again when no other program uses it."
                 )
-            database.execute("detach compacted")
+            database.execute(f"detach {_COPY}")
         shutil.copymode(file, new)
         os.replace(new, file)
     finally:
         _discard(new)
+
+
+def _opened(file: Path) -> duckdb.DuckDBPyConnection:
+    """The open file; a program that reads it gets time to leave."""
+    give_up = monotonic() + READERS_LEAVE_SECONDS
+    while True:
+        try:
+            return duckdb.connect(str(file), config={name: str(value) for name, value in GENEROUS.items()})
+        except duckdb.IOException as error:
+            if "lock on file" not in str(error) or monotonic() > give_up:
+                raise
+            sleep(0.1)
 
 
 def _contents(database: duckdb.DuckDBPyConnection, name: str) -> list[tuple[str, str, int]]:
@@ -76,11 +90,15 @@ def _contents(database: duckdb.DuckDBPyConnection, name: str) -> list[tuple[str,
     counted: list[tuple[str, str, int]] = []
     tables = "select schema_name, table_name from duckdb_tables() where database_name = ? order by all"
     for schema, table in database.execute(tables, [name]).fetchall():
-        parts = ".".join('"' + part.replace('"', '""') + '"' for part in (name, schema, table))
+        parts = ".".join(map(_quoted, (name, schema, table)))
         (count,) = database.execute(f"select count(*) from {parts}").fetchone() or (0,)  # noqa: S608
         counted.append((schema, table, count))
     views = "select schema_name, view_name, 0 from duckdb_views() where database_name = ? and not internal order by all"
     return [*counted, *database.execute(views, [name]).fetchall()]
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
 
 
 def _discard(new: Path) -> None:

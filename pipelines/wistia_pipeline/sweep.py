@@ -13,6 +13,7 @@ from itertools import chain, islice
 from typing import Any
 
 import dlt
+from dlt.destinations.exceptions import DatabaseUndefinedRelation
 from dlt.destinations.sql_client import SqlClientBase
 
 from wistia_source.endpoints import ACCOUNT_ID, EVENTS, FORGOTTEN, VISITORS, Endpoint
@@ -247,10 +248,12 @@ def note_forgotten(client: SqlClientBase[Any], account: str, people: Iterable[di
 
 
 def _is_unsettled(client: SqlClientBase[Any]) -> bool:
-    if not columns_of(client, client.dataset_name, FORGOTTEN.name):
-        return False
     name = client.make_qualified_table_name(FORGOTTEN.name)
-    return bool(rows(client, f"select 1 from {name} where settled_at is null limit 1"))  # noqa: S608
+    try:
+        return bool(rows(client, f"select 1 from {name} where settled_at is null limit 1"))  # noqa: S608
+    except DatabaseUndefinedRelation:
+        # of an older release, or nothing is loaded yet
+        return False
 
 
 def _forgotten_by(client: SqlClientBase[Any], account: str) -> Forgotten:
