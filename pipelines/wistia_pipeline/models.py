@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, field
@@ -272,7 +273,7 @@ def run_dbt(pipeline: dlt.Pipeline, command: list[str]) -> Any:
         *("--vars", json.dumps({"wistia_schema": pipeline.dataset_name, **_vars()})),
     ]
     quiet = ["--quiet", "--no-send-anonymous-usage-stats", "--no-version-check", "--no-use-colors", "--no-print"]
-    with _environment(environment), _silent():
+    with _environment(environment), _silent(), _nameless():
         try:
             answer = dbtRunner().invoke([*quiet, *arguments])
         finally:
@@ -322,6 +323,16 @@ def _environment(wanted: Mapping[str, str]) -> Iterator[None]:
         for name in wanted:
             del os.environ[name]
         os.environ.update(before)
+
+
+@contextmanager
+def _nameless() -> Iterator[None]:
+    """dbt logs what the process was called with, which may be who is to be forgotten."""
+    arguments, sys.argv = sys.argv, sys.argv[:1]
+    try:
+        yield
+    finally:
+        sys.argv = arguments
 
 
 @contextmanager
