@@ -13,6 +13,9 @@ from typing import Literal
 DataType = Literal["text", "bigint", "double", "bool", "timestamp", "date", "json"]
 Kind = Literal["snapshot", "feed", "daily"]
 Version = Literal["v1", "modern"]
+Personal = Literal["email", "identifier", "coordinate", "url"]
+"""What a column of personal data holds: an address; a name, or what else stands for one person; where somebody was,
+exactly; a page's address, whose query can hold all of these."""
 
 READ_STATS = "Read detailed stats"
 READ_MEDIA = "Read all folder and media data"
@@ -30,6 +33,8 @@ class Column:
     data_type: DataType
     description: str
     paths: tuple[str, ...] = ()
+    personal: Personal | None = None
+    """Of personal data, which the setting `pii` hashes or drops: its kind."""
 
     @property
     def sources(self) -> tuple[tuple[str, ...], ...]:
@@ -92,6 +97,11 @@ class Endpoint:
     def dated(self) -> bool:
         """Whether a range of days can be asked for, so that a backfill can."""
         return self.takes_days or self.kind == "daily"
+
+    @property
+    def is_personal(self) -> bool:
+        """Whether its rows are about persons."""
+        return any(column.personal for column in self.columns)
 
     def column(self, name: str) -> Column:
         """One of its columns by name."""
@@ -382,10 +392,10 @@ VISITORS = Endpoint(
         Column("load_count", "bigint", "Videos loaded."),
         Column("play_count", "bigint", "Videos played; can be above load_count."),
         Column("identifying_event_key", "text", "Key of the session that identified the visitor."),
-        Column("visitor_identity__name", "text", "Name, empty when unknown."),
-        Column("visitor_identity__email", "text", "Email address, null when unknown."),
-        Column("visitor_identity__org__name", "text", "Organisation."),
-        Column("visitor_identity__org__title", "text", "Title in the organisation."),
+        Column("visitor_identity__name", "text", "Name, empty when unknown.", personal="identifier"),
+        Column("visitor_identity__email", "text", "Email address, null when unknown.", personal="email"),
+        Column("visitor_identity__org__name", "text", "Organisation.", personal="identifier"),
+        Column("visitor_identity__org__title", "text", "Title in the organisation.", personal="identifier"),
         *_USER_AGENT,
     ),
 )
@@ -410,19 +420,19 @@ EVENTS = Endpoint(
         Column("media_name", "text", "The media's name."),
         Column("media_url", "text", "The media's address in the Wistia account."),
         Column("percent_viewed", "double", "Share of the media viewed, 0 to 1; grows while it plays."),
-        Column("ip", "text", "The viewer's IP address."),
+        Column("ip", "text", "The viewer's IP address.", personal="identifier"),
         Column("org", "text", "Organisation that the address belongs to."),
         Column("country", "text", "Country, by address."),
         Column("region", "text", "Region, by address."),
         Column("city", "text", "City, by address."),
-        Column("lat", "double", "Latitude in degrees, by address."),
-        Column("lon", "double", "Longitude in degrees, by address."),
-        Column("email", "text", "The viewer's email address, where known."),
-        Column("embed_url", "text", "Address of the page where it was watched."),
+        Column("lat", "double", "Latitude in degrees, by address.", personal="coordinate"),
+        Column("lon", "double", "Longitude in degrees, by address.", personal="coordinate"),
+        Column("email", "text", "The viewer's email address, where known.", personal="email"),
+        Column("embed_url", "text", "Address of the page where it was watched.", personal="url"),
         Column("conversion_type", "text", "Kind of conversion, empty or 0 for none."),
-        Column("conversion_data__email", "text", "Email address given in a form."),
-        Column("conversion_data__first_name", "text", "First name given in a form."),
-        Column("conversion_data__last_name", "text", "Last name given in a form."),
+        Column("conversion_data__email", "text", "Email address given in a form.", personal="email"),
+        Column("conversion_data__first_name", "text", "First name given in a form.", personal="identifier"),
+        Column("conversion_data__last_name", "text", "Last name given in a form.", personal="identifier"),
         Column("conversion_data__is_new_lead", "bool", "Whether Wistia counts it as a new lead."),
         Column("iframe_heatmap_url", "text", "Page that draws the session's heatmap."),
         *_USER_AGENT,
@@ -494,6 +504,26 @@ RESTATEMENTS = Endpoint(
 )
 """What a run found behind the watermarks: whether the lookbacks are wide enough."""
 
+FORGOTTEN = Endpoint(
+    name="forgotten",
+    kind="snapshot",
+    path="",
+    grain="one row per visitor key or email address to forget",
+    permission="",
+    primary_key=("kind", "digest"),
+    cursor="forgotten_at",
+    columns=(
+        Column("kind", "text", "`visitor_key` or `email`."),
+        Column("digest", "text", "HMAC-SHA256 of it with the salt: whom it is about cannot be read from it."),
+        Column("mode", "text", "`remove` or `hash`: what becomes of the rows."),
+        Column("salt", "text", "The salt of this warehouse, the same in all rows."),
+        Column("forgotten_at", "timestamp", "When that was asked for, or found by the address (UTC)."),
+        Column("removed_at", "timestamp", "When rows were found and taken out (UTC); null where there were none."),
+        Column("settled_at", "timestamp", "When all was done (UTC); until then each run takes it up again."),
+    ),
+)
+"""Whom to leave out of every load; where the account is empty, of all accounts."""
+
 ENDPOINTS: tuple[Endpoint, ...] = (
     MEDIAS,
     PROJECTS,
@@ -510,7 +540,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
 )
 """The twelve resources, in the order in which a run starts them."""
 
-RECORDS: tuple[Endpoint, ...] = (REFRESHES, RESTATEMENTS)
+RECORDS: tuple[Endpoint, ...] = (REFRESHES, RESTATEMENTS, FORGOTTEN)
 """What a run writes about itself, when all else of a load package is there."""
 
 COMPANIONS: tuple[Endpoint, ...] = (MEDIA_STATS_ACTIONS, *RECORDS)

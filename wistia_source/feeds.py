@@ -323,10 +323,14 @@ def _typed(
 
 
 def _table(run: Run, endpoint: Endpoint, rows: list[Row], tally: Tally) -> pa.Table:
-    """The rows of a feed, with the keys that some events lack."""
+    """The rows of a feed, with the keys that some events lack; these are the same whatever becomes of personal data."""
     if endpoint.name == EVENTS.name:
         for row in rows:
             fix_event(row, run.keep_public_token)
+    rows = run.forgotten.leave_out(endpoint, rows, run.pii)
+    if endpoint.name == EVENTS.name and run.forgotten.sessions:
+        tally["forgotten"] = {day.isoformat(): len(keys) for day, keys in run.forgotten.sessions.items()}
+    run.pii.treat(endpoint, rows)
     return typed(endpoint, rows, run.account_id(tally), tally)
 
 

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from .client import Client, Row, Tally
 from .endpoints import EVENTS, Endpoint
 from .errors import RequestFailed
+from .personal import Pii
 from .rows import fix_event, is_row_of, to_table, with_key
 from .run import Run
 from .windows import by_date_today, days_asked
@@ -33,7 +34,12 @@ class Probes:
     def account_id(self) -> str:
         """The account's own id. Raises `SettingInvalid` where there is no Wistia API."""
         run = Run(
-            id="", client=self.client, start_date=self.now.date(), clock=lambda: self.now, keep_public_token=False
+            id="",
+            client=self.client,
+            start_date=self.now.date(),
+            clock=lambda: self.now,
+            keep_public_token=False,
+            pii=Pii(),
         )
         return run.account_id(self.tally)
 

@@ -133,7 +133,7 @@ def _typed(endpoint: Endpoint, rows: Sequence[Row], account_id: str) -> pa.Table
         for column in columns
     ]
     for name in sorted(set(chain.from_iterable(undeclared.values()))):
-        texts = [_text(undeclared[number].get(name)) if number in undeclared else None for number in range(len(rows))]
+        texts = [as_text(undeclared[number].get(name)) if number in undeclared else None for number in range(len(rows))]
         fields.append(pa.field(name, pa.string()))
         arrays.append(_storable(pa.array(texts, pa.string())))
     return pa.Table.from_arrays(arrays, schema=pa.schema(fields))
@@ -184,6 +184,12 @@ def _values(column: Column, objects: _Objects) -> list[Any]:
     return values
 
 
+def values_of(column: Column, row: Row) -> list[Any]:
+    """What stands at each of a column's places in one of the API's rows."""
+    objects = _Objects([row])
+    return [objects.values_at(path)[0] for path in column.sources]
+
+
 def value_of(column: Column, row: Row) -> Any:
     """A column's raw value in one of the API's rows, null where there is none."""
     return _values(column, _Objects([row]))[0]
@@ -192,7 +198,7 @@ def value_of(column: Column, row: Row) -> Any:
 def _undeclared(endpoint: Endpoint, objects: _Objects) -> dict[int, Row]:
     """What the endpoint's table does not name, by row number and column name."""
     found: dict[int, dict[Path, Any]] = {}
-    for path, declared in _declared(endpoint).items():
+    for path, declared in declared_fields(endpoint).items():
         for number, value in enumerate(objects[path]):
             if not value.keys() <= declared:
                 fields = {(*path, key): value[key] for key in value.keys() - declared if value[key] is not None}
@@ -210,7 +216,7 @@ def _undeclared(endpoint: Endpoint, objects: _Objects) -> dict[int, Row]:
 
 
 @cache
-def _declared(endpoint: Endpoint) -> dict[Path, frozenset[str]]:
+def declared_fields(endpoint: Endpoint) -> dict[Path, frozenset[str]]:
     """The fields that are known of each object, by the object's path."""
     known: dict[Path, set[str]] = {(): {*endpoint.ignored, *(child.field for child in endpoint.children)}}
     for column in endpoint.columns:
@@ -298,7 +304,8 @@ def _place(endpoint: Endpoint, objects: _Objects, number: int, misfit: Column) -
     return f", in the row with {', '.join(parts)}" if parts else ""
 
 
-def _text(value: Any) -> str | None:
+def as_text(value: Any) -> str | None:
+    """Any value as text, what is no text as JSON."""
     if value is None or isinstance(value, str):
         return value
     return orjson.dumps(value).decode()
@@ -361,7 +368,7 @@ def _date(value: Any) -> date | None:
 
 
 _CONVERT = {
-    "text": _text,
+    "text": as_text,
     "bigint": _bigint,
     "double": _double,
     "bool": _bool,

@@ -17,8 +17,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from .client import Client, Row, Tally
-from .endpoints import ACCOUNT_STATS_BY_DATE, BY_NAME, EVENTS, MEDIAS, RECORDS, RESTATEMENTS, Endpoint
+from .endpoints import ACCOUNT_STATS_BY_DATE, BY_NAME, EVENTS, FORGOTTEN, MEDIAS, RECORDS, RESTATEMENTS, Endpoint
 from .errors import NotFound, RequestFailed, ResourceLost, SettingInvalid
+from .forgotten import Forgotten
+from .personal import Pii
 from .plan import BusyDays, decide
 from .rows import value_of
 from .warehouse import Refresh, Warehouse
@@ -55,6 +57,7 @@ class Run:
     start_date: date
     clock: Callable[[], datetime]
     keep_public_token: bool
+    pii: Pii
     backfill: Days | None = None
     """The days to read again instead of what is new, whatever was read before."""
     dry: bool = False
@@ -104,7 +107,7 @@ class Run:
         self.sessions_seen, self._days = False, None
         self._listings.clear()
         self._sessions.clear()
-        for learned in ("_asked", "_busy_days", "stats_known_since"):
+        for learned in ("_asked", "_busy_days", "stats_known_since", "forgotten"):
             self.__dict__.pop(learned, None)
 
     def package_is_full(self) -> bool:
@@ -174,6 +177,11 @@ class Run:
         """What the destination holds of this account. Only after `account_id`."""
         assert self._account_id is not None
         return Warehouse(self._account_id)
+
+    @cached_property
+    def forgotten(self) -> Forgotten:
+        """The people to leave out of this run."""
+        return self.warehouse.forgotten()
 
     @cached_property
     def _asked(self) -> dict[tuple[str, str], Refresh]:
@@ -280,7 +288,9 @@ class Run:
         self._restated[endpoint.name, age_of(at, self.clock()), "rows_added" if is_new else "rows_changed"] += 1
 
     def records(self, endpoint: Endpoint) -> list[Row]:
-        """The rows of `refreshes` or `restatements` for this load package."""
+        """The rows of `refreshes`, `restatements` or `forgotten` for this load package."""
+        if endpoint.name == FORGOTTEN.name:
+            return self.forgotten.take_found(self.clock()) if "forgotten" in self.__dict__ else []
         if endpoint.name != RESTATEMENTS.name:
             notes, self._notes = self._notes, []
             return notes

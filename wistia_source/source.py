@@ -17,6 +17,7 @@ from .endpoints import DELETED, ENDPOINTS, EVENTS, RECORDS, VISITORS, Column, En
 from .errors import SettingInvalid
 from .fan_outs import carried, fan_out, listing, record
 from .feeds import backfilled_feed, filtered_feed, incremental_feed, show
+from .personal import Pii
 from .rows import all_columns, primary_key
 from .run import Run
 from .windows import EPOCH, RETENTION, Days, midnight
@@ -58,12 +59,14 @@ def wistia(
     package_seconds: float | None = None,
     dry_run: bool = False,
     keep_public_token: bool = False,
+    pii: str = "keep",
+    pii_secret: dlt.TSecretStrValue | None = None,
     backoff_seconds: float = 1.0,
     run_id: str | None = None,
     now: datetime | None = None,
 ) -> Iterable[DltResource]:
-    """A Wistia account: twelve resources, the memory of what was asked (`refreshes`) and what had come late
-    (`restatements`).
+    """A Wistia account: twelve resources, the memory of what was asked (`refreshes`), what had come late
+    (`restatements`) and whom to leave out (`forgotten`).
 
     Args:
         access_token: a token with the permissions "Read detailed stats" and "Read all folder and media data".
@@ -95,6 +98,10 @@ def wistia(
         dry_run: only count what would be asked, and load nothing of use: `expected` requests and the `reasons` of the
             fan-outs are in the metrics of the resources. The listings are read for that.
         keep_public_token: keep the account's public token inside `events.iframe_heatmap_url`.
+        pii: what becomes of personal data of visitors and events: `keep`; `hash`, so that equal values still are equal;
+            or `drop`. Rows that were loaded before change when they are read again.
+        pii_secret: what it is hashed with, at least 16 characters; also who is forgotten by hash. Another one makes
+            other hashes of all values.
         backoff_seconds: half the longest first pause after a failure, more than 0; doubled with each further one,
             up to a minute.
         run_id: what `restatements` calls this run; a random name by default.
@@ -118,6 +125,7 @@ def wistia(
         start_date=_start_date(start_date, clock()),
         clock=clock,
         keep_public_token=keep_public_token,
+        pii=Pii.of(pii, pii_secret),
         backfill=_days(backfill_start, backfill_end, clock()),
         dry=dry_run,
         package_seconds=inf if package_seconds is None else package_seconds,

@@ -22,7 +22,8 @@ from dlt.common.storages.exceptions import CurrentLoadPackageStateNotAvailable
 from dlt.destinations.exceptions import DatabaseUndefinedRelation, DestinationConnectionError
 from dlt.destinations.sql_client import SqlClientBase
 
-from .endpoints import ACCOUNT_ID, COMPANIONS, DELETED_AT, ENDPOINTS, EVENTS, REFRESHES, Endpoint
+from .endpoints import ACCOUNT_ID, COMPANIONS, DELETED_AT, ENDPOINTS, EVENTS, FORGOTTEN, REFRESHES, Endpoint
+from .forgotten import Forgotten
 from .rows import ARROW_TYPES, LOAD_ID, ROW_HASH, all_columns
 
 IDLE_SECONDS = 0.5
@@ -63,6 +64,7 @@ class Warehouse:
         self._tables: dict[str, str] = {}
         """By resource: its table, where an earlier run has made it."""
         self._columns: dict[str, frozenset[str]] = {}
+        self._pipeline: Any = None
         try:
             dlt.current.load_package_state()
         except CurrentLoadPackageStateNotAvailable:
@@ -96,6 +98,13 @@ class Warehouse:
         columns = ["endpoint", "parent_id", *(field.name for field in fields(Refresh))]
         rows = self._rows(REFRESHES.name, columns, f" and {self._hash(REFRESHES.name)} is not null")
         return {(endpoint, parent): Refresh(*rest) for endpoint, parent, *rest in rows}
+
+    def forgotten(self) -> Forgotten:
+        """The people to forget, also those of a warehouse that no run has loaded yet."""
+        if self._pipeline is None or self._pipeline.destination is None:
+            return Forgotten()
+        columns = ["kind", "digest", "mode", "salt"]
+        return Forgotten.of(self._select(FORGOTTEN.name, columns, f"{ACCOUNT_ID.name} in (%s, '')", self._account_id))
 
     def holds(self, table: str) -> bool:
         """Whether the resource's table was made by an earlier run."""
@@ -176,15 +185,19 @@ class Warehouse:
         """The account's rows of a table; none where there is no such table."""
         if not self.holds(table):
             return ()
+        return self._select(table, columns, f"{ACCOUNT_ID.name} = %s {where}", self._account_id, *values)
+
+    def _select(self, table: str, columns: list[str], where: str, *values: Any) -> Sequence[Sequence[Any]]:
         try:
             client = self._connected()
         except SqlClientNotAvailable:
             return ()
-        name = client.make_qualified_table_name(self._tables[table])
-        query = f"select {', '.join(columns)} from {name} where {ACCOUNT_ID.name} = %s {where}"  # noqa: S608
-        query = query.format(loads=client.make_qualified_table_name(self._pipeline.default_schema.loads_table_name))
+        name = client.make_qualified_table_name(self._tables.get(table, table))
+        query = f"select {', '.join(columns)} from {name} where {where}"  # noqa: S608
+        if "{loads}" in query:
+            query = query.format(loads=client.make_qualified_table_name(self._pipeline.default_schema.loads_table_name))
         try:
-            return client.execute_sql(query, self._account_id, *values) or ()
+            return client.execute_sql(query, *values) or ()
         except DatabaseUndefinedRelation:
             return ()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, field
@@ -46,7 +47,7 @@ PASSWORD = "DBT_ENV_SECRET_WISTIA_PASSWORD"  # noqa: S105
 _ROLLUPS_AGREE = "assert_rollups_agree"
 """The data test that sees what incremental builds cannot: rows that are gone."""
 _SETTINGS = "wistia_pipeline.models"
-_BUILT_FROM = "_models_built_from"
+BUILT_FROM = "_models_built_from"
 """A table of one row in the raw schema: the build knows by it whether what is there is outdated."""
 _BUILT_FROM_COLUMNS = (
     Column("fingerprint", "text", "Of the SQL and its vars."),
@@ -89,7 +90,13 @@ class ModelsResult:
 
 def marts_schema(pipeline: dlt.Pipeline) -> str:
     """The schema of the marts, `wistia` beside `wistia_raw`; those of staging and intermediate models begin with it."""
-    return pipeline.dataset_name.replace("_raw", "", 1)
+    return model_schemas(pipeline.dataset_name)[0]
+
+
+def model_schemas(dataset: str) -> tuple[str, str, str]:
+    """The schemas of the models that are built from a dataset: of marts, staging and intermediate ones."""
+    marts = dataset.replace("_raw", "", 1)
+    return marts, f"{marts}_staging", f"{marts}_intermediate"
 
 
 def has_models(pipeline: dlt.Pipeline) -> bool:
@@ -168,7 +175,7 @@ def _build(pipeline: dlt.Pipeline, result: ModelsResult, *, full_refresh: bool) 
             events = client.make_qualified_table_name(EVENTS.name)
             client.execute_sql(f"create index if not exists events_by_load on {events} ({LOAD_ID})")
         known, tested_at = _built_from(client)
-        is_complete = model_names() <= _relations(client, marts_schema(pipeline))
+        is_complete = model_names() <= _relations(client)
     # a table that is made anew counts its builds from the first: those on top could take it for one that they know
     is_hourly = is_complete and known == fingerprint and not full_refresh
     is_tested = is_hourly and tested_at is not None and datetime.now(UTC) - tested_at < DEEP_EVERY
@@ -222,16 +229,24 @@ def _fingerprint() -> str:
     return sha256(b"".join([*texts, json.dumps(_vars(), sort_keys=True).encode()])).hexdigest()
 
 
+def has_built(pipeline: dlt.Pipeline) -> bool:
+    """Whether models were built in the warehouse."""
+    if not has_models(pipeline):
+        return False
+    with connected(pipeline) as client:
+        return bool(_relations(client) & model_names())
+
+
 def model_names() -> set[str]:
     """The names of all models."""
     return {path.stem for path in (packaged("sql") / "models").rglob("*.sql")}
 
 
-def _relations(client: SqlClientBase[Any], schema: str) -> set[str]:
+def _relations(client: SqlClientBase[Any]) -> set[str]:
     """Tables and views in the schemas of the models."""
     rows = client.execute_sql(
         "select table_name from information_schema.tables where table_schema in (%s, %s, %s)",
-        *(schema, f"{schema}_staging", f"{schema}_intermediate"),
+        *model_schemas(client.dataset_name),
     )
     return {name for (name,) in rows or ()}
 
@@ -245,18 +260,18 @@ def _make_missing_tables(client: SqlClientBase[Any]) -> None:
     for table in RECORDS:
         create_table(client, table.name, [*all_columns(table), load_id])
     make_log_tables(client)
-    create_table(client, _BUILT_FROM, _BUILT_FROM_COLUMNS)
+    create_table(client, BUILT_FROM, _BUILT_FROM_COLUMNS)
 
 
 def _built_from(client: SqlClientBase[Any]) -> tuple[str | None, datetime | None]:
     """The fingerprint of what the models in the warehouse were built from, and when all tests ran; null before."""
-    table = client.make_qualified_table_name(_BUILT_FROM)
+    table = client.make_qualified_table_name(BUILT_FROM)
     rows = client.execute_sql(f"select fingerprint, tested_at from {table}")  # noqa: S608
     return tuple(rows[0]) if rows else (None, None)
 
 
 def _note_built_from(client: SqlClientBase[Any], fingerprint: str, tested_at: datetime | None) -> None:
-    name = client.make_qualified_table_name(_BUILT_FROM)
+    name = client.make_qualified_table_name(BUILT_FROM)
     with client.begin_transaction():
         client.execute_sql(f"delete from {name}")  # noqa: S608
         client.execute_sql(
@@ -286,7 +301,7 @@ def run_dbt(pipeline: dlt.Pipeline, command: list[str]) -> Any:
         *("--vars", json.dumps({"wistia_schema": pipeline.dataset_name, **_vars()})),
     ]
     quiet = ["--quiet", "--no-send-anonymous-usage-stats", "--no-version-check", "--no-use-colors", "--no-print"]
-    with _environment(environment), _silent():
+    with _environment(environment), _silent(), _nameless():
         try:
             answer = dbtRunner().invoke([*quiet, *arguments])
         finally:
@@ -336,6 +351,16 @@ def _environment(wanted: Mapping[str, str]) -> Iterator[None]:
         for name in wanted:
             del os.environ[name]
         os.environ.update(before)
+
+
+@contextmanager
+def _nameless() -> Iterator[None]:
+    """dbt logs what the process was called with, which may be who is to be forgotten."""
+    arguments, sys.argv = sys.argv, sys.argv[:1]
+    try:
+        yield
+    finally:
+        sys.argv = arguments
 
 
 @contextmanager

@@ -40,7 +40,7 @@ def settle(pipeline: dlt.Pipeline, run_id: str, killed: Collection[str] | None, 
             raise
     # the warehouse alone says how far it was read: local state may be of a file since replaced by an older copy, and
     # dlt trusts whichever was written more often
-    _forget(pipeline)
+    drop_local_state(pipeline)
     _write(owner, run_id)
 
 
@@ -50,7 +50,7 @@ def _write(file: Path, text: str) -> None:
     os.replace(new, file)
 
 
-def _forget(pipeline: dlt.Pipeline) -> None:
+def drop_local_state(pipeline: dlt.Pipeline) -> None:
     """Drops the local state all at once: dlt alone removes file after file, and cannot begin from a half."""
     folder = Path(pipeline.working_dir)
     dropped = folder.with_name(f"{folder.name}.dropped")

@@ -31,7 +31,11 @@ SYNC_RUNS = Endpoint(
         _RUN_ID,
         _RESOURCE,
         ACCOUNT_ID,
-        Column("command", "text", "`sync`, `backfill`, `refresh` (of one visitor or viewing session), or `models`."),
+        Column(
+            "command",
+            "text",
+            "`sync`, `backfill`, `refresh` (of one visitor or viewing session), `models` or `forget`.",
+        ),
         Column("started_at", "timestamp", "When the run began (UTC)."),
         Column("finished_at", "timestamp", "When it ended (UTC); null while it runs, or where it was killed."),
         Column("status", "text", "Of the whole run: `running`, `ok`, `partial`, `failed` or `killed`."),

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from time import monotonic
@@ -19,6 +20,7 @@ from dlt.extract import DltSource
 from wistia_source import wistia
 from wistia_source.endpoints import ACCOUNT_STATS_BY_DATE, BY_NAME, COMPANIONS, EVENTS, READ_STATS
 from wistia_source.errors import RequestFailed, SettingInvalid
+from wistia_source.personal import Pii
 from wistia_source.windows import RETENTION
 
 from .completeness import DayOutsideBand, days_outside_band
@@ -30,7 +32,8 @@ from .progress import Progress
 from .recovery import restore_dropped_tables, settle
 from .results import SyncResult, failures_of, lost_resources, names_of
 from .run_log import RunLog
-from .settings import setting
+from .settings import pii_secret, setting
+from .sweep import end_sweep, sweep
 from .writer import kind_of, one_writer, without_readers
 
 DATASET = "wistia_raw"
@@ -100,27 +103,25 @@ def run_sync(
     source = selected(source, select)
     progress.watch(source)
     log = RunLog(pipeline, result.run_id, _command(source_args or {}))
+    pii = Pii.of("keep", (source_args or {}).get("pii_secret") or pii_secret())
     try:
         with one_writer(pipeline) as raise_if_lost:
-
-            def commit() -> None:
-                pipeline.normalize()
-                raise_if_lost()
-                with without_readers(pipeline):
-                    load(pipeline)
-                    make_empty_tables(pipeline)
-                    index_tables(pipeline)
-
+            committed = partial(commit, pipeline, raise_if_lost)
             killed = log.begin(names_of(source))
             try:
-                settle(pipeline, result.run_id, killed, commit)
-                for _ in _load(pipeline, source, file_format, commit):
+                settle(pipeline, result.run_id, killed, committed)
+                # what a `forget` that was killed has left; and what other programs have loaded
+                sweep(pipeline, pii)
+                for _ in _load(pipeline, source, file_format, committed):
                     result.note_loaded(source)
+                # whom this run has found by a forgotten address may have had rows before
+                sweep(pipeline, pii)
                 raise_if_nothing_was_read(source)
                 result.days_outside_band = _days_outside_band(pipeline, source, now)
                 if models and has_models(pipeline):
                     progress.building_models()
                     result.models = build_models(pipeline)
+                end_sweep(pipeline)
                 failed = failures_of(source) or (result.models and result.models.failures)
                 result.status = "partial" if failed else "ok"
             except BaseException as error:
@@ -143,6 +144,16 @@ def _command(source_args: Mapping[str, Any]) -> str:
     return "refresh" if source_args.keys() & {"visitor_key", "event_key"} else "sync"
 
 
+def commit(pipeline: dlt.Pipeline, raise_if_lost: Callable[[], None]) -> None:
+    """Loads what is extracted."""
+    pipeline.normalize()
+    raise_if_lost()
+    with without_readers(pipeline):
+        load(pipeline)
+        make_empty_tables(pipeline)
+        index_tables(pipeline)
+
+
 def selected(source: DltSource, select: Sequence[str]) -> DltSource:
     """The source with the named resources and what belongs to them; all without names. Raises `SettingInvalid`."""
     known = names_of(source)
@@ -162,7 +173,7 @@ def _load(
     pipeline: dlt.Pipeline,
     source: DltSource,
     file_format: Any,
-    commit: Callable[[], None],
+    committed: Callable[[], None],
 ) -> Iterator[None]:
     """Loads package after package, and yields after each."""
     with without_readers(pipeline):
@@ -171,7 +182,7 @@ def _load(
     package = source
     while names_of(package):
         pipeline.extract(package, loader_file_format=file_format)
-        commit()
+        committed()
         yield
         left = [name for name in names_of(package) if package.resources[name].custom_metrics.get("unfinished")]
         package = _with_companions(source, left)
@@ -201,7 +212,9 @@ def _days_outside_band(pipeline: dlt.Pipeline, source: DltSource, now: datetime)
     # the oldest day has lost sessions already: Wistia drops them by the second
     kept_since = now - RETENTION + timedelta(hours=1)
     low, high = setting("wistia_pipeline.sessions_per_play_low"), setting("wistia_pipeline.sessions_per_play_high")
-    return days_outside_band(pipeline, read["account_id"], max(begin, kept_since), end, low, high)
+    # those who asked to be forgotten have watched, too: all that was asked for has come by again
+    left_out = {date.fromisoformat(day): count for day, count in read.get("forgotten", {}).items()}
+    return days_outside_band(pipeline, read["account_id"], max(begin, kept_since), end, low, high, left_out)
 
 
 def make_empty_tables(pipeline: dlt.Pipeline) -> None:

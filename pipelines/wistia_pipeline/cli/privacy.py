@@ -1,0 +1,89 @@
+"""The command that forgets people: `forget`."""
+
+# dlt takes a second to import: the commands that need it do so themselves, so that --help answers at once
+from __future__ import annotations
+
+import json
+import sys
+import traceback
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from .options import AS_JSON, EXIT_FAILED, EXIT_PARTIAL, VERBOSE, WHERE_THE_DATA_IS, key, show_models
+
+if TYPE_CHECKING:
+    from ..forget import ForgetResult
+
+
+@click.command()
+@click.option("--visitor", callback=key, metavar="KEY", help="Forget this visitor, by the key.")
+@click.option("--email", callback=key, metavar="ADDRESS", help="Forget whoever is known under this address.")
+@click.option(
+    "--mode",
+    type=click.Choice(["remove", "hash"]),
+    default="remove",
+    show_default=True,
+    help="Remove the rows, or keep them as those of nobody; hash needs pii_secret.",
+)
+@WHERE_THE_DATA_IS
+@AS_JSON
+@VERBOSE
+def forget(visitor: str | None, email: str | None, mode: Any, destination: str, as_json: bool, verbose: bool) -> None:
+    """Forgets one person: in tables, marts and data that waits to be loaded, and in every later load.
+
+    What is remembered is a digest, not who it was. Stopped, the next run of any kind ends it. Exits with 0 when the
+    person is gone, known before or not, 1 when it failed, 3 when the person is gone but models failed or the file could
+    not be written anew.
+    """
+    from ..failures import explain, stop_signal
+    from ..forget import ForgetResult, run_forget
+    from ..progress import Progress
+    from ..settings import use_defaults
+    from ..sync import make_pipeline
+
+    if (visitor is None) == (email is None):
+        raise click.UsageError("Name one person: either --visitor KEY or --email ADDRESS.")
+    result, stopped = ForgetResult(mode=mode), None
+    try:
+        use_defaults()
+        with Progress() as progress:
+            pipeline = make_pipeline(destination, progress)
+            kind, text = ("visitor_key", visitor) if email is None else ("email", email)
+            run_forget(pipeline, progress, result, kind, text, explain)  # type: ignore[arg-type]
+    except (Exception, KeyboardInterrupt) as error:
+        if verbose:
+            traceback.print_exception(error)
+        result.status, result.error, stopped = "failed", explain(error), stop_signal(error)
+    _show(result, as_json)
+    if stopped:
+        sys.exit(128 + stopped)
+    sys.exit({"ok": 0, "failed": EXIT_FAILED, "partial": EXIT_PARTIAL}[result.status])
+
+
+def _show(result: ForgetResult, as_json: bool) -> None:
+    """What was done on standard output, what went wrong on standard error; never who it was."""
+    if as_json:
+        click.echo(json.dumps(asdict(result), default=str))
+    elif result.status != "failed":
+        done = "Hashed" if result.mode == "hash" else "Removed"
+        counts = [
+            f"{count:,} row{'' if count == 1 else 's'} of {table}" for table, count in result.rows.items() if count
+        ]
+        click.echo(f"{done}: {', '.join(counts)}." if counts else "Nothing of this person was loaded.")
+        if result.pages:
+            click.echo(
+                f"Taken out of the page of {result.pages:,} session{'' if result.pages == 1 else 's'} of others."
+            )
+        if result.models:
+            click.echo(result.models)
+        click.echo("This is remembered: later loads leave the person out.")
+    if result.error:
+        click.echo(f"Error: {result.error}", err=True)
+        if result.status == "failed" and result.remembered:
+            click.echo("The person is remembered: the next run of any kind ends this.", err=True)
+    if result.models:
+        show_models(result.models)
+        if result.models.failures:
+            click.echo("The person is gone from the marts, but their sums are of before.", err=True)

@@ -1,0 +1,106 @@
+"""Makes the bytes of deleted rows unreadable: databases mark them as free, and write over them some day."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterable
+from contextlib import closing
+from pathlib import Path
+from time import monotonic, sleep
+
+import dlt
+import duckdb
+
+from wistia_source.errors import WistiaError
+from wistia_source.warehouse import READERS_LEAVE_SECONDS, connected
+
+from .duckdb_destination import GENEROUS
+from .writer import kind_of
+
+_COPY = "wistia_compacted"
+"""What the copy is called while it is written: not as a file may be."""
+
+
+class NotCompacted(WistiaError):
+    """Rows are gone, but their bytes may still be in the file."""
+
+
+def compact(pipeline: dlt.Pipeline, tables: Iterable[tuple[str, str]]) -> None:
+    """Writes a DuckDB file anew, or these tables (schema and name) of Postgres. Raises `NotCompacted`.
+
+    Other databases are left to themselves. Needs as much room again as what is written anew.
+    """
+    kind = kind_of(pipeline)
+    if kind == "duckdb":
+        try:
+            _rewrite(Path(pipeline.sql_client().credentials.database).resolve())
+        except (duckdb.Error, OSError) as error:
+            raise NotCompacted(
+                "The rows are gone, but their bytes are still in the DuckDB file, which cannot be written anew: "
+                f"{str(error).splitlines()[0]}; mend that, then run again."
+            ) from error
+    elif kind == "postgres":
+        with connected(pipeline) as client:
+            for schema, table in tables:
+                with client.with_alternative_dataset_name(schema):
+                    # a plain one leaves the bytes of dead rows where they are
+                    client.execute_sql(f"vacuum (full) {client.make_qualified_table_name(table)}")
+
+
+def _rewrite(file: Path) -> None:
+    """Copies all that is in the file into a new one, which takes its place when it holds the same."""
+    new = file.with_name(f".{file.name}.compact")
+    # what a copy has left that was killed
+    _discard(new)
+    try:
+        with closing(_opened(file)) as database:
+            (name,) = database.execute("select current_database()").fetchone() or ("",)
+            database.execute("checkpoint")
+            path = str(new).replace("'", "''")
+            database.execute(f"attach '{path}' as {_COPY}")
+            database.execute(f"copy from database {_quoted(name)} to {_COPY}")
+            database.execute(f"checkpoint {_COPY}")
+            if _contents(database, name) != _contents(database, _COPY):
+                raise NotCompacted(
+                    "The rows are gone, but their bytes are still in the DuckDB file: a copy of it holds others."
+                    " Run again when no other program uses it."
+                )
+            database.execute(f"detach {_COPY}")
+        shutil.copymode(file, new)
+        os.replace(new, file)
+    finally:
+        _discard(new)
+
+
+def _opened(file: Path) -> duckdb.DuckDBPyConnection:
+    """The open file; a program that reads it gets time to leave."""
+    give_up = monotonic() + READERS_LEAVE_SECONDS
+    while True:
+        try:
+            return duckdb.connect(str(file), config={name: str(value) for name, value in GENEROUS.items()})
+        except duckdb.IOException as error:
+            if "lock on file" not in str(error) or monotonic() > give_up:
+                raise
+            sleep(0.1)
+
+
+def _contents(database: duckdb.DuckDBPyConnection, name: str) -> list[tuple[str, str, int]]:
+    """Tables with their rows, and views, of an attached database."""
+    counted: list[tuple[str, str, int]] = []
+    tables = "select schema_name, table_name from duckdb_tables() where database_name = ? order by all"
+    for schema, table in database.execute(tables, [name]).fetchall():
+        parts = ".".join(map(_quoted, (name, schema, table)))
+        (count,) = database.execute(f"select count(*) from {parts}").fetchone() or (0,)  # noqa: S608
+        counted.append((schema, table, count))
+    views = "select schema_name, view_name, 0 from duckdb_views() where database_name = ? and not internal order by all"
+    return [*counted, *database.execute(views, [name]).fetchall()]
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _discard(new: Path) -> None:
+    for path in (new, new.with_name(f"{new.name}.wal")):
+        path.unlink(missing_ok=True)

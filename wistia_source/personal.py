@@ -1,0 +1,143 @@
+"""Personal data: what the table of endpoints declares as such is kept, hashed or dropped as soon as it is read."""
+
+from __future__ import annotations
+
+import hmac
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any, Literal, get_args
+from urllib.parse import unquote
+
+from .endpoints import Endpoint, Personal
+from .errors import SettingInvalid
+from .rows import Path, Row, as_text, declared_fields
+
+Mode = Literal["keep", "hash", "drop"]
+
+SHORTEST_SECRET = 16
+PLAIN_QUERY = frozenset(f"utm_{name}" for name in ("source", "medium", "campaign", "term", "content"))
+"""What of a page's query is no person's: the values that `wistia__embed_pages` shows, unless one holds an address."""
+
+AT = r"(?:@|%(?:25)*40)"
+"""The sign in an address of a person, as it is, or however often it was encoded."""
+_AT = re.compile(AT)
+_SEGMENT = re.compile(rf"[^/]+{AT}[^/]+")
+_HOST = re.compile(r"((?:[a-zA-Z][a-zA-Z0-9+.-]*:)?//)?([^/]*)(.*)", re.DOTALL)
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True)
+class Pii:
+    """How personal data is treated. Without a secret only to keep and to drop it."""
+
+    mode: Mode = "keep"
+    secret: str = field(default="", repr=False)
+
+    @classmethod
+    def of(cls, mode: str, secret: str | None) -> Pii:
+        """From the settings. Raises `SettingInvalid`."""
+        if mode not in get_args(Mode):
+            raise SettingInvalid(f"pii is {mode!r}, but must be keep, hash or drop.")
+        if mode == "hash" and not secret:
+            raise SettingInvalid(
+                "pii is 'hash', which needs a secret; set SOURCES__WISTIA__PII_SECRET, or pii_secret under "
+                f"[sources.wistia] in .dlt/secrets.toml, to a random text of at least {SHORTEST_SECRET} characters."
+            )
+        if secret and len(secret) < SHORTEST_SECRET:
+            raise SettingInvalid(
+                f"pii_secret has fewer than {SHORTEST_SECRET} characters, which can be guessed; set a longer one."
+            )
+        return cls(mode, secret or "")  # type: ignore[arg-type]
+
+    def treat(self, endpoint: Endpoint, rows: Iterable[Row]) -> None:
+        """Hashes or drops what is personal in the API's rows, in place; what nobody has declared may be personal."""
+        if self.mode == "keep" or not endpoint.is_personal:
+            return
+        for row in rows:
+            for (*parents, step), kind in _personal_fields(endpoint):
+                value = _object_at(row, parents)
+                if value is not None and step in value:
+                    value[step] = self.value(kind, value[step])
+            for path, declared in declared_fields(endpoint).items():
+                self._treat_undeclared(row, path, declared)
+
+    def _treat_undeclared(self, row: Row, path: Path, declared: frozenset[str]) -> None:
+        value = _object_at(row, path)
+        if value is not None:
+            for name in value.keys() - declared:
+                value[name] = self.value("identifier", value[name])
+        elif (parent := _object_at(row, path[:-1])) and path[-1] in parent:
+            # a text where an object is meant
+            parent[path[-1]] = self.value("identifier", parent[path[-1]])
+
+    def value(self, kind: Personal, value: Any) -> Any:
+        """One value: null stays null, and "" is still "" where it is hashed."""
+        if value is None or kind == "coordinate" or (kind != "url" and self.mode == "drop"):
+            # two sessions of one place have the same coordinates: a hash of these would be a name for it
+            return None
+        text = as_text(value) or ""
+        if kind == "url":
+            return self.url(text)
+        return self.hashed(text.strip().lower() if kind == "email" else text.strip())
+
+    def hashed(self, text: str) -> str:
+        """HMAC-SHA256 in hexadecimal digits. What is one already stays, so that hashing twice is hashing once."""
+        if not text or _DIGEST.fullmatch(text):
+            return text
+        return hmac.digest(self.secret.encode(), text.encode(errors="surrogatepass"), "sha256").hex()
+
+    def url(self, text: str) -> str:
+        """A page's address without its user, its fragment and its query, but for `PLAIN_QUERY`; a part of its path that
+        holds an address of a person is `{email}`, as in the marts. Where it is hashed, values of the query and the
+        fragment are hashes.
+        """
+        page, _, fragment = text.partition("#")
+        page, _, query = page.partition("?")
+        found = _HOST.fullmatch(page)
+        assert found
+        scheme, host, path = (part or "" for part in found.groups())
+        if scheme:
+            host = _AT.split(host)[-1]
+        else:
+            host, path = "", host + path
+        page = scheme + host + _SEGMENT.sub("{email}", path)
+        if pairs := [treated for pair in re.split("[&;]", query) if (treated := self._pair(pair))]:
+            page += f"?{'&'.join(pairs)}"
+        return f"{page}#{self._decoded_hash(fragment)}" if fragment and self.mode == "hash" else page
+
+    def _pair(self, pair: str) -> str:
+        """One pair of a query, "" where nothing of it may stay."""
+        name, is_pair, value = pair.partition("=")
+        if name in PLAIN_QUERY and not _AT.search(value):
+            return pair
+        if self.mode == "drop":
+            return ""
+        if not is_pair or _AT.search(name):
+            return self._decoded_hash(pair)
+        return f"{name}={self._decoded_hash(value)}"
+
+    def _decoded_hash(self, text: str) -> str:
+        """The hash of what was encoded: of an address the same as in a column of emails."""
+        plain = decoded(text).strip()
+        return self.hashed(plain.lower() if "@" in plain else plain)
+
+
+def decoded(text: str) -> str:
+    """A part of a URL, however often it was encoded."""
+    while (plainer := unquote(text)) != text:
+        text = plainer
+    return text
+
+
+@cache
+def _personal_fields(endpoint: Endpoint) -> tuple[tuple[Path, Personal], ...]:
+    return tuple((path, column.personal) for column in endpoint.columns if column.personal for path in column.sources)
+
+
+def _object_at(row: Row, path: Iterable[str]) -> Row | None:
+    value: Any = row
+    for step in path:
+        value = value.get(step) if isinstance(value, dict) else None
+    return value if isinstance(value, dict) else None
