@@ -551,7 +551,7 @@ def test_postgres_without_its_packages(folder: Folder, tmp_path: Path, package: 
     (missing / f"{package}.py").write_text(f"raise ModuleNotFoundError(\"No module named '{package}'\")")
     settings = postgres("postgresql://u:p@127.0.0.1:9/warehouse")
     done = folder.run("sync", *TO_POSTGRES, PYTHONPATH=str(missing), **settings)
-    told(done, "pip install 'dlt-source-wistia[postgres]'")
+    told(done, "pip install '.[postgres]'")
 
 
 def test_no_secret_in_what_nobody_expected() -> None:

@@ -15,7 +15,7 @@ from pyarrow import csv, parquet
 
 from wistia_source.errors import WistiaError
 
-from .marts import Mart
+from .marts import Mart, NotBuilt, built
 from .reading import Reader
 
 Write = Callable[[pa.RecordBatch], None]
@@ -42,11 +42,11 @@ def export(
 ) -> int:
     """Writes the mart's rows of the days [start, end), ordered by what identifies them; returns how many.
 
-    Columns come in the order of `columns`, or all in the mart's own. Raises `NotExported`.
+    Columns come in the order of `columns`, or all in the mart's own. Raises `NotBuilt` or `NotExported`.
     """
-    types = {name: kind.lower() for name, kind in reader.columns(reader.marts).get(mart.name, {}).items()}
+    types = built(reader).get(mart.name)
     if not types:
-        raise NotExported(f"{mart.name} has not been built yet; run wistia-pipeline models first.")
+        raise NotBuilt(mart.name)
     chosen = list(dict.fromkeys(columns)) or list(types)
     if unknown := [name for name in chosen if name not in types]:
         raise NotExported(f"{mart.name} has no column {', '.join(unknown)}; it has {', '.join(types)}.")

@@ -19,8 +19,11 @@ from dlt.common.exceptions import MissingDependencyException, SignalReceivedExce
 
 from wistia_source.errors import RequestFailed, WistiaError
 
+from .files import OutputStopped
+
 _SECRET = re.compile(r"(Bearer )\S+|(://[^:/@\s]*:)[^@\s]+(?=@)")
 _TYPES = {int: "a whole number", float: "a number", bool: "true or false"}
+_EXTRAS = {"postgres": "postgres|psycopg2|adbc", "report": "^report "}
 _POSTGRES_FORM = (
     "set DESTINATION__POSTGRES__CREDENTIALS to an address such as postgresql://user:password@host:5432/database"
 )
@@ -59,6 +62,8 @@ def _known(error: BaseException) -> str | None:
         return f"{str(error).rstrip('.')}; run again later."
     if isinstance(error, WistiaError):
         return str(error)
+    if isinstance(error, OutputStopped):
+        return "Stopped before the file was whole; nothing was written."
     if isinstance(error, KeyboardInterrupt):
         return "Stopped before the end; what was loaded is kept, and the next run carries on."
     if isinstance(error, MissingDependencyException):
@@ -101,8 +106,12 @@ def _missing_setting(error: ConfigFieldMissingException) -> str:
 
 
 def _missing_package(error: MissingDependencyException) -> str:
-    if re.search("postgres|psycopg2|adbc", f"{error.caller} {error.dependencies}", re.IGNORECASE):
-        return "Postgres needs more packages; run pip install 'dlt-source-wistia[postgres]', then again."
+    for extra, needs in _EXTRAS.items():
+        if re.search(needs, f"{error.caller} {error.dependencies}", re.IGNORECASE):
+            return (
+                f"{extra.capitalize()} needs more packages; run pip install '.[{extra}]' in this project's folder, "
+                "then again."
+            )
     return f"This destination needs more packages; run {' '.join(_first_line(error).split())}, then again."
 
 

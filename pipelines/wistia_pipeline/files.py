@@ -23,6 +23,10 @@ class OutputUnusable(WistiaError):
     """The file cannot be written where it was to be."""
 
 
+class OutputStopped(SignalReceivedException):
+    """Somebody has ended the command before the file was whole."""
+
+
 @contextmanager
 def replaced_when_whole(output: Path) -> Iterator[Path]:
     """A path beside `output` to write to, which takes its place at the end; where that fails, `output` stays as it was.
@@ -62,16 +66,17 @@ def _clear_abandoned(folder: Path, beside: str) -> None:
 
 @contextmanager
 def _told_to_stop() -> Iterator[None]:
-    """Raises on SIGTERM, which by itself would end the process with the half file still there."""
+    """Raises `OutputStopped`: by itself SIGTERM would end the process with the half file still there."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
 
     def stop(number: int, _: FrameType | None) -> None:
-        raise SignalReceivedException(number)
+        raise OutputStopped(number)
 
-    before = signal.signal(signal.SIGTERM, stop)
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)

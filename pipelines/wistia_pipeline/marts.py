@@ -10,6 +10,7 @@ import yaml
 
 from wistia_source.errors import WistiaError
 
+from .reading import Reader
 from .settings import packaged
 
 PREFIX = "wistia__"
@@ -17,6 +18,13 @@ PREFIX = "wistia__"
 
 class NoSuchMart(WistiaError):
     """There is no mart of this name."""
+
+
+class NotBuilt(WistiaError):
+    """The marts are not there yet."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"{name} has not been built yet; run wistia-pipeline models first.")
 
 
 @dataclass(frozen=True)
@@ -40,6 +48,14 @@ def mart_named(name: str) -> Mart:
     grain: dict[str, Any] = next(test["unique_grain"] for test in declared["data_tests"] if "unique_grain" in test)
     day = declared.get("config", {}).get("meta", {}).get("day")
     return Mart(full, tuple(grain["arguments"]["columns"]), day)
+
+
+def built(reader: Reader) -> dict[str, dict[str, str]]:
+    """The marts in the warehouse: their columns in order, each with the name of its type in small letters."""
+    return {
+        table: {name: kind.lower() for name, kind in columns.items()}
+        for table, columns in reader.columns(reader.marts).items()
+    }
 
 
 def mart_names() -> list[str]:

@@ -4,7 +4,7 @@ import click
 
 from .loads import backfill, sync
 from .models import docs, models
-from .outputs import export
+from .outputs import export, report
 from .tries import demo, sandbox
 
 
@@ -14,5 +14,5 @@ def main() -> None:
     """Loads Wistia video analytics into a warehouse, hour after hour."""
 
 
-for command in (sync, backfill, models, docs, export, demo, sandbox):
+for command in (sync, backfill, models, docs, report, export, demo, sandbox):
     main.add_command(command)

@@ -11,7 +11,19 @@ from pathlib import Path
 
 import click
 
-from .options import END, START, VERBOSE, WHERE_THE_DATA_IS, guarded, key, names, require_days
+from .options import (
+    DAY_AFTER,
+    END,
+    FIRST_DAY,
+    START,
+    VERBOSE,
+    WHERE_THE_DATA_IS,
+    day,
+    guarded,
+    key,
+    names,
+    require_days,
+)
 
 STANDARD_OUTPUT = "-"
 
@@ -24,12 +36,10 @@ STANDARD_OUTPUT = "-"
     type=click.Choice(["csv", "json", "ndjson", "parquet"]),
     help="Without it the ending of the file says.",
 )
-@click.option(
-    "--output", required=True, callback=key, metavar="FILE", help="The file to write; - is standard output."
-)
+@click.option("--output", required=True, callback=key, metavar="FILE", help="The file to write; - is standard output.")
 @START
 @END
-@click.option("--columns", callback=names, metavar="NAMES", help="Only these columns, in this order: date,play_count,...")
+@click.option("--columns", callback=names, metavar="NAMES", help="Only these columns, in this order: date,...")
 @WHERE_THE_DATA_IS
 @VERBOSE
 def export(
@@ -59,7 +69,7 @@ def export(
 
         mart, file = mart_named(model), Path(output)
         chosen = format_of(file, as_format)
-        with Progress() as progress, reading(make_pipeline(destination, progress)) as reader:
+        with reading(make_pipeline(destination, Progress())) as reader:
             if output == STANDARD_OUTPUT:
                 _end_with_the_reader_of_a_pipe()
                 with os.fdopen(os.dup(sys.stdout.fileno()), "wb") as pipe:
@@ -68,6 +78,43 @@ def export(
             with replaced_when_whole(file) as whole, whole.open("wb") as opened:
                 count = write_rows(reader, mart, opened, chosen, columns, start, end)
         click.echo(f"{count:,} row{'' if count == 1 else 's'} of {mart.name} in {output}.")
+        return 0
+
+    guarded(run, verbose)
+
+
+@click.command()
+@click.option(
+    "--output",
+    default="report.html",
+    show_default=True,
+    callback=key,
+    metavar="FILE",
+    help="The page to write; one that is there is replaced.",
+)
+@day("--start", FIRST_DAY, "90 days before the end")
+@day("--end", DAY_AFTER, "the day after the newest one")
+@WHERE_THE_DATA_IS
+@VERBOSE
+def report(output: str, start: date | None, end: date | None, destination: str, verbose: bool) -> None:
+    """Writes one page that shows how the account's medias are watched.
+
+    It needs no network, and can be sent to others: it names no viewer.
+    """
+    require_days(start, end)
+
+    def run() -> int:
+        from ..files import replaced_when_whole
+        from ..progress import Progress
+        from ..reading import reading
+        from ..report import page, read_figures
+        from ..sync import make_pipeline
+
+        with replaced_when_whole(Path(output)) as whole:
+            with reading(make_pipeline(destination, Progress())) as reader:
+                figures = read_figures(reader, start, end)
+            whole.write_text(page(figures), "utf-8")
+        click.echo(f"The report of {figures.start} to {figures.last} is {output}; open it in a browser.")
         return 0
 
     guarded(run, verbose)
