@@ -10,15 +10,18 @@ Spec = dict[str, Any]
 
 _DAY_HEIGHT = 170
 _BAR_HEIGHT = 26
+_NUMBER_WIDTH = 60
+_LEGEND: Spec = {"orient": "top", "columns": {"expr": "width < 400 ? 1 : 0"}}
 _MINUTES = "format(floor(datum.value / 60), 'd') + ':' + format(floor(datum.value % 60), '02d')"
 SERIES = ["var(--series-1)", "var(--series-2)", "var(--series-3)"]
+BAD = "var(--bad)"
 VERDICTS = {
     "ok": "var(--good)",
     "not over": "var(--muted)",
     "no account total": "var(--muted)",
-    "sessions missing": "var(--bad)",
-    "more sessions than plays": "var(--bad)",
-    "medias differ from account": "var(--bad)",
+    "sessions missing": BAD,
+    "more sessions than plays": BAD,
+    "medias differ from account": BAD,
 }
 # days are read as midnights of UTC, and must be shown as such wherever the page is opened
 _DAY: Spec = {"field": "date", "type": "temporal", "timeUnit": "utcyearmonthdate"}
@@ -44,9 +47,7 @@ def by_day(rows: list[Row], fields: dict[str, str], form: str = ",d") -> Spec:
             ]
         },
         "height": _DAY_HEIGHT,
-        "mark": {"type": "area", "line": True, "fillOpacity": 0.12, "interpolate": "monotone"}
-        if len(fields) == 1
-        else {"type": "line", "interpolate": "monotone"},
+        "mark": {"type": "area", "line": True, "fillOpacity": 0.12} if len(fields) == 1 else {"type": "line"},
         "encoding": {
             "x": _day_axis(len(rows)),
             "y": {"field": "value", "type": "quantitative", "title": None, "axis": {"format": form, "tickCount": 4}},
@@ -55,7 +56,7 @@ def by_day(rows: list[Row], fields: dict[str, str], form: str = ",d") -> Spec:
                 "type": "nominal",
                 "title": None,
                 "scale": {"domain": names, "range": SERIES[: len(names)]},
-                "legend": {"orient": "top"} if len(names) > 1 else None,
+                "legend": _LEGEND if len(names) > 1 else None,
             },
             "tooltip": [
                 _DAY_TOOLTIP,
@@ -69,10 +70,11 @@ def by_day(rows: list[Row], fields: dict[str, str], form: str = ",d") -> Spec:
 def bars(rows: list[Row], label: str, value: str, title: str, form: str = ",d") -> Spec:
     """Horizontal bars in the order of the rows, each with its number."""
     y = {"field": label, "type": "nominal", "sort": None, "title": None}
-    x = {"field": value, "type": "quantitative", "title": None, "axis": None}
+    room = {"range": [0, {"expr": f"width - {_NUMBER_WIDTH}"}]}
+    x = {"field": value, "type": "quantitative", "title": None, "axis": None, "scale": room}
     return {
         "data": {"values": [{label: row[label], value: row[value] or 0} for row in rows]},
-        "height": {"step": _BAR_HEIGHT},
+        "height": _BAR_HEIGHT * len(rows),
         "encoding": {
             "y": y,
             "x": x,
@@ -98,7 +100,7 @@ def curve() -> Spec:
         "type": "quantitative",
         "title": "Minutes from the start",
         "scale": {"nice": False},
-        "axis": {"labelExpr": _MINUTES, "grid": False},
+        "axis": {"labelExpr": _MINUTES, "labelFlush": False, "labelOverlap": True, "grid": False},
     }
     at = {"field": "at", "title": "At"}
     names = ["Views", "Watched again", "Most viewers leave"]
@@ -114,7 +116,7 @@ def curve() -> Spec:
                     "type": "nominal",
                     "title": None,
                     "scale": {"domain": names, "range": SERIES},
-                    "legend": {"orient": "top"},
+                    "legend": _LEGEND,
                 },
                 "tooltip": [at, {"field": field, "type": "quantitative", "format": ",d", "title": name}, *tooltips],
             },
@@ -160,12 +162,16 @@ def reconciliation(rows: list[Row]) -> Spec:
                 "type": "nominal",
                 "title": None,
                 "scale": {"domain": found, "range": [VERDICTS[verdict] for verdict in found]},
-                "legend": {"orient": "top", "columns": 2},
+                "legend": _LEGEND,
             },
             # colour alone tells not everybody
             "shape": {
-                "condition": {"test": "datum.verdict === 'ok' || datum.verdict === 'not over'", "value": "circle"},
-                "value": "triangle-up",
+                "field": "verdict",
+                "type": "nominal",
+                "scale": {
+                    "domain": found,
+                    "range": ["triangle-up" if VERDICTS[verdict] == BAD else "circle" for verdict in found],
+                },
             },
             "tooltip": [
                 _DAY_TOOLTIP,

@@ -3,10 +3,9 @@ const look = {
   background: null,
   font: getComputedStyle(document.body).fontFamily,
   view: { stroke: null },
-  autosize: { type: "fit-x", contains: "padding" },
   axis: {
     labelColor: "var(--muted)", titleColor: "var(--muted)", gridColor: "var(--line)", domainColor: "var(--line)",
-    tickColor: "var(--line)", labelFontSize: 12, titleFontSize: 12, titleFontWeight: "normal", labelLimit: 150,
+    tickColor: "var(--line)", labelFontSize: 12, titleFontSize: 12, titleFontWeight: "normal",
   },
   axisY: { domain: false, ticks: false, labelPadding: 6 },
   legend: { labelColor: "var(--text)", labelFontSize: 12, labelLimit: 220, symbolOpacity: 1 },
@@ -14,10 +13,22 @@ const look = {
 };
 const { charts, curve, curves } = JSON.parse(document.getElementById("data").textContent);
 
+// names and addresses may be long: where there is little room they stand above their bars
+function withLabelsAbove(spec) {
+  const rows = spec.data.values.length, step = 40;
+  const axis = { labelAlign: "left", labelPadding: 0, labelOffset: -0.4 * step, labelLimit: 0 };
+  const y = { ...spec.encoding.y, scale: { paddingInner: 0.6, paddingOuter: 0.4 }, axis };
+  return { ...spec, height: rows * step, encoding: { ...spec.encoding, y } };
+}
+
 function draw(name, spec) {
   // `ast` reads expressions instead of compiling them, which the page forbids
   const how = { renderer: "svg", actions: false, ast: true, config: look };
-  return vegaEmbed(document.getElementById(name), { width: "container", ...spec }, how);
+  const place = document.getElementById(name);
+  const hasBars = spec.encoding?.y.type === "nominal";
+  const config = { axisY: { labelLimit: 0.4 * place.clientWidth } };
+  const drawn = hasBars && place.clientWidth < 400 ? withLabelsAbove(spec) : spec;
+  return vegaEmbed(place, { width: "container", config, ...drawn }, how);
 }
 
 function cell(row, tag, text, kind) {

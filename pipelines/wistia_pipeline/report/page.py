@@ -42,6 +42,7 @@ FORMS: Mapping[str, Callable[[Any], str]] = {
     "count": lambda count: f"{count:,}",
     "hours": lambda hours: f"{hours:,.1f}",
     "percent": lambda fraction: f"{fraction:.1%}",
+    "limit": lambda fraction: f"{100 * fraction:g}%",
     "minutes": _minutes,
     "yes": lambda holds: "yes" if holds else "no",
 }
@@ -68,7 +69,7 @@ def page(figures: Figures) -> str:
     )
     templates.filters["shown"] = lambda value, kind: NOTHING if value is None else FORMS[kind](value)
     drawn = {chart.name: chart for chart in _charts(figures)}
-    scripts = [vl_convert.javascript_bundle(), (_HERE / "page.js").read_text("utf-8")]
+    scripts = [vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;"), (_HERE / "page.js").read_text("utf-8")]
     return templates.get_template("page.html").render(
         figures=figures,
         charts=drawn,
