@@ -90,9 +90,9 @@ def mart(folder: Folder, name: str, where: str = "true") -> list[Row]:
             cursor.execute("set timezone to 'UTC'")
             cursor.execute(query)
             return [dict(row) for row in cursor.fetchall()]
-    with closing(duckdb.connect(str(folder.warehouse), read_only=True)) as connection:
-        connection.execute("set timezone = 'UTC'")
-        answer = connection.execute(query)
+    with closing(duckdb.connect(str(folder.warehouse), read_only=True)) as file:
+        file.execute("set timezone = 'UTC'")
+        answer = file.execute(query)
         kinds = [(name, str(kind)) for name, kind, *_ in answer.description or ()]
         return [
             {
@@ -410,8 +410,8 @@ def multiplied(folder: Folder) -> int:
                 f"generate_series(2, {times}) as n"
             )
     else:
-        with closing(duckdb.connect(str(folder.warehouse))) as connection:
-            connection.execute(
+        with closing(duckdb.connect(str(folder.warehouse))) as file:
+            file.execute(
                 "insert into wistia.wistia__sessions select s.* replace (event_key || n as event_key) "
                 f"from wistia.wistia__sessions as s, range(1, {times}) as numbers(n)"
             )

@@ -14,9 +14,9 @@ const look = {
 const { charts, curve, curves } = JSON.parse(document.getElementById("data").textContent);
 
 // names and addresses may be long: where there is little room they stand above their bars
-function withLabelsAbove(spec) {
+function withLabelsAbove(spec, room) {
   const rows = spec.data.values.length, step = 40;
-  const axis = { labelAlign: "left", labelPadding: 0, labelOffset: -0.4 * step, labelLimit: 0 };
+  const axis = { labelAlign: "left", labelPadding: 0, labelOffset: -0.4 * step, labelLimit: room };
   const y = { ...spec.encoding.y, scale: { paddingInner: 0.6, paddingOuter: 0.4 }, axis };
   return { ...spec, height: rows * step, encoding: { ...spec.encoding, y } };
 }
@@ -27,7 +27,7 @@ function draw(name, spec) {
   const place = document.getElementById(name);
   const hasBars = spec.encoding?.y.type === "nominal";
   const config = { axisY: { labelLimit: 0.4 * place.clientWidth } };
-  const drawn = hasBars && place.clientWidth < 400 ? withLabelsAbove(spec) : spec;
+  const drawn = hasBars && place.clientWidth < 400 ? withLabelsAbove(spec, 0.9 * place.clientWidth) : spec;
   return vegaEmbed(place, { width: "container", config, ...drawn }, how);
 }
 
