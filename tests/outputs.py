@@ -39,7 +39,9 @@ def account_of_all_names() -> Iterator[Sandbox]:
 def loaded_folder(path: Path, sandbox: Sandbox, **settings: str) -> Folder:
     """A folder from which a sync has run, with its models."""
     made = empty_folder(path, sandbox, NOW - timedelta(days=10))
-    folder = replace(made, env=made.env | settings, models=True)
+    # absolute: commands are also run in the process of the tests, which is in another folder
+    file = {"DESTINATION__DUCKDB__CREDENTIALS": str(made.warehouse)}
+    folder = replace(made, env=made.env | file | settings, models=True)
     destination = ("--destination", "postgres") if "DESTINATION__POSTGRES__CREDENTIALS" in settings else ()
     assert folder.sync(*destination)["status"] == "ok"
     return folder
