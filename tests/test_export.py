@@ -280,18 +280,18 @@ def test_a_mart_without_rows(in_duckdb: Folder, tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_both_warehouses_give_the_same_files(in_duckdb: Folder, in_postgres: Folder, tmp_path: Path) -> None:
     for name in mart_names():
-        tables = []
+        schemas, rows = [], []
         for folder in (in_duckdb, in_postgres):
-            file = tmp_path / f"{is_postgres(folder)}.parquet"
-            assert export(folder, name, "--output", str(file)).exit_code == 0
-            table = parquet.read_table(file)
+            for form in ("parquet", "ndjson"):
+                assert export(folder, name, "--output", str(tmp_path / f"mart.{form}")).exit_code == 0
+            schemas.append(parquet.read_schema(tmp_path / "mart.parquet"))
             # which load brought a row is another load's number
-            tables.append(table.drop_columns([column for column in table.column_names if "load_id" in column]))
-        ours, theirs = tables
-        assert ours.schema.equals(theirs.schema), name
+            rows.append([row | {"_dlt_load_id": None} for row in read_back(tmp_path / "mart.ndjson", {})])
+        assert schemas[0].equals(schemas[1]), name
         # ranks of equal fractions depend on how each rounds them
         if name != "wistia__media_dropoff":
-            assert same(ours.to_pylist(), theirs.to_pylist()), name
+            different = [pair for pair in zip(*rows, strict=True) if not same(*pair)]
+            assert not different, (name, different[0])
 
 
 BAD = {
@@ -460,7 +460,8 @@ def test_a_million_rows_take_no_more_memory_and_can_be_stopped(large: Folder) ->
     assert parquet.read_metadata(large.work / "all.parquet").num_rows > 1_000_000
     assert parquet.read_metadata(large.work / "all.parquet").num_row_groups > 3
     stop(large, lambda half: half.stat().st_size > 2**20, signal.SIGTERM)
-    stop(large, lambda half: True, signal.SIGINT)
+    # before the first row, while the database sorts
+    stop(large, lambda half: half.stat().st_mtime < time.time() - 1, signal.SIGINT)
     assert not list(large.work.glob("*stopped*"))
 
 
@@ -475,10 +476,11 @@ def stop(folder: Folder, is_time: Callable[[Path], bool], how: signal.Signals) -
         time.sleep(0.01)
     process.send_signal(how)
     _, said = process.communicate(timeout=100)
-    assert (process.returncode, said) == (
-        128 + how,
-        "Error: Stopped before the file was whole; nothing was written.\n",
-    )
+    told = 128 + how, "Error: Stopped before the file was whole; nothing was written.\n"
+    if is_postgres(folder) and how == signal.SIGINT:
+        # the driver asks the server to stop
+        told = 1, "Error: Postgres has ended the query: canceling statement due to user request; run again.\n"
+    assert (process.returncode, said) == told
     assert not list(folder.work.glob(".stopped*"))
 
 

@@ -136,6 +136,9 @@ def _lock_holder(text: str) -> str:
 
 
 def _of_postgres(error: BaseException) -> str | None:
+    if isinstance(error, OSError) and "[libpq]" in str(error):
+        # so says the Arrow driver while rows come in; after Ctrl-C, too, which it turns into a request to the server
+        return f"Postgres has ended the query: {_first_line(error).rpartition('ERROR:')[2].strip()}; run again."
     if _module(error) not in ("psycopg2", "adbc_driver_manager"):
         return None
     reason = _first_line(error).rstrip(".")
