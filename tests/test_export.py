@@ -158,7 +158,7 @@ def same(found: Any, expected: Any) -> bool:
         return found.keys() == expected.keys() and all(same(found[name], expected[name]) for name in expected)
     if isinstance(expected, list) and isinstance(found, list):
         return len(found) == len(expected) and all(map(same, found, expected))
-    if isinstance(expected, float) and isinstance(found, float | int):
+    if {type(found), type(expected)} in ({int, float}, {float}):
         return math.isclose(found, expected, rel_tol=1e-9, abs_tol=1e-12)
     return type(found) is type(expected) and bool(found == expected)
 
