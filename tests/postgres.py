@@ -7,10 +7,13 @@ import shutil
 import socket
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from importlib.util import find_spec
 from pathlib import Path
+
+import psycopg2
 
 
 def installations() -> list[Path]:
@@ -53,3 +56,15 @@ def postgres_server(binaries: Path) -> Iterator[str]:
         call("pg_ctl", "-D", data, "-m", "immediate", "stop")
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def database(server: str) -> Iterator[str]:
+    """A database of its own on the server."""
+    name = f"test_{os.getpid()}_{time.monotonic_ns()}"
+    with closing(psycopg2.connect(server)) as connection:
+        connection.autocommit = True
+        with connection.cursor() as cursor:
+            cursor.execute(f"create database {name}")
+            yield f"{server.rpartition('/')[0]}/{name}"
+            cursor.execute(f"drop database {name} with (force)")

@@ -31,6 +31,7 @@ from wistia_pipeline.sandbox.answers import FOLDERS_AND_MEDIAS
 
 from tests.conftest import TOKEN
 from tests.folder import COMMAND, ESCAPE, PROGRESS_LINE, Folder, empty_folder, rows
+from tests.postgres import database
 from wistia_source.endpoints import BY_NAME
 
 START = datetime.now(UTC).replace(microsecond=0)
@@ -236,18 +237,6 @@ def test_postgres(folder: Folder, sandbox: Sandbox, postgres_url: str) -> None:
             cursor.execute("select count(*) from wistia_raw.events")
             assert cursor.fetchone() == (len(sandbox.account.at(START).events()),)
     assert os.listdir(folder.work) == []
-
-
-@contextmanager
-def database(server: str) -> Iterator[str]:
-    """A database of its own on the server."""
-    name = f"cli_{os.getpid()}_{time.monotonic_ns()}"
-    with closing(psycopg2.connect(server)) as connection:
-        connection.autocommit = True
-        with connection.cursor() as cursor:
-            cursor.execute(f"create database {name}")
-            yield f"{server.rpartition('/')[0]}/{name}"
-            cursor.execute(f"drop database {name} with (force)")
 
 
 @pytest.mark.slow
@@ -565,7 +554,7 @@ def test_postgres_without_its_packages(folder: Folder, tmp_path: Path, package: 
     (missing / f"{package}.py").write_text(f"raise ModuleNotFoundError(\"No module named '{package}'\")")
     settings = postgres("postgresql://u:p@127.0.0.1:9/warehouse")
     done = folder.run("sync", *TO_POSTGRES, PYTHONPATH=str(missing), **settings)
-    told(done, "pip install 'dlt-source-wistia[postgres]'")
+    told(done, "pip install '.[postgres]'")
 
 
 def test_no_secret_in_what_nobody_expected() -> None:

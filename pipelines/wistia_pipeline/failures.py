@@ -22,9 +22,12 @@ from dlt.destinations.impl.duckdb.exceptions import InvalidInMemoryDuckdbCredent
 
 from wistia_source.errors import RequestFailed, WistiaError
 
+from .files import OutputStopped
+
 _SECRET = re.compile(r"(Bearer )\S+|(://[^:/@\s]*:)[^@\s]+(?=@)")
 _TYPES = {int: "a whole number", float: "a number", bool: "true or false", dict: "a JSON object"}
 _DUCKDB_FORM = "set DESTINATION__DUCKDB__CREDENTIALS to the path of a file, such as warehouse.duckdb"
+_EXTRAS = {"postgres": "postgres|psycopg2|adbc", "report": "^report "}
 _POSTGRES_FORM = (
     "set DESTINATION__POSTGRES__CREDENTIALS to an address such as postgresql://user:password@host:5432/database"
 )
@@ -63,6 +66,8 @@ def _known(error: BaseException) -> str | None:
         return f"{str(error).rstrip('.')}; run again later."
     if isinstance(error, WistiaError):
         return str(error)
+    if isinstance(error, OutputStopped):
+        return "Stopped before the file was whole; nothing was written."
     if isinstance(error, KeyboardInterrupt):
         return "Stopped before the end; what was loaded is kept, and the next run carries on."
     if isinstance(error, MissingDependencyException):
@@ -113,8 +118,12 @@ def _missing_setting(error: ConfigFieldMissingException) -> str:
 
 
 def _missing_package(error: MissingDependencyException) -> str:
-    if re.search("postgres|psycopg2|adbc", f"{error.caller} {error.dependencies}", re.IGNORECASE):
-        return "Postgres needs more packages; run pip install 'dlt-source-wistia[postgres]', then again."
+    for extra, needs in _EXTRAS.items():
+        if re.search(needs, f"{error.caller} {error.dependencies}", re.IGNORECASE):
+            return (
+                f"{extra.capitalize()} needs more packages; run pip install '.[{extra}]' in this project's folder, "
+                "then again."
+            )
     return f"This destination needs more packages; run {' '.join(_first_line(error).split())}, then again."
 
 
@@ -143,6 +152,9 @@ def _lock_holder(text: str) -> str:
 
 
 def _of_postgres(error: BaseException) -> str | None:
+    if isinstance(error, OSError) and "[libpq]" in str(error):
+        # so says the Arrow driver while rows come in; after Ctrl-C, too, which it turns into a request to the server
+        return f"Postgres has ended the query: {_first_line(error).rpartition('ERROR:')[2].strip()}; run again."
     if _module(error) not in ("psycopg2", "adbc_driver_manager"):
         return None
     reason = _first_line(error).rstrip(".")

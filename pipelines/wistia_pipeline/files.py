@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+import glob
+import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from time import time
+from types import FrameType
 from uuid import uuid4
 
+from dlt.common.exceptions import SignalReceivedException
+
 from wistia_source.errors import WistiaError
+
+_ABANDONED_SECONDS = 24 * 3600
 
 
 class OutputUnusable(WistiaError):
     """The file cannot be written where it was to be."""
+
+
+class OutputStopped(SignalReceivedException):
+    """Somebody has ended the command before the file was whole."""
 
 
 @contextmanager
@@ -24,15 +37,46 @@ def replaced_when_whole(output: Path) -> Iterator[Path]:
         raise OutputUnusable(f"--output is {str(output)!r}, which is a folder; name a file.")
     # a link keeps pointing where it did
     output = output.resolve()
-    half = output.with_name(f".{output.name[:100]}.{uuid4().hex[:8]}.half")
+    if output.exists() and not output.is_file():
+        # a device such as /dev/null would be replaced by a file, for all programs
+        raise OutputUnusable(f"--output is {str(output)!r}, which is a device or a pipe; name a file.")
+    beside = f".{output.name[:100]}."
+    half = output.with_name(f"{beside}{uuid4().hex[:8]}.half")
     try:
+        _clear_abandoned(output.parent, beside)
         half.touch(exist_ok=False)
     except OSError as error:
         raise OutputUnusable(
             f"{output} cannot be written: {error.strerror}; choose another file with --output."
         ) from error
     try:
-        yield half
-        half.replace(output)
+        with _told_to_stop():
+            yield half
+            half.replace(output)
     finally:
         half.unlink(missing_ok=True)
+
+
+def _clear_abandoned(folder: Path, beside: str) -> None:
+    """Removes what was left by a process that had no chance to: killed outright, or with its machine."""
+    for half in folder.glob(f"{glob.escape(beside)}????????.half"):
+        if half.stat().st_mtime < time() - _ABANDONED_SECONDS:
+            half.unlink(missing_ok=True)
+
+
+@contextmanager
+def _told_to_stop() -> Iterator[None]:
+    """Raises `OutputStopped`: by itself SIGTERM would end the process with the half file still there."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(number: int, _: FrameType | None) -> None:
+        raise OutputStopped(number)
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -99,6 +99,11 @@ def model_schemas(dataset: str) -> tuple[str, str, str]:
     return marts, f"{marts}_staging", f"{marts}_intermediate"
 
 
+def model_var(name: str) -> Any:
+    """The value of a var of the dbt project, named without its prefix. Raises `ModelsFailed` where they are wrong."""
+    return _vars().get(f"wistia_{name}", _default_vars()[name])
+
+
 def has_models(pipeline: dlt.Pipeline) -> bool:
     """Whether the models know the destination's SQL."""
     return kind_of(pipeline) in ADAPTERS
@@ -209,9 +214,7 @@ def _build(pipeline: dlt.Pipeline, result: ModelsResult, *, full_refresh: bool) 
 
 def _vars() -> dict[str, Any]:
     """The vars of the dbt project that are set under `[wistia_pipeline.models]`. Raises `ModelsFailed`."""
-    project = yaml.safe_load((packaged("sql") / "dbt_project.yml").read_text("utf-8"))
-    defaults = {name.removeprefix("wistia_"): value for name, value in project["vars"]["wistia"].items()}
-    del defaults["schema"]
+    defaults = _default_vars()
     if unknown := sorted((dlt.config.get(_SETTINGS, dict) or {}).keys() - defaults.keys()):
         there_are = ", ".join(defaults)
         raise ModelsFailed(f"The models have no setting {', '.join(unknown)}; they have {there_are}.")
@@ -219,6 +222,14 @@ def _vars() -> dict[str, Any]:
     if (zone := chosen["timezone"] or "UTC") not in available_timezones():
         raise ModelsFailed(f"The models' timezone is {zone!r}, which is none; set one such as 'Europe/Berlin'.")
     return {f"wistia_{name}": value for name, value in chosen.items() if value is not None}
+
+
+def _default_vars() -> dict[str, Any]:
+    """The vars that a user may set, without their common prefix."""
+    project = yaml.safe_load((packaged("sql") / "dbt_project.yml").read_text("utf-8"))
+    defaults = {name.removeprefix("wistia_"): value for name, value in project["vars"]["wistia"].items()}
+    del defaults["schema"]
+    return defaults
 
 
 def _fingerprint() -> str:

@@ -5,6 +5,7 @@ import click
 from .health import check, status
 from .loads import backfill, sync
 from .models import docs, models
+from .outputs import export, report
 from .privacy import forget
 from .tries import demo, sandbox
 
@@ -15,5 +16,5 @@ def main() -> None:
     """Loads Wistia video analytics into a warehouse, hour after hour."""
 
 
-for command in (check, sync, backfill, status, models, docs, forget, demo, sandbox):
+for command in (check, sync, backfill, status, report, export, models, docs, forget, demo, sandbox):
     main.add_command(command)

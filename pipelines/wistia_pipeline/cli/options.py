@@ -21,19 +21,22 @@ VERBOSE = click.option("--verbose", is_flag=True, help="Show the traceback of a 
 WHERE_THE_DATA_IS = click.option(
     "--destination", default="duckdb", show_default=True, help="Where the data is: duckdb or postgres."
 )
-START, END = (
-    click.option(
-        f"--{which}",
+
+
+def day(name: str, meaning: str, default: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """An option that is a day; `default` says what goes without it."""
+    return click.option(
+        name,
         metavar="DAY",
         type=click.DateTime(["%Y-%m-%d"]),
         callback=lambda _context, _option, moment: moment and moment.date(),
-        help=f"{meaning}; without it {without}.",
+        help=f"{meaning}; without it {default}.",
     )
-    for which, meaning, without in (
-        ("start", "First day, such as 2026-01-31", "from the first one on"),
-        ("end", "The day after the last one", "up to the newest"),
-    )
-)
+
+
+FIRST_DAY, DAY_AFTER = "First day, such as 2026-01-31", "The day after the last one"
+START = day("--start", FIRST_DAY, "from the first one on")
+END = day("--end", DAY_AFTER, "up to the newest")
 AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
 
 

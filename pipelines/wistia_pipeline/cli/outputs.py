@@ -1,0 +1,126 @@
+"""The commands that give the data to people: `export` and `report`."""
+
+# dlt takes a second to import: the commands that need it do so themselves, so that --help answers at once
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from datetime import date
+from pathlib import Path
+
+import click
+
+from .options import (
+    DAY_AFTER,
+    END,
+    FIRST_DAY,
+    START,
+    VERBOSE,
+    WHERE_THE_DATA_IS,
+    day,
+    guarded,
+    key,
+    names,
+    require_days,
+)
+
+STANDARD_OUTPUT = "-"
+
+
+@click.command()
+@click.argument("model")
+@click.option(
+    "--format",
+    "as_format",
+    type=click.Choice(["csv", "json", "ndjson", "parquet"]),
+    help="Without it the ending of the file says.",
+)
+@click.option("--output", required=True, callback=key, metavar="FILE", help="The file to write; - is standard output.")
+@START
+@END
+@click.option("--columns", callback=names, metavar="NAMES", help="Only these columns, in this order: date,...")
+@WHERE_THE_DATA_IS
+@VERBOSE
+def export(
+    model: str,
+    as_format: str | None,
+    output: str,
+    start: date | None,
+    end: date | None,
+    columns: tuple[str, ...],
+    destination: str,
+    verbose: bool,
+) -> None:
+    """Writes a model to a file, whatever its size: MODEL is media_daily, sessions, leads, ...
+
+    All rows are of one moment. The file is there when it is whole; until then an earlier one stays.
+    """
+    require_days(start, end)
+
+    def run() -> int:
+        from ..export import export as write_rows
+        from ..export import format_of
+        from ..files import replaced_when_whole
+        from ..marts import mart_named
+        from ..progress import Progress
+        from ..reading import reading
+        from ..sync import make_pipeline
+
+        mart, file = mart_named(model), Path(output)
+        chosen = format_of(file, as_format)
+        with reading(make_pipeline(destination, Progress())) as reader:
+            if output == STANDARD_OUTPUT:
+                _end_with_the_reader_of_a_pipe()
+                with os.fdopen(os.dup(sys.stdout.fileno()), "wb") as pipe:
+                    write_rows(reader, mart, pipe, chosen, columns, start, end)
+                return 0
+            with replaced_when_whole(file) as whole, whole.open("wb") as opened:
+                count = write_rows(reader, mart, opened, chosen, columns, start, end)
+        click.echo(f"{count:,} row{'' if count == 1 else 's'} of {mart.name} in {output}.")
+        return 0
+
+    guarded(run, verbose)
+
+
+@click.command()
+@click.option(
+    "--output",
+    default="report.html",
+    show_default=True,
+    callback=key,
+    metavar="FILE",
+    help="The page to write; one that is there is replaced.",
+)
+@day("--start", FIRST_DAY, "90 days before the end")
+@day("--end", DAY_AFTER, "the day after the newest one")
+@WHERE_THE_DATA_IS
+@VERBOSE
+def report(output: str, start: date | None, end: date | None, destination: str, verbose: bool) -> None:
+    """Writes one page that shows how the account's medias are watched.
+
+    It needs no network, and can be sent to others: it names no viewer.
+    """
+    require_days(start, end)
+
+    def run() -> int:
+        from ..files import replaced_when_whole
+        from ..progress import Progress
+        from ..reading import reading
+        from ..report import page, read_figures
+        from ..sync import make_pipeline
+
+        with replaced_when_whole(Path(output)) as whole:
+            with reading(make_pipeline(destination, Progress())) as reader:
+                figures = read_figures(reader, start, end)
+            whole.write_text(page(figures), "utf-8")
+        click.echo(f"The report of {figures.start} to {figures.last} is {output}; open it in a browser.")
+        return 0
+
+    guarded(run, verbose)
+
+
+def _end_with_the_reader_of_a_pipe() -> None:
+    """As Unix tools do: `| head` takes what it wants, and nothing is wrong."""
+    if hasattr(signal, "SIGPIPE"):
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
