@@ -27,8 +27,10 @@ STRENGTH: dict[str | None, int] = {None: 0, "hash": 1, "remove": 2}
 GONE = "{forgotten}"
 """What stands in other rows where an address was."""
 
-_TOKEN = re.compile(rf"[^/?#&=;:,<>\"()\[\]\s]*{AT}[^/?#&=;:,<>\"()\[\]\s]*")
-_ADDRESS = re.compile(r"([^\s@]+)@((?:[^\W_]|[.-])+)")
+_AT = re.compile(AT)
+_BETWEEN = re.compile(r"([/?#&=;:,<>\"()\[\]\s]+)")
+"""What parts of a page's address stand between."""
+_DOMAIN = re.compile(r"(?:[^\W_]|[.-])+")
 _BREAK = re.compile(r"[^\w.-]")
 
 
@@ -132,11 +134,14 @@ class Forgotten:
     def without_addresses(self, url: str, pii: Pii) -> str:
         """A page's address without the addresses of forgotten people, however they are encoded."""
 
-        def cleared(found: re.Match[str]) -> str:
-            is_theirs = any(self.mode("email", address, pii) for address in addresses_in(decoded(found.group())))
-            return GONE if is_theirs else found.group()
+        if not _AT.search(url):
+            return url
+        return "".join(
+            GONE if _AT.search(part) and self._is_theirs(part, pii) else part for part in _BETWEEN.split(url)
+        )
 
-        return _TOKEN.sub(cleared, url)
+    def _is_theirs(self, part: str, pii: Pii) -> bool:
+        return any(self.mode("email", address, pii) for address in addresses_in(decoded(part)))
 
     def take_found(self, now: datetime) -> list[Row]:
         """Rows of the table for what was found, once."""
@@ -150,8 +155,12 @@ class Forgotten:
 def addresses_in(text: str) -> Iterator[str]:
     """What may be an address in a text: the whole, and what is around each @, from each sign on that may begin it."""
     yield normal("email", text)
-    for found in _ADDRESS.finditer(text.lower()):
-        local, domain = found.group(1), found.group(2).rstrip(".-")
+    before, *others = text.lower().split("@")
+    for after in others:
+        local = before.split()[-1] if before and not before[-1].isspace() else ""
+        found = _DOMAIN.match(after)
+        domain = found.group().rstrip(".-") if found else ""
         for start in (0, *(sign.end() for sign in _BREAK.finditer(local))):
-            if local[start:]:
+            if domain and local[start:]:
                 yield f"{local[start:]}@{domain}"
+        before = after

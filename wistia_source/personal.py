@@ -23,7 +23,7 @@ PLAIN_QUERY = frozenset(f"utm_{name}" for name in ("source", "medium", "campaign
 AT = r"(?:@|%(?:25)*40)"
 """The sign in an address of a person, as it is, or however often it was encoded."""
 _AT = re.compile(AT)
-_SEGMENT = re.compile(rf"[^/]+{AT}[^/]+")
+_WITH_ADDRESS = re.compile(rf".+{AT}.+", re.DOTALL)
 _HOST = re.compile(r"((?:[a-zA-Z][a-zA-Z0-9+.-]*:)?//)?([^/]*)(.*)", re.DOTALL)
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
@@ -102,7 +102,8 @@ class Pii:
             host = _AT.split(host)[-1]
         else:
             host, path = "", host + path
-        page = scheme + host + _SEGMENT.sub("{email}", path)
+        parts = ("{email}" if _WITH_ADDRESS.fullmatch(part) else part for part in path.split("/"))
+        page = scheme + host + "/".join(parts)
         if pairs := [treated for pair in re.split("[&;]", query) if (treated := self._pair(pair))]:
             page += f"?{'&'.join(pairs)}"
         return f"{page}#{self._decoded_hash(fragment)}" if fragment and self.mode == "hash" else page
