@@ -122,7 +122,7 @@ def curve() -> Spec:
             },
         }
 
-    lost = {"field": "lost_fraction", "type": "quantitative", "format": ".1%", "title": "Leave"}
+    lost = {"field": "share", "title": "Leave"}
     losses = layer({"type": "point", "size": 70, "filled": True, "opacity": 1}, "view_count", names[2], lost)
     return {
         "height": 260,

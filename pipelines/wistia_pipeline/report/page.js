@@ -51,16 +51,15 @@ function fill(name, columns, rows) {
 }
 
 const count = (value) => value.toLocaleString("en");
-const percent = (value) => (value === null ? "–" : `${(100 * value).toFixed(1)}%`);
 const at = ["At", "minutes"], views = ["Views", "count"];
 
 function show({ media, cells, losses, rewatches }) {
-  fill("losses", [at, ["Leave", "percent"], views], losses.map((row) => [row.at, percent(row.lost_fraction), count(row.view_count)]));
-  fill("rewatches", [at, ["Watch again", "percent"], views], rewatches.map((row) => [row.at, percent(row.rewatch_fraction), count(row.view_count)]));
+  fill("losses", [at, ["Leave", "percent"], views], losses.map((row) => [row.at, row.share, count(row.view_count)]));
+  fill("rewatches", [at, ["Watch again", "percent"], views], rewatches.map((row) => [row.at, row.share, count(row.view_count)]));
   fill(
     "curve-table",
     [at, views, ["Watched again", "count"], ["Still watching", "percent"]],
-    cells.map((row) => [row.at, count(row.view_count), count(row.rewatch_count), percent(row.retained_fraction)]),
+    cells.map((row) => [row.at, count(row.view_count), count(row.rewatch_count), row.share]),
   );
   const description = `Views of ${media} from its start to its end, what is watched again, and where most viewers leave.`;
   return draw("curve", { ...curve, description, data: { values: cells }, datasets: { losses } });

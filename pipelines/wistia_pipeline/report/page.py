@@ -48,6 +48,11 @@ FORMS: Mapping[str, Callable[[Any], str]] = {
 }
 NOTHING = "–"
 
+
+def _shown(value: Any, kind: str) -> str:
+    return NOTHING if value is None else FORMS[kind](value)
+
+
 _DAY = {"date": ("Day", "day")}
 _SESSIONS = {"session_count": ("Sessions", "count")}
 _SHARES = _SESSIONS | {"share": ("Share", "percent")}
@@ -67,7 +72,7 @@ def page(figures: Figures) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    templates.filters["shown"] = lambda value, kind: NOTHING if value is None else FORMS[kind](value)
+    templates.filters["shown"] = _shown
     drawn = {chart.name: chart for chart in _charts(figures)}
     scripts = [vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;"), (_HERE / "page.js").read_text("utf-8")]
     return templates.get_template("page.html").render(
@@ -186,15 +191,16 @@ def _funnel(figures: Figures, window: str) -> Chart:
 def _curve(curve: Curve) -> Row:
     """A curve as the page's script reads it, each place also as a person does."""
 
-    def placed(rows: list[Row], *names: str) -> list[Row]:
+    def placed(rows: list[Row], share: str, *names: str) -> list[Row]:
         return [
-            {name: row[name] for name in ("start_seconds", *names)} | {"at": _minutes(row["start_seconds"])}
+            {name: row[name] for name in ("start_seconds", "view_count", *names)}
+            | {"at": _minutes(row["start_seconds"]), "share": _shown(row[share], "percent")}
             for row in rows
         ]
 
     return {
         "media": curve.media,
-        "cells": placed(curve.cells, "view_count", "rewatch_count", "retained_fraction"),
-        "losses": placed(curve.losses, "view_count", "lost_fraction"),
-        "rewatches": placed(curve.rewatches, "view_count", "rewatch_fraction"),
+        "cells": placed(curve.cells, "retained_fraction", "rewatch_count"),
+        "losses": placed(curve.losses, "lost_fraction"),
+        "rewatches": placed(curve.rewatches, "rewatch_fraction"),
     }
