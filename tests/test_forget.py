@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -296,8 +297,15 @@ def kill(warehouse: Warehouse, served: Served, phase: str, now: datetime) -> Non
 @pytest.mark.parametrize("phase", ["normalize", "load"])
 @pytest.mark.parametrize("put_back", [False, True])
 def test_what_waits_to_be_loaded_does_not_bring_anybody_back(
-    warehouse: Warehouse, served: Served, tmp_path: Path, phase: str, put_back: bool
+    warehouse: Warehouse,
+    served: Served,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    phase: str,
+    put_back: bool,
 ) -> None:
+    # files that are loaded may be kept, too
+    monkeypatch.setenv("LOAD__DELETE_COMPLETED_JOBS", "false")
     load(warehouse, served)
     for hour, person in ((9, KEY), (10, "bob")):
         served.answers["stats/events"].insert(0, event(f"at-{hour}", visitor_key=person, received_at=at(hour, 15)))
@@ -453,8 +461,8 @@ def everything(folder: Folder) -> dict[str, Any]:
 
 def rounded(value: Any) -> Any:
     """Sums depend on the order in which they are made, in the last digits."""
-    if isinstance(value, str) and value.startswith("{"):
-        return sorted((key, rounded(inner)) for key, inner in json.loads(value).items())
+    if isinstance(value, str):
+        return re.sub(r"\d+\.\d{9,}", lambda found: f"{float(found.group()):.9g}", value)
     return f"{value:.9g}" if isinstance(value, float) else value
 
 
