@@ -244,8 +244,9 @@ def test_other_days_or_resources_are_another_backfill(duckdb_warehouse: Warehous
 def test_the_source_alone_reads_a_backfill_too(duckdb_warehouse: Warehouse, living: Sandbox) -> None:
     source = wistia(**settings_for(living, backfill_start="2026-04-01", backfill_end="2026-04-03"))
     assert set(source.resources) == {
-        "events", "account_stats_by_date", "media_stats_by_date", "project_stats_by_date", "refreshes", "restatements",
-    }  # fmt: skip
+        *("events", "account_stats_by_date", "media_stats_by_date", "project_stats_by_date"),
+        *("refreshes", "restatements", "forgotten"),
+    }
     duckdb_warehouse.load(source)
     assert {row["date"] for row in duckdb_warehouse.rows("account_stats_by_date")} == {
         date(2026, 4, 1),

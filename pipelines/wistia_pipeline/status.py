@@ -191,7 +191,7 @@ def _read_log(reader: Reader, held: dict[tuple[str, str], ResourceStatus], now: 
         found = held.setdefault(key, ResourceStatus(*key))
         found.read_at, found.is_watched = row["read_at"], bool(row["is_watched"])
         if found.read_at:
-            found.age_hours = round(max((now - found.read_at) / HOUR, 0.0), 3)
+            found.age_hours = max((now - found.read_at) / HOUR, 0.0)
     columns = "account_id, resource, run_id, command, status, started_at, finished_at, error"
     last = {
         (row.pop("account_id"), row.pop("resource")): row
