@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,12 @@ class Folder:
     def warehouse(self) -> Path:
         """The default warehouse file."""
         return self.work / "warehouse.duckdb"
+
+    def copied_to(self, path: Path) -> Folder:
+        """The same folder once more, for a test to change."""
+        shutil.copytree(self.path, path)
+        moved = {name: value.replace(str(self.path), str(path)) for name, value in self.env.items()}
+        return replace(self, path=path, env=moved)
 
     def environment(self, **settings: str | None) -> dict[str, str]:
         """The variables of a command; None takes one away."""

@@ -16,7 +16,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -81,11 +81,7 @@ def loaded_once(tmp_path_factory: pytest.TempPathFactory, shared: Sandbox) -> Fo
 @pytest.fixture
 def loaded(tmp_path: Path, loaded_once: Folder, sandbox: Sandbox) -> Folder:
     """A folder in which one sync has run."""
-    shutil.copytree(loaded_once.path, tmp_path / "user")
-    moved = {
-        name: value.replace(str(loaded_once.path), str(tmp_path / "user")) for name, value in loaded_once.env.items()
-    }
-    return replace(loaded_once, path=tmp_path / "user", env=moved)
+    return loaded_once.copied_to(tmp_path / "user")
 
 
 # what a sync prints and leaves
@@ -450,10 +446,7 @@ def told(done: subprocess.CompletedProcess[str], says: str) -> None:
 @pytest.fixture(scope="module")
 def spoilt(tmp_path_factory: pytest.TempPathFactory, loaded_once: Folder) -> tuple[Folder, dict[str, Any]]:
     """One loaded folder for all mistakes, and what is loaded there."""
-    path = tmp_path_factory.mktemp("spoilt") / "user"
-    shutil.copytree(loaded_once.path, path)
-    env = {name: value.replace(str(loaded_once.path), str(path)) for name, value in loaded_once.env.items()}
-    folder = Folder(path, env)
+    folder = loaded_once.copied_to(tmp_path_factory.mktemp("spoilt") / "user")
     return folder, contents(folder.warehouse)
 
 

@@ -171,8 +171,8 @@ def by_share(counted: Counter[str]) -> list[list[str]]:
     return [[name, f"{count:,}", percent(count / counted.total())] for name, count in rows]
 
 
-def assert_equal(found: Opened, marts: Marts, first: date, end: date) -> None:
-    """Every number of the page, counted anew."""
+def assert_equal_people(found: Opened, marts: Marts, first: date, end: date) -> None:
+    """The key figures and the leads, counted anew."""
     days, sessions = marts("account_daily", first, end), marts("sessions", first, end)
     leads = marts("leads")
     watching = people(sessions)
@@ -201,6 +201,16 @@ def assert_equal(found: Opened, marts: Marts, first: date, end: date) -> None:
         "new-leads": f"{funnel[3]:,}",
     }
     assert {name: found.texts(f"#total-{name}") for name in totals} == {name: [text] for name, text in totals.items()}
+    steps = ("Viewers", "with an email address", "who are leads", "new leads of these days")
+    assert found.table("funnel-table") == [
+        [step, f"{count:,}", percent(count / funnel[0])] for step, count in zip(steps, funnel, strict=True)
+    ]
+
+
+def assert_equal(found: Opened, marts: Marts, first: date, end: date) -> None:
+    """Every number of the page, counted anew."""
+    assert_equal_people(found, marts, first, end)
+    days, sessions = marts("account_daily", first, end), marts("sessions", first, end)
 
     days.sort(key=lambda day: day["date"])
     counts = ("play_count", "load_count", "session_count")
@@ -250,10 +260,6 @@ def assert_equal(found: Opened, marts: Marts, first: date, end: date) -> None:
         for session in sessions
     )
     assert found.table("pages-table") == by_share(pages)
-    steps = ("Viewers", "with an email address", "who are leads", "new leads of these days")
-    assert found.table("funnel-table") == [
-        [step, f"{count:,}", percent(count / funnel[0])] for step, count in zip(steps, funnel, strict=True)
-    ]
 
     reconciled = sorted(marts("reconciliation", first, end), key=lambda row: row["date"])
     assert found.table("reconciliation-table") == [
@@ -430,6 +436,36 @@ def test_days_can_be_chosen(browser: Browser, loaded: Folder, tmp_path: Path) ->
         assert_drawn(found)
         assert_equal(found, Marts(loaded), first, end)
         assert len(found.table("plays-table")) == 5
+
+
+@pytest.mark.slow
+def test_shares_are_of_measured_sessions_and_old_leads_are_no_new_ones(
+    browser: Browser, loaded: Folder, tmp_path: Path
+) -> None:
+    own, first = copied(loaded, tmp_path), NOW.date() - timedelta(days=5)
+    sessions = "wistia.wistia__sessions"
+    with closing(duckdb.connect(str(own.warehouse))) as connection:
+        # leads who have watched once more than what made them leads
+        ((changed,),) = connection.execute(
+            f"update {sessions} set received_at = received_at - interval 60 days, session_date = session_date - 60 "
+            "where exists (select 1 from wistia.wistia__leads as leads where leads.visitor_key = "
+            f"{sessions}.visitor_key and leads.qualified_at = {sessions}.received_at and leads.session_count > 0)"
+        ).fetchall()
+        assert changed > 0
+        connection.execute(
+            f"update {sessions} set viewed_fraction = null, watched_seconds = null, is_completed = false "
+            "where not is_completed and hash(event_key) % 3 = 0"
+        )
+        again = connection.execute(
+            f"select count(*) from {sessions} as seen join wistia.wistia__leads as leads using (visitor_key) "
+            f"where seen.session_date >= date '{first}' and leads.qualified_at < date '{first}'"
+        ).fetchone()
+    assert again
+    assert again[0] > 0
+    end = NOW.date() + timedelta(days=1)
+    file = report(own, tmp_path / "own.html", "--start", str(first), "--end", str(end))
+    with opened(browser, file) as found:
+        assert_equal_people(found, Marts(own), first, end)
 
 
 @pytest.mark.slow

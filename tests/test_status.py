@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, date, datetime, timedelta
@@ -64,11 +63,7 @@ def loaded_once(tmp_path_factory: pytest.TempPathFactory, shared: Sandbox) -> Fo
 @pytest.fixture
 def folder(tmp_path: Path, loaded_once: Folder, sandbox: Sandbox) -> Folder:
     """A folder in which one sync has run."""
-    shutil.copytree(loaded_once.path, tmp_path / "user")
-    env = {
-        name: value.replace(str(loaded_once.path), str(tmp_path / "user")) for name, value in loaded_once.env.items()
-    }
-    return Folder(tmp_path / "user", env)
+    return loaded_once.copied_to(tmp_path / "user")
 
 
 @pytest.fixture
