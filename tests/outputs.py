@@ -58,6 +58,8 @@ def in_duckdb_once(tmp_path_factory: pytest.TempPathFactory, worker: str) -> Fol
             done.touch()
         made = Folder(done.parent / "user", models=True)
         path = {"PATH": os.environ["PATH"], "HOME": str(made.path / "home"), "DLT_DATA_DIR": str(made.path / "dlt")}
+        # whoever reads may be elsewhere than whoever loads
+        path["TZ"] = "Pacific/Auckland"
         return replace(made, env=path | {"DESTINATION__DUCKDB__CREDENTIALS": str(made.warehouse)})
 
 
