@@ -120,6 +120,7 @@ def test_json_counts_what_the_api_counted(folder: Folder, sandbox: Sandbox) -> N
     assert answer["error"] is None
 
 
+@pytest.mark.slow
 def test_no_telemetry(folder: Folder) -> None:
     with closing(socket.create_server(("127.0.0.1", 0))) as proxy:
         address = f"http://127.0.0.1:{proxy.getsockname()[1]}"
@@ -174,7 +175,7 @@ def on_terminal(folder: Folder, *arguments: str) -> tuple[str, int]:
 # parents that fail
 
 
-@pytest.mark.parametrize("status", [500, 404])
+@pytest.mark.parametrize("status", [500, pytest.param(404, marks=pytest.mark.slow)])
 def test_one_bad_media_costs_no_other(folder: Folder, sandbox: Sandbox, status: int) -> None:
     medias = [media["hashed_id"] for media in sandbox.account.at(START).medias()]
     bad = medias[1]

@@ -214,6 +214,7 @@ def forget_first(warehouse: Warehouse, served: Served) -> ForgetResult:
     return forget(warehouse, email=ADDRESS)
 
 
+@pytest.mark.slow
 def test_by_hash_the_rows_are_nobodys_and_removal_wins(
     warehouse: Warehouse, served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

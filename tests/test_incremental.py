@@ -608,6 +608,7 @@ def test_what_is_wrong_with_one_media_stays_with_it(duckdb_warehouse: Warehouse,
     assert second in {row["media_id"] for row in duckdb_warehouse.rows("media_stats")}
 
 
+@pytest.mark.slow
 def test_the_same_source_can_be_run_again(duckdb_warehouse: Warehouse, sandbox: Sandbox) -> None:
     source = source_of(sandbox)
     duckdb_warehouse.load(source)
@@ -621,6 +622,7 @@ def test_the_same_source_can_be_run_again(duckdb_warehouse: Warehouse, sandbox: 
     assert len(again) < asked / 2
 
 
+@pytest.mark.slow
 def test_a_load_package_has_a_bound_of_rows(
     duckdb_warehouse: Warehouse, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:

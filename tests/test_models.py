@@ -21,7 +21,7 @@ from wistia_pipeline.duckdb_destination import duckdb as duckdb_file
 from wistia_pipeline.models import ModelsResult, build_models, run_dbt
 from wistia_pipeline.sandbox import Account, Fault, Sandbox
 
-from tests.conftest import IN_BOTH, NOW, Warehouse, settings_for
+from tests.conftest import NOW, Warehouse, settings_for
 from tests.marts import PAGE, Mart, Marts
 
 ACCOUNT = {"seed": 37, "medias": 14, "projects": 3, "visitors": 90, "events": 900, "days": 90, "hourly_events": 6}
@@ -151,7 +151,6 @@ def assert_right(warehouse: Warehouse, marts: Marts) -> None:
     assert not wrong, "\n".join(wrong)
 
 
-@IN_BOTH
 def test_every_mart_holds_what_the_account_shows(warehouse: Warehouse, living: Sandbox) -> None:
     load(warehouse, living)
     assert_right(warehouse, marts_of(living))
