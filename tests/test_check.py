@@ -103,7 +103,7 @@ def test_as_a_user_sees_it(folder: Folder, sandbox: Sandbox) -> None:
     assert (done.returncode, done.stderr) == (0, "")
     for name in ORDER:
         assert f"\n✓ {name} " in f"\n{done.stdout}"
-    assert "A sync will work: 0 failed, 0 warnings; asked 13 times." in done.stdout
+    assert "A sync will work: 0 failed, 0 warnings, 13 requests." in done.stdout
     assert ESCAPE not in done.stdout
     sandbox.scopes = (FOLDERS_AND_MEDIAS,)
     done = folder.run("check")

@@ -45,7 +45,8 @@ def show_checks(found: Checks) -> None:
     failed, warnings = (sum(check.status == status for check in found.checks) for status in ("failed", "warning"))
     verdict = "A sync will work" if found.ok else "A sync will not load everything"
     console.print(
-        f"{verdict}: {failed} failed, {warnings} warning{'' if warnings == 1 else 's'}; asked {found.requests} times.",
+        f"{verdict}: {failed} failed, {warnings} warning{'' if warnings == 1 else 's'}, "
+        f"{found.requests} request{'' if found.requests == 1 else 's'}.",
         highlight=False,
         soft_wrap=True,
     )

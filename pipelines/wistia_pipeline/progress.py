@@ -110,7 +110,7 @@ class Progress:
                 self._said.add(name)
                 self.say(f"{name}: {_figures(figures.get('rows', 0), figures.get('requests', 0))}")
         self._show_estimate()
-        if monotonic() > self._next_line:
+        if self._source is not None and monotonic() > self._next_line:
             self._next_line = monotonic() + LINE_SECONDS
             self.say(f"so far {_figures(*self._sums())}")
 
