@@ -105,6 +105,7 @@ def test_as_a_user_sees_it(folder: Folder, sandbox: Sandbox) -> None:
         assert f"\n✓ {name} " in f"\n{done.stdout}"
     assert "A sync will work: 0 failed, 0 warnings, 13 requests." in done.stdout
     assert ESCAPE not in done.stdout
+    assert "\\u2713 token " in folder.run("check", PYTHONIOENCODING="ascii").stdout
     sandbox.scopes = (FOLDERS_AND_MEDIAS,)
     done = folder.run("check")
     assert (done.returncode, done.stderr) == (1, "")

@@ -25,7 +25,7 @@ from typing import Any
 import duckdb
 import psycopg2
 import pytest
-from wistia_pipeline.failures import explain
+from wistia_pipeline.failures import explain, stop_signal
 from wistia_pipeline.sandbox import Account, Fault, Sandbox
 from wistia_pipeline.sandbox.answers import FOLDERS_AND_MEDIAS
 
@@ -562,6 +562,13 @@ def test_no_secret_in_what_nobody_expected() -> None:
 # being stopped
 
 
+def test_duckdb_may_hear_of_ctrl_c_first() -> None:
+    # what DuckDB raises when the signal comes while it works on a query
+    stopped = RuntimeError("Query interrupted")
+    assert explain(stopped).startswith("Stopped before the end;")
+    assert stop_signal(stopped) is signal.SIGINT
+
+
 def test_stopped_by_ctrl_c(folder: Folder, sandbox: Sandbox) -> None:
     """Also while the first request, which everything waits for, hangs."""
     for path in ("account", "stats/medias"):
@@ -581,7 +588,9 @@ def test_stopped_by_ctrl_c(folder: Folder, sandbox: Sandbox) -> None:
         assert time.monotonic() - stopped < 5
         assert process.returncode == 130
         lines = [line for line in err.splitlines() if not PROGRESS_LINE.fullmatch(line)]
-        assert lines == ["Error: Stopped before the end; what was loaded is kept, and the next run carries on."]
+        assert lines == [
+            "Error: Stopped before the end; what was loaded is kept, and the same command carries on or begins anew."
+        ]
         assert out == ""
     sandbox.faults.clear()
     assert folder.sync()["status"] == "ok"

@@ -353,6 +353,10 @@ def test_a_failed_export_leaves_the_earlier_file(in_duckdb: Folder, tmp_path: Pa
     file.write_text("earlier")
     done = export(folder, "leads", "--columns", "visitor_key,email", "--output", str(file))
     assert (done.exit_code, done.stdout) == (1, "")
+    before = folder.warehouse.read_bytes()
+    done = export(folder, "activity", "--format", "csv", "--output", str(folder.warehouse))
+    assert (done.exit_code, "is a DuckDB database, which would be lost" in done.output) == (1, True)
+    assert folder.warehouse.read_bytes() == before
     # a disk that is full half-way
     full = subprocess.run(
         [COMMAND, "export", "sessions", "--output", file],

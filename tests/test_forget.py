@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from io import StringIO
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import dlt
+import duckdb
 import pytest
 from click.testing import CliRunner, Result
 from rich.console import Console
@@ -580,7 +582,7 @@ def command(monkeypatch: pytest.MonkeyPatch) -> Any:
         (("--email", "ann @b.org"), 1, "not an email address"),
         (("--email", "a@b.org", "--mode", "hash"), 1, "SOURCES__WISTIA__PII_SECRET"),
         (("--email", "a@b.org", "--mode", "mask"), 2, "'mask' is not one of"),
-        (("--email", "a@b.org"), 1, "warehouse.duckdb; run wistia-pipeline sync first, or correct the path"),
+        (("--email", "a@b.org"), 1, "run wistia-pipeline sync first, or correct the destination"),
         (("--email", "a@b.org", "--destination", "filesystem"), 1, ""),
     ],
 )
@@ -591,6 +593,17 @@ def test_wrong_uses_get_a_sentence(command: Any, tmp_path: Path, arguments: Any,
     assert done.output.strip().count("Error: ") == 1
     assert "Traceback" not in done.output
     assert not (tmp_path / "warehouse.duckdb").exists()
+
+
+def test_a_file_of_something_else_stays_as_it_is(command: Any, tmp_path: Path) -> None:
+    with closing(duckdb.connect(str(tmp_path / "warehouse.duckdb"))) as connection:
+        connection.execute("create table mine as select 1 as a")
+    done = command("forget", "--visitor", "somebody")
+    assert (done.exit_code, "run wistia-pipeline sync first" in done.output) == (1, True), done.output
+    with closing(duckdb.connect(str(tmp_path / "warehouse.duckdb"), read_only=True)) as connection:
+        assert connection.execute("select schema_name, table_name from duckdb_tables()").fetchall() == [
+            ("main", "mine")
+        ]
 
 
 def test_it_never_says_who_it_was(command: Any, served: Served, duckdb_warehouse: Warehouse) -> None:

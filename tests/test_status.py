@@ -483,9 +483,13 @@ def test_without_a_warehouse_nothing_is_made(tmp_path: Path, sandbox: Sandbox) -
     assert done.stderr == f"Error: {answer['error']}\n"
     assert "run wistia-pipeline sync first" in answer["error"]
     assert [name for name in os.listdir(folder.path) if os.listdir(folder.path / name)] == []
-    refused = folder.run("status", "--max-age", "0")
-    assert refused.returncode == 2
-    assert "--max-age" in refused.stderr
+    for wrong in ("0", "nan", "inf"):
+        refused = folder.run("status", "--max-age", wrong)
+        assert refused.returncode == 2
+        assert "--max-age" in refused.stderr
+    (folder.work / "data.csv").write_text("a,b")
+    refused = folder.run("status", DESTINATION__DUCKDB__CREDENTIALS="data.csv")
+    assert (refused.returncode, "is that of something else" in refused.stderr) == (1, True)
 
 
 @pytest.mark.slow

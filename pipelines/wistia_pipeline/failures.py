@@ -46,9 +46,16 @@ def stop_signal(error: BaseException) -> signal.Signals | None:
     for cause in causes(error):
         if isinstance(cause, SignalReceivedException):
             return signal.Signals(cause.signal_code)
-        if isinstance(cause, KeyboardInterrupt):
+        if _is_ctrl_c(cause):
             return signal.SIGINT
     return None
+
+
+def _is_ctrl_c(error: BaseException) -> bool:
+    # DuckDB hears of Ctrl-C itself while it works on a query
+    return isinstance(error, KeyboardInterrupt) or (
+        isinstance(error, RuntimeError) and "Query interrupted" in str(error)
+    )
 
 
 def causes(error: BaseException) -> Iterator[BaseException]:
@@ -68,8 +75,8 @@ def _known(error: BaseException) -> str | None:
         return str(error)
     if isinstance(error, OutputStopped):
         return "Stopped before the file was whole; nothing was written."
-    if isinstance(error, KeyboardInterrupt):
-        return "Stopped before the end; what was loaded is kept, and the next run carries on."
+    if _is_ctrl_c(error):
+        return "Stopped before the end; what was loaded is kept, and the same command carries on or begins anew."
     if isinstance(error, MissingDependencyException):
         return _missing_package(error)
     if isinstance(error, UnknownDestinationModule | InvalidDestinationReference):
@@ -139,6 +146,9 @@ def _of_duckdb(error: BaseException) -> str | None:
             f"The DuckDB file cannot be used: {reason}; choose another, in a folder that exists "
             "(DESTINATION__DUCKDB__CREDENTIALS)."
         )
+    if "in-memory database in read-only mode" in text:
+        # as DuckDB opens files of data, such as CSV
+        return f"The path of the DuckDB file is that of something else; {_DUCKDB_FORM}."
     if "configuration parameter" in text:
         return (
             f"DuckDB refuses a setting: {_first_line(error)}; correct DESTINATION__DUCKDB__CREDENTIALS__GLOBAL_CONFIG."

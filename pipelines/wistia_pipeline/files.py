@@ -40,6 +40,8 @@ def replaced_when_whole(output: Path) -> Iterator[Path]:
     if output.exists() and not output.is_file():
         # a device such as /dev/null would be replaced by a file, for all programs
         raise OutputUnusable(f"--output is {str(output)!r}, which is a device or a pipe; name a file.")
+    if _is_database(output):
+        raise OutputUnusable(f"{output} is a DuckDB database, which would be lost; choose another file with --output.")
     beside = f".{output.name[:100]}."
     half = output.with_name(f"{beside}{uuid4().hex[:8]}.half")
     try:
@@ -55,6 +57,14 @@ def replaced_when_whole(output: Path) -> Iterator[Path]:
             half.replace(output)
     finally:
         half.unlink(missing_ok=True)
+
+
+def _is_database(file: Path) -> bool:
+    """Whether it is one of DuckDB's, by the mark that follows the checksum of its first block."""
+    if not file.exists():
+        return False
+    with file.open("rb") as opened:
+        return opened.read(12)[8:] == b"DUCK"
 
 
 def _clear_abandoned(folder: Path, beside: str) -> None:

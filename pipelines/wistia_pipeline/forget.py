@@ -7,7 +7,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
-from pathlib import Path
 from secrets import token_hex
 from time import monotonic
 from typing import Any, Literal
@@ -23,6 +22,7 @@ from wistia_source.personal import Pii
 from wistia_source.rows import LOAD_ID, all_columns
 from wistia_source.warehouse import connected
 
+from .catalog import is_loaded
 from .compaction import NotCompacted
 from .models import ModelsResult, build_models, has_built
 from .progress import Progress
@@ -127,9 +127,10 @@ def run_forget(
 def _require_warehouse(pipeline: dlt.Pipeline) -> None:
     if not is_database(pipeline):
         raise NothingToForgetIn(f"Rows cannot be taken out of {kind_of(pipeline)}; only out of a database.")
-    if kind_of(pipeline) == "duckdb" and not (file := Path(pipeline.sql_client().credentials.database)).exists():
-        # to open it would make it
-        raise NothingToForgetIn(f"There is no file {file}; run wistia-pipeline sync first, or correct the path.")
+    if not is_loaded(pipeline):
+        raise NothingToForgetIn(
+            "Nothing has been loaded there yet; run wistia-pipeline sync first, or correct the destination."
+        )
 
 
 def _remember(pipeline: dlt.Pipeline, kind: Kind, text: str, mode: Mode, pii: Pii) -> None:

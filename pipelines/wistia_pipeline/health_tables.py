@@ -45,8 +45,7 @@ def show_checks(found: Checks) -> None:
     failed, warnings = (sum(check.status == status for check in found.checks) for status in ("failed", "warning"))
     verdict = "A sync will work" if found.ok else "A sync will not load everything"
     console.print(
-        f"{verdict}: {failed} failed, {warnings} warning{'' if warnings == 1 else 's'}, "
-        f"{found.requests} request{'' if found.requests == 1 else 's'}.",
+        f"{verdict}: {failed} failed, {warnings} warning{'' if warnings == 1 else 's'}, {_requests(found.requests)}.",
         highlight=False,
         soft_wrap=True,
     )
@@ -99,7 +98,7 @@ def _lines(found: WarehouseStatus) -> list[Text]:
         why = f": {run['error']}" if run["error"] and run["status"] == "failed" else "."
         colour = "" if run["status"] == "ok" else "yellow"
         lines.append(
-            Text(f"Last run: {run['command']} {run['status']}, {ended}, {run['requests'] or 0:,} requests{why}", colour)
+            Text(f"Last run: {run['command']} {run['status']}, {ended}, {_requests(run['requests'] or 0)}{why}", colour)
         )
         lines += [
             Text(
@@ -183,3 +182,7 @@ def _hours(hours: float | None) -> str:
     if minutes < 120:
         return f"{minutes:.0f} min"
     return f"{minutes / 60:.1f} h" if minutes < 48 * 60 else f"{minutes / 1440:.1f} days"
+
+
+def _requests(count: int) -> str:
+    return f"{count:,} request{'' if count == 1 else 's'}"

@@ -29,6 +29,7 @@ from wistia_source.rows import LOAD_ID, all_columns
 from wistia_source.warehouse import connected
 from wistia_source.windows import DEEP_EVERY
 
+from .catalog import is_loaded
 from .failures import explain
 from .files import replaced_when_whole
 from .run_log import RunLog, create_table, make_log_tables
@@ -145,13 +146,8 @@ def require_settings() -> None:
 def _require_data(pipeline: dlt.Pipeline) -> None:
     if not has_models(pipeline):
         raise ModelsFailed(f"The models are written for {' and '.join(ADAPTERS)}, not for {kind_of(pipeline)}.")
-    nothing = ModelsFailed("There is nothing to build models on yet; run wistia-pipeline sync first.")
-    if kind_of(pipeline) == "duckdb" and not Path(pipeline.sql_client().credentials.database).exists():
-        # to open it would make it
-        raise nothing
-    with connected(pipeline) as client:
-        if not client.has_dataset():
-            raise nothing
+    if not is_loaded(pipeline):
+        raise ModelsFailed("There is nothing to build models on yet; run wistia-pipeline sync first.")
 
 
 def build_models(pipeline: dlt.Pipeline, *, full_refresh: bool = False) -> ModelsResult:

@@ -30,13 +30,16 @@ class NotReadable(WistiaError):
 
 
 class _Cursor(Protocol):
+    """Of ADBC."""
+
     def execute(self, query: str, parameters: Any = None) -> Any: ...
+    def fetch_record_batch(self) -> pa.RecordBatchReader: ...
 
 
 class Reader:
     """One snapshot of a warehouse. Parameters of queries are `$1`, `$2` and so on; moments come as UTC."""
 
-    def __init__(self, kind: str, cursor: _Cursor, raw: str, marts: str) -> None:
+    def __init__(self, kind: str, cursor: duckdb.DuckDBPyConnection | _Cursor, raw: str, marts: str) -> None:
         self.kind = kind
         """`duckdb` or `postgres`."""
         self.raw = raw
@@ -47,13 +50,11 @@ class Reader:
 
     def batches(self, query: str, *values: Any) -> pa.RecordBatchReader:
         """The answer, a batch at a time; to be read before the next query. With values Postgres sends it as a whole."""
-        # ADBC takes a list without values for a row to bind
-        answer = self._cursor.execute(query, list(values) if values else None)
-        if self.kind == "duckdb":
-            found: pa.RecordBatchReader = answer.to_arrow_reader(ROWS_PER_BATCH)
-        else:
-            found = self._cursor.fetch_record_batch()  # type: ignore[attr-defined]
-        return found
+        if isinstance(self._cursor, duckdb.DuckDBPyConnection):
+            return self._cursor.sql(query, params=list(values)).to_arrow_reader(ROWS_PER_BATCH)
+        # a list without values would be a row to bind
+        self._cursor.execute(query, list(values) or None)
+        return self._cursor.fetch_record_batch()
 
     def rows(self, query: str, *values: Any) -> list[dict[str, Any]]:
         """The answer as dicts, for what is few rows."""
@@ -89,7 +90,7 @@ def reading(pipeline: dlt.Pipeline) -> Iterator[Reader]:
 
 
 @contextmanager
-def _in_duckdb(pipeline: dlt.Pipeline) -> Iterator[_Cursor]:
+def _in_duckdb(pipeline: dlt.Pipeline) -> Iterator[duckdb.DuckDBPyConnection]:
     file = Path(pipeline.sql_client().credentials.database)
     if not file.exists():
         raise NotReadable(f"There is no file {file}; run wistia-pipeline sync first, or correct the path.")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .options import AS_JSON, EXIT_FAILED, VERBOSE, WHERE_THE_DATA_IS, guarded
+from .options import AS_JSON, EXIT_FAILED, VERBOSE, WHERE_THE_DATA_IS, finite, guarded
 
 if TYPE_CHECKING:
     from ..status import WarehouseStatus
@@ -54,6 +54,7 @@ def check(destination: str, as_json: bool, verbose: bool) -> None:
     show_default=True,
     metavar="HOURS",
     type=click.FloatRange(0, min_open=True),
+    callback=finite,
     help="Hours since a resource was last read, from which on it is old.",
 )
 @AS_JSON

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 EXIT_FAILED, EXIT_PARTIAL = 1, 3
 MOST_NAMED = 20
+LARGEST = 1_000_000
+"""Of hours or seconds: nobody means more."""
 
 VERBOSE = click.option("--verbose", is_flag=True, help="Show the traceback of a failure.")
 WHERE_THE_DATA_IS = click.option(
@@ -67,6 +69,13 @@ def key(_context: click.Context, _option: click.Parameter, value: str | None) ->
     """An option's value, null where it was left out; an empty one is refused for the reason above."""
     if value is not None and not value.strip():
         raise click.BadParameter("it is empty; name one, or leave the option out.")
+    return value
+
+
+def finite(_context: click.Context, _option: click.Parameter, value: float) -> float:
+    """An option's number, which click lets be none, or without an end, whatever the range."""
+    if not value <= LARGEST:
+        raise click.BadParameter(f"{value} is not a number up to {LARGEST:,}.")
     return value
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import click
 
-from .options import guarded
+from .options import finite, guarded
 
 
 @click.command()
@@ -37,7 +37,12 @@ from .options import guarded
     help="Requests a minute before it answers 429.",
 )
 @click.option(
-    "--latency", default=0.0, show_default=True, type=click.FloatRange(0), help="Seconds that each answer takes."
+    "--latency",
+    default=0.0,
+    show_default=True,
+    type=click.FloatRange(0),
+    callback=finite,
+    help="Seconds that each answer takes.",
 )
 @click.option(
     "--page-cap", default=100, show_default=True, type=click.IntRange(1), help="Most rows on a page, whatever is asked."
