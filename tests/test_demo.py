@@ -104,10 +104,10 @@ def test_output_that_cannot_be_replaced_is_told_in_one_sentence(tmp_path: Path) 
     assert holder.stdout.readline() == "open\n"
     try:
         for file, says in {
-            "letter.duckdb": "not a valid DuckDB",
+            "letter.duckdb": "holds other data than a demo's",
             "real.duckdb": "holds other data than a demo's",
             "open.duckdb": "open in another program",
-            "no/such/folder.duckdb": "in a folder that exists",
+            "no/such/folder.duckdb": "in none that exists",
         }.items():
             done = run_demo(folder, "--output", file)
             assert done.returncode == 1, file

@@ -299,6 +299,7 @@ def test_both_warehouses_give_the_same_files(in_duckdb: Folder, in_postgres: Fol
 BAD = {
     "unknown model": (("nope",), "There is no model 'nope'; there are account_daily, ", 1),
     "unknown columns": (("leads", "--columns", "nope,email,no"), "wistia__leads has no column nope, no; it has ", 1),
+    "columns twice": (("leads", "--columns", "email,media_id,email"), "--columns names email more than once", 1),
     "empty columns": (("leads", "--columns", ""), "wistia__leads has no column ''; it has ", 1),
     "days of a mart without": (("transcripts", "--start", "2026-01-01"), "are of no day; leave out --start", 1),
     "days in the wrong order": (
@@ -306,8 +307,12 @@ BAD = {
         "--end 2026-01-01 must be after --start 2026-01-02",
         2,
     ),
-    "unknown ending": (("leads", "--output", "leads.xls"), "names no format; choose csv, json, ndjson, parquet", 1),
-    "no ending": (("leads", "--output", "-"), "names no format; choose csv, json, ndjson, parquet", 1),
+    "unknown ending": (
+        ("leads", "--output", "leads.xls"),
+        "no ending that names a format; choose csv, json, ndjson, parquet",
+        1,
+    ),
+    "no ending": (("leads", "--output", "-"), "no ending that names a format; choose csv, json, ndjson, parquet", 1),
     "no file": (("leads", "--output", ""), "it is empty; name one", 2),
     "a folder": (("leads", "--format", "csv", "--output", "."), "which is a folder; name a file", 1),
     "a pipe": (("leads", "--output", "pipe.csv"), "which is a device or a pipe; name a file", 1),

@@ -91,13 +91,6 @@ def served() -> Iterator[Served]:
         yield server
 
 
-@pytest.fixture(params=["duckdb", pytest.param("postgres", marks=pytest.mark.slow)])
-def warehouse(request: pytest.FixtureRequest) -> Warehouse:
-    """An empty one."""
-    chosen: Warehouse = request.getfixturevalue(f"{request.param}_warehouse")
-    return chosen
-
-
 def forget(warehouse: Warehouse, mode: Any = "remove", *, email: str = "", visitor_key: str = "") -> ForgetResult:
     """What `wistia-pipeline forget` does."""
     result = ForgetResult(mode=mode)
@@ -261,6 +254,19 @@ def test_where_all_is_hashed_an_address_is_found_by_its_hash(
     load(warehouse, served, pii="hash", now=NOW + HOUR)
     assert where_found(warehouse, tmp_path, [KEY, digest(KEY)]) == []
     assert {row["email"] for row in warehouse.rows("events")} == {None, digest("bob@example.org")}
+
+
+@pytest.mark.slow
+def test_an_address_may_have_any_number_of_keys(
+    warehouse: Warehouse, served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = [f"178142500{number}_one-more-key" for number in range(5)]
+    served.answers["stats/visitors"][:0] = [visitor(key, visitor_identity=IDENTITY) for key in keys]
+    served.answers["stats/events"][:0] = [event(key, visitor_key=key, received_at=at(9, 15)) for key in keys]
+    load(warehouse, served)
+    monkeypatch.setattr("wistia_pipeline.sweep.KEYS_AT_ONCE", 2)
+    assert forget(warehouse, email=ADDRESS).visitors == 6
+    assert where_found(warehouse, tmp_path, [*TRACES, *keys]) == []
 
 
 @pytest.mark.slow

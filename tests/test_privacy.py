@@ -168,6 +168,7 @@ ANN = digest("ann@x.org")
         ("https://x.org/a?b#c?d=e", "https://x.org/a", f"https://x.org/a?{digest('b')}#{digest('c?d=e')}"),
         ("//ann:pass@x.org/a", "//x.org/a", "//x.org/a"),
         ("https://ann%40y.org@x.org/a", "https://x.org/a", "https://x.org/a"),
+        ("https://ann:pass%40x.org/a", "https://x.org/a", "https://x.org/a"),
         ("https://x.org/ann%40x.org/a", "https://x.org/{email}/a", "https://x.org/{email}/a"),
         ("mailto:ann@x.org", "{email}", "{email}"),
         ("ann@x.org/a", "{email}/a", "{email}/a"),

@@ -13,7 +13,7 @@ import duckdb
 from rich.console import Console
 
 from .duckdb_destination import duckdb as duckdb_file
-from .files import OutputUnusable
+from .files import OutputUnusable, is_duckdb_file
 from .progress import Progress
 from .results import SyncResult
 from .sandbox import Account, Sandbox
@@ -100,7 +100,9 @@ def _clear(output: Path) -> None:
         raise OutputUnusable(f"{output} is a folder, or in none that exists; choose another file with --output.")
     if not output.exists():
         return
-    # refuses a file that is open in another program, or that is no DuckDB file
+    if not is_duckdb_file(output):
+        raise OutputUnusable(f"{output} holds other data than a demo's; choose another file with --output.")
+    # refuses a file that is open in another program
     with closing(duckdb.connect(str(output))) as connection:
         try:
             states = connection.execute("select distinct pipeline_name from wistia_raw._dlt_pipeline_state").fetchall()

@@ -47,9 +47,11 @@ def export(
     types = built(reader).get(mart.name)
     if not types:
         raise NotBuilt(mart.name)
-    chosen = list(dict.fromkeys(columns)) or list(types)
+    chosen = list(columns) or list(types)
     if unknown := [name for name in chosen if name not in types]:
         raise NotExported(f"{mart.name} has no column {', '.join(unknown)}; it has {', '.join(types)}.")
+    if twice := [name for name in types if chosen.count(name) > 1]:
+        raise NotExported(f"--columns names {', '.join(twice)} more than once; name each column once.")
     json_columns = [name for name in chosen if types[name] in _JSON]
     answer = reader.batches(_query(reader, mart, types, chosen, start, end))
     count = 0
@@ -67,7 +69,9 @@ def format_of(output: Path, named: str | None) -> str:
     found = named or output.suffix[1:].lower()
     found = {"jsonl": "ndjson"}.get(found, found)
     if found not in FORMATS:
-        raise NotExported(f"The ending of {output} names no format; choose {', '.join(FORMATS)} with --format.")
+        raise NotExported(
+            f"--output {output} has no ending that names a format; choose {', '.join(FORMATS)} with --format."
+        )
     return found
 
 

@@ -40,7 +40,7 @@ def replaced_when_whole(output: Path) -> Iterator[Path]:
     if output.exists() and not output.is_file():
         # a device such as /dev/null would be replaced by a file, for all programs
         raise OutputUnusable(f"--output is {str(output)!r}, which is a device or a pipe; name a file.")
-    if _is_database(output):
+    if is_duckdb_file(output):
         raise OutputUnusable(f"{output} is a DuckDB database, which would be lost; choose another file with --output.")
     beside = f".{output.name[:100]}."
     half = output.with_name(f"{beside}{uuid4().hex[:8]}.half")
@@ -59,7 +59,7 @@ def replaced_when_whole(output: Path) -> Iterator[Path]:
         half.unlink(missing_ok=True)
 
 
-def _is_database(file: Path) -> bool:
+def is_duckdb_file(file: Path) -> bool:
     """Whether it is one of DuckDB's, by the mark that follows the checksum of its first block."""
     if not file.exists():
         return False
