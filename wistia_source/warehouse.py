@@ -77,7 +77,7 @@ class Warehouse:
             for name in (endpoint.name for endpoint in (*ENDPOINTS, *COMPANIONS)):
                 # whoever runs the source may have called it otherwise, even row by row
                 called = resources[name].table_name if name in resources else name
-                table = schema.naming.normalize_table_identifier(called if isinstance(called, str) else name)
+                table = schema.naming.normalize_tables_path(called if isinstance(called, str) else name)
                 if table in made:
                     self._tables[name] = table
                     self._columns[name] = frozenset(schema.get_table_columns(table))
