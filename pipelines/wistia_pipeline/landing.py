@@ -14,7 +14,7 @@ from dlt.destinations.sql_client import SqlClientBase
 from wistia_source.errors import WistiaError
 from wistia_source.warehouse import connected
 
-from .models import marts_schema
+from .models import model_schemas
 from .postgres import arrow_driver
 from .run_log import is_database
 from .writer import kind_of, one_writer
@@ -81,11 +81,11 @@ def _in_postgres(pipeline: dlt.Pipeline) -> str:
 
 def _make_and_forget(pipeline: dlt.Pipeline, client: SqlClientBase[Any]) -> None:
     """Makes the schemas that are missing, and a table in each, and takes all of it back."""
-    raw, marts = pipeline.dataset_name, marts_schema(pipeline)
+    raw = pipeline.dataset_name
     table = f"_check_{uuid4().hex[:12]}"
     client.execute_sql("begin")
     try:
-        for schema in (raw, f"{raw}_staging", marts, f"{marts}_staging", f"{marts}_intermediate"):
+        for schema in (raw, f"{raw}_staging", *model_schemas(raw)):
             there = client.execute_sql("select 1 from information_schema.schemata where schema_name = %s", schema)
             name = client.escape_column_name(schema)
             if not there:
