@@ -48,11 +48,9 @@ def make_pipeline(
     pipelines_dir: str | None = None,
 ) -> dlt.Pipeline:
     """The pipeline that all commands share."""
-    if destination == "duckdb":
-        destination = duckdb()
     pipeline: dlt.Pipeline = dlt.pipeline(
         name,
-        destination=destination,
+        destination=_as_loaded(destination),
         dataset_name=DATASET,
         progress=progress.collector,
         pipelines_dir=pipelines_dir or working_folder(destination),
@@ -60,9 +58,14 @@ def make_pipeline(
     return pipeline
 
 
+def _as_loaded(destination: TDestinationReferenceArg) -> TDestinationReferenceArg:
+    """The destination, of DuckDB ours."""
+    return duckdb() if destination == "duckdb" else destination
+
+
 def working_folder(destination: TDestinationReferenceArg) -> str:
     """A folder for each warehouse: data that still waits to be loaded must not end up in another one."""
-    resolved = Destination.from_reference(destination)
+    resolved = Destination.from_reference(_as_loaded(destination))
     assert resolved is not None
     wanted = resolved.spec()
     if isinstance(wanted, DestinationClientDwhConfiguration):

@@ -30,6 +30,11 @@ class Chart:
     rows: list[Row]
     spec: charts.Spec
 
+    @property
+    def is_drawn(self) -> bool:
+        """Whether there is anything to draw: Vega warns of axes without ends."""
+        return bool(self.spec["data"]["values"])
+
 
 def _minutes(seconds: float) -> str:
     return f"{int(seconds // 60)}:{int(seconds % 60):02d}"
@@ -79,7 +84,9 @@ def page(figures: Figures) -> str:
         figures=figures,
         charts=drawn,
         data={
-            "charts": {name: chart.spec | {"description": chart.says} for name, chart in drawn.items() if chart.rows},
+            "charts": {
+                name: chart.spec | {"description": chart.says} for name, chart in drawn.items() if chart.is_drawn
+            },
             "curve": charts.curve(),
             "curves": [_curve(curve) for curve in figures.curves],
         },
