@@ -293,6 +293,7 @@ def test_a_resumed_backfill_asks_again_for_what_had_failed(
     assert len(duckdb_warehouse.rows("media_stats_by_date")) == 5 * 101
 
 
+@pytest.mark.slow
 def test_a_backfill_that_could_not_read_a_media_asks_for_that_one_when_it_is_repeated(
     duckdb_warehouse: Warehouse, living: Sandbox
 ) -> None:
@@ -324,6 +325,7 @@ def test_a_backfill_goes_on_where_only_medias_are_left(duckdb_warehouse: Warehou
     assert len(duckdb_warehouse.rows("media_stats_by_date")) == 5 * 9
 
 
+@pytest.mark.slow
 def test_the_next_sync_asks_for_medias_whose_sessions_a_backfill_brought(
     duckdb_warehouse: Warehouse, living: Sandbox
 ) -> None:

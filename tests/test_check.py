@@ -114,6 +114,7 @@ def test_as_a_user_sees_it(folder: Folder, sandbox: Sandbox) -> None:
     assert [name for name in os.listdir(folder.path) if os.listdir(folder.path / name)] == []
 
 
+@pytest.mark.slow
 def test_json_is_one_object(folder: Folder) -> None:
     done = folder.run("check", "--json", SOURCES__WISTIA__ACCESS_TOKEN=TOKEN[::-1])
     answer = json.loads(done.stdout)

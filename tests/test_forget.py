@@ -178,6 +178,7 @@ def test_a_key_is_gone_and_who_shares_its_address_stays(warehouse: Warehouse, se
     assert where_found(warehouse, tmp_path, [KEY]) == []
 
 
+@pytest.mark.slow
 def test_a_new_key_of_a_forgotten_address_is_forgotten_with_what_it_had_watched(
     warehouse: Warehouse, served: Served, tmp_path: Path
 ) -> None:

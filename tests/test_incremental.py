@@ -127,6 +127,7 @@ def test_rows_that_arrive_late_or_grow_within_the_lookback_land(warehouse: Wareh
     assert len(keys) == len(set(keys))
 
 
+@pytest.mark.slow
 def test_once_a_day_sessions_are_read_again_two_days_back(duckdb_warehouse: Warehouse, living: Sandbox) -> None:
     media_id = living_view(living, NOW).medias()[0]["hashed_id"]
 
@@ -165,6 +166,7 @@ def test_what_shows_up_to_two_days_late_lands_with_its_visitor(
     assert plays[visitors[late]] == shown[visitors[late]]
 
 
+@pytest.mark.slow
 def test_a_run_by_a_clock_that_was_ahead_holds_up_none_after_it(duckdb_warehouse: Warehouse, living: Sandbox) -> None:
     only = ("events", "media_stats", "media_stats_by_date")
     sync(duckdb_warehouse, living, only=only)
@@ -456,6 +458,7 @@ def test_local_state_may_be_lost(warehouse: Warehouse, living: Sandbox, tmp_path
     assert contents(warehouse) == before
 
 
+@pytest.mark.slow
 def test_a_lost_warehouse_is_loaded_whole_again(duckdb_warehouse: Warehouse, living: Sandbox, tmp_path: Path) -> None:
     first = sync(duckdb_warehouse, living)
     before = {table: sum(rows.values()) for table, rows in contents(duckdb_warehouse).items()}

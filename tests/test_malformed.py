@@ -22,7 +22,7 @@ PATHS = {
     "media_engagement": "stats/medias/{}/engagement",
     "captions": "medias/{}/captions",
 }
-NO_ROWS = ("null", "[{}]", *(pytest.param(body, marks=pytest.mark.slow) for body in ("{}", '{"foo": 1}', "7")))
+NO_ROWS = ("null", *(pytest.param(body, marks=pytest.mark.slow) for body in ("[{}]", "{}", '{"foo": 1}', "7")))
 
 
 def sync(warehouse: Warehouse, sandbox: Sandbox, hours: float = 0.0, **more: Any) -> SyncResult:

@@ -19,7 +19,7 @@ from wistia_pipeline.cli import main
 from wistia_pipeline.sandbox import Account, Fault, Sandbox
 from wistia_pipeline.sandbox.view import View
 
-from tests.conftest import IN_BOTH, NOW, Warehouse, at, sessions, settings_for, source_of, without_models
+from tests.conftest import NOW, Warehouse, at, sessions, settings_for, source_of, without_models
 from wistia_source import budget, feeds
 from wistia_source.batches import ROWS_PER_BATCH
 from wistia_source.client import ACTIVE_WALKS, ATTEMPTS
@@ -226,7 +226,6 @@ def test_a_run_that_waits_for_an_answer_shows_that_it_lives(
 # rows
 
 
-@IN_BOTH
 def test_rows_in_are_rows_out_and_every_key_is_whole_and_unique(warehouse: Warehouse, living: Sandbox) -> None:
     seen: set[str] = set()
     requests = []

@@ -151,6 +151,7 @@ def test_another_release_of_postgres_holds_the_same(
     assert_holds(other_postgres_warehouse, account.at(NOW))
 
 
+@pytest.mark.slow
 def test_pages_capped_at_ten_rows_load_just_as_completely(
     sandbox: Sandbox, duckdb_warehouse: Warehouse, account: Account
 ) -> None:

@@ -265,6 +265,7 @@ def test_one_refused_resource_of_a_selection_does_not_fail_the_others(
     assert [failure["resource"] for failure in result.failures] == ["visitors"]
 
 
+@pytest.mark.slow
 def test_the_band_is_a_setting(duckdb_warehouse: Warehouse, living: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     account = living.account
     account.restate_day(account.at(NOW).medias()[0]["hashed_id"], "2026-05-20", plays=100)
