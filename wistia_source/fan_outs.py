@@ -236,7 +236,7 @@ def _isolated(run: Run, endpoint: Endpoint, outcomes: list[Outcome], account_id:
 
 def _is_usable(run: Run, endpoint: Endpoint, outcome: Outcome, tally: Tally) -> bool:
     try:
-        typed(endpoint, list(_rows_of(run, endpoint, outcome)), "", {})
+        typed(endpoint, list(rows_of(run, endpoint, outcome)), "", {})
     except RowUnusable as error:
         note_failure(tally, outcome.parent_id, str(error))
         return False
@@ -245,7 +245,7 @@ def _is_usable(run: Run, endpoint: Endpoint, outcome: Outcome, tally: Tally) -> 
 
 def _delta(run: Run, endpoint: Endpoint, outcomes: Sequence[Outcome], account_id: str, tally: Tally) -> pa.Table:
     """The rows of the outcomes that the warehouse does not hold, and marks for those that are gone."""
-    by_parent = {outcome.parent_id: list(_rows_of(run, endpoint, outcome)) for outcome in outcomes}
+    by_parent = {outcome.parent_id: list(rows_of(run, endpoint, outcome)) for outcome in outcomes}
     # a row that was left out may be one that the warehouse holds
     unclear = {
         parent_id
@@ -282,7 +282,7 @@ def _as_sent(endpoint: Endpoint, key: Sequence[Any]) -> Row:
     return {column.sources[0][0]: value for column, value in zip(columns, key, strict=True)}
 
 
-def _rows_of(run: Run, endpoint: Endpoint, outcome: Outcome) -> Iterator[Row]:
+def rows_of(run: Run, endpoint: Endpoint, outcome: Outcome) -> Iterator[Row]:
     """The rows of an outcome, with what the body leaves out: whose they are, which, and when they were asked for."""
     for position, row in enumerate(outcome.rows):
         if endpoint.parent_key:

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import cached_property
 
 from .client import Client, Row, Tally
 from .endpoints import EVENTS, Endpoint
 from .errors import RequestFailed
+from .fan_outs import rows_of
 from .personal import Pii
 from .rows import fix_event, is_row_of, to_table, with_key
-from .run import Run
+from .run import Outcome, Run
 from .windows import by_date_today, days_asked
 
 DAYS_PROBED = timedelta(days=30)
@@ -31,9 +33,9 @@ class Probes:
         """Made so far, retries included."""
         return int(self.tally.get("requests", 0))
 
-    def account_id(self) -> str:
-        """The account's own id. Raises `SettingInvalid` where there is no Wistia API."""
-        run = Run(
+    @cached_property
+    def _run(self) -> Run:
+        return Run(
             id="",
             client=self.client,
             start_date=self.now.date(),
@@ -41,7 +43,10 @@ class Probes:
             keep_public_token=False,
             pii=Pii(),
         )
-        return run.account_id(self.tally)
+
+    def account_id(self) -> str:
+        """The account's own id. Raises `SettingInvalid` where there is no Wistia API."""
+        return self._run.account_id(self.tally)
 
     def ask(self, endpoint: Endpoint, account_id: str, parent_id: str | None = None) -> list[Row]:
         """The first row of an endpoint, or its newest days. Raises `RowUnusable` where it could not be loaded."""
@@ -49,22 +54,15 @@ class Probes:
         rows = self.client.rows(path, self._fewest(endpoint), self.tally, endpoint.permission)
         if not all(is_row_of(endpoint, row) for row in rows):
             raise RequestFailed(f"GET {path} answered with something else than rows; please report it.")
-        keyed = with_key(endpoint, [self._completed(endpoint, row, parent_id) for row in rows])
+        completed = list(rows_of(self._run, endpoint, Outcome(parent_id or "", [dict(row) for row in rows])))
+        if endpoint is EVENTS:
+            for row in completed:
+                fix_event(row, self._run.keep_public_token)
+        keyed = with_key(endpoint, completed)
         if len(keyed) < len(rows):
             raise RequestFailed(f"GET {path} answered with a row without a key; please report it.")
         to_table(endpoint, keyed, account_id)
         return rows
-
-    def _completed(self, endpoint: Endpoint, row: Row, parent_id: str | None) -> Row:
-        """A row with what its body leaves out, as a run does it."""
-        completed = dict(row)
-        if endpoint.parent_key:
-            completed[endpoint.parent_key] = parent_id
-        if "captured_at" in endpoint.primary_key:
-            completed["captured_at"] = self.now.isoformat()
-        if endpoint is EVENTS:
-            fix_event(completed, keep_public_token=False)
-        return completed
 
     def _fewest(self, endpoint: Endpoint) -> Mapping[str, str | int]:
         """A query for as few rows as there can be."""

@@ -7,19 +7,19 @@ and loaded.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from datetime import date, datetime
 from time import monotonic, sleep
-from typing import Any
+from typing import Any, TypeVar
 
 import dlt
 import pyarrow as pa
 import pyarrow.compute as pc
 from dlt.common.destination.exceptions import SqlClientNotAvailable
 from dlt.common.storages.exceptions import CurrentLoadPackageStateNotAvailable
-from dlt.destinations.exceptions import DatabaseUndefinedRelation, DestinationConnectionError
+from dlt.destinations.exceptions import DatabaseUndefinedRelation
 from dlt.destinations.sql_client import SqlClientBase
 
 from .endpoints import ACCOUNT_ID, COMPANIONS, DELETED_AT, ENDPOINTS, EVENTS, FORGOTTEN, REFRESHES, Endpoint
@@ -28,6 +28,8 @@ from .rows import ARROW_TYPES, LOAD_ID, ROW_HASH, all_columns
 
 IDLE_SECONDS = 0.5
 READERS_LEAVE_SECONDS = 15.0
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,14 +222,18 @@ def connected(pipeline: dlt.Pipeline) -> Iterator[SqlClientBase[Any]]:
 
 
 def opened(client: SqlClientBase[Any]) -> SqlClientBase[Any]:
-    """The client with an open connection; whoever else has the DuckDB file open gets time to leave it."""
+    """The client with an open connection."""
+    when_free(client.open_connection)
+    return client
+
+
+def when_free(connect: Callable[[], T]) -> T:
+    """What `connect` opens; whoever else has the DuckDB file open gets time to leave it."""
     give_up = monotonic() + READERS_LEAVE_SECONDS
     while True:
         try:
-            client.open_connection()
-        except DestinationConnectionError as error:
+            return connect()
+        except Exception as error:
             if "lock on file" not in str(error) or monotonic() > give_up:
                 raise
             sleep(0.1)
-        else:
-            return client

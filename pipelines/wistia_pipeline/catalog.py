@@ -14,6 +14,11 @@ from wistia_source.warehouse import connected
 from .writer import kind_of
 
 
+def quoted(name: str) -> str:
+    """A name as an identifier of SQL, whatever is in it."""
+    return '"' + name.replace('"', '""') + '"'
+
+
 def rows(client: SqlClientBase[Any], query: str, *values: Any) -> list[Sequence[Any]]:
     """The answer to a query."""
     return list(client.execute_sql(query, *values) or ())

@@ -163,11 +163,12 @@ def _check_models(found: Checks, kind: str, are_known: bool) -> None:
         return
     require_settings()
     if missing := [name for name in ("dbt.cli.main", f"dbt.adapters.{kind}") if not _is_installed(name)]:
-        package = "dlt-source-wistia[postgres]" if kind == "postgres" else "dlt-source-wistia"
+        package = "'.[postgres]'" if kind == "postgres" else "."
         found.add(
             "models",
             "failed",
-            f"The package with {missing[0]} is missing; run pip install '{package}', or sync with --no-models.",
+            f"The package with {missing[0]} is missing; run pip install {package} in this project's folder, or sync "
+            "with --no-models.",
         )
     else:
         found.add("models", "ok", "can be built")

@@ -7,14 +7,15 @@ import shutil
 from collections.abc import Iterable
 from contextlib import closing
 from pathlib import Path
-from time import monotonic, sleep
+from typing import Any
 
 import dlt
 import duckdb
 
 from wistia_source.errors import WistiaError
-from wistia_source.warehouse import READERS_LEAVE_SECONDS, connected
+from wistia_source.warehouse import connected, when_free
 
+from .catalog import quoted
 from .duckdb_destination import GENEROUS
 from .writer import kind_of
 
@@ -54,12 +55,13 @@ def _rewrite(file: Path) -> None:
     # what a copy has left that was killed
     _discard(new)
     try:
-        with closing(_opened(file)) as database:
+        config: dict[str, Any] = {**GENEROUS}
+        with closing(when_free(lambda: duckdb.connect(str(file), config=config))) as database:
             (name,) = database.execute("select current_database()").fetchone() or ("",)
             database.execute("checkpoint")
             path = str(new).replace("'", "''")
             database.execute(f"attach '{path}' as {_COPY}")
-            database.execute(f"copy from database {_quoted(name)} to {_COPY}")
+            database.execute(f"copy from database {quoted(name)} to {_COPY}")
             database.execute(f"checkpoint {_COPY}")
             if _contents(database, name) != _contents(database, _COPY):
                 raise NotCompacted(
@@ -73,32 +75,16 @@ def _rewrite(file: Path) -> None:
         _discard(new)
 
 
-def _opened(file: Path) -> duckdb.DuckDBPyConnection:
-    """The open file; a program that reads it gets time to leave."""
-    give_up = monotonic() + READERS_LEAVE_SECONDS
-    while True:
-        try:
-            return duckdb.connect(str(file), config={name: str(value) for name, value in GENEROUS.items()})
-        except duckdb.IOException as error:
-            if "lock on file" not in str(error) or monotonic() > give_up:
-                raise
-            sleep(0.1)
-
-
 def _contents(database: duckdb.DuckDBPyConnection, name: str) -> list[tuple[str, str, int]]:
     """Tables with their rows, and views, of an attached database."""
     counted: list[tuple[str, str, int]] = []
     tables = "select schema_name, table_name from duckdb_tables() where database_name = ? order by all"
     for schema, table in database.execute(tables, [name]).fetchall():
-        parts = ".".join(map(_quoted, (name, schema, table)))
+        parts = ".".join(map(quoted, (name, schema, table)))
         (count,) = database.execute(f"select count(*) from {parts}").fetchone() or (0,)  # noqa: S608
         counted.append((schema, table, count))
     views = "select schema_name, view_name, 0 from duckdb_views() where database_name = ? and not internal order by all"
     return [*counted, *database.execute(views, [name]).fetchall()]
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
 
 
 def _discard(new: Path) -> None:

@@ -15,6 +15,7 @@ from pyarrow import csv, parquet
 
 from wistia_source.errors import WistiaError
 
+from .catalog import quoted
 from .marts import Mart, NotBuilt, built
 from .reading import Reader
 
@@ -86,21 +87,17 @@ def _query(
         kind, midnight = ("date", "") if types[mart.day] == "date" else ("timestamptz", " 00:00:00+00")
         for sign, day in ((">=", start), ("<", end)):
             if day:
-                conditions.append(f"{_quoted(mart.day)} {sign} {kind} '{day.isoformat()}{midnight}'")
+                conditions.append(f"{quoted(mart.day)} {sign} {kind} '{day.isoformat()}{midnight}'")
     text = "varchar" if reader.kind == "duckdb" else "text"
     selected = ", ".join(
-        f"cast({_quoted(name)} as {text}) as {_quoted(name)}" if types[name] in _JSON else _quoted(name)
+        f"cast({quoted(name)} as {text}) as {quoted(name)}" if types[name] in _JSON else quoted(name)
         for name in columns
     )
     # the order of letters must not depend on the server's language
     collated = ' collate "C"' if reader.kind == "postgres" else ""
-    order = ", ".join(f"of_mart.{_quoted(name)}{collated if types[name] == 'text' else ''}" for name in mart.grain)
+    order = ", ".join(f"of_mart.{quoted(name)}{collated if types[name] == 'text' else ''}" for name in mart.grain)
     where = f"where {' and '.join(conditions)} " if conditions else ""
-    return f"select {selected} from {_quoted(reader.marts)}.{mart.name} as of_mart {where}order by {order}"  # noqa: S608
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
+    return f"select {selected} from {quoted(reader.marts)}.{mart.name} as of_mart {where}order by {order}"  # noqa: S608
 
 
 def _in_order_of_keys(batch: pa.RecordBatch, name: str) -> pa.RecordBatch:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from time import monotonic, sleep
 from typing import Any, Protocol
 
 import dlt
@@ -13,7 +12,7 @@ import duckdb
 import pyarrow as pa
 
 from wistia_source.errors import WistiaError
-from wistia_source.warehouse import READERS_LEAVE_SECONDS
+from wistia_source.warehouse import when_free
 
 from .models import marts_schema
 from .postgres import arrow_driver
@@ -94,23 +93,11 @@ def _in_duckdb(pipeline: dlt.Pipeline) -> Iterator[duckdb.DuckDBPyConnection]:
     file = Path(pipeline.sql_client().credentials.database)
     if not file.exists():
         raise NotReadable(f"There is no file {file}; run wistia-pipeline sync first, or correct the path.")
-    with closing(_connected(file)) as connection:
+    with closing(when_free(lambda: duckdb.connect(str(file), read_only=True, config=_DUCKDB))) as connection:
         connection.execute("set timezone = 'UTC'")
         connection.execute("set enable_progress_bar = false")
         connection.execute("begin transaction")
         yield connection
-
-
-def _connected(file: Path) -> duckdb.DuckDBPyConnection:
-    """An open file; a run that is loading gets time to leave it."""
-    give_up = monotonic() + READERS_LEAVE_SECONDS
-    while True:
-        try:
-            return duckdb.connect(str(file), read_only=True, config=_DUCKDB)
-        except duckdb.IOException as error:
-            if "lock on file" not in str(error) or monotonic() > give_up:
-                raise
-            sleep(0.1)
 
 
 @contextmanager

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from itertools import chain, islice
+from itertools import islice
 from typing import Any
 
 import dlt
@@ -319,4 +319,4 @@ def _batches(keys: Iterable[str]) -> Iterator[list[str]]:
 
 
 def _marks(values: Iterable[Any]) -> str:
-    return ", ".join("%s" for _ in chain(values))
+    return ", ".join("%s" for _ in values)

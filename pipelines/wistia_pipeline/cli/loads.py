@@ -6,7 +6,6 @@ from __future__ import annotations
 import json
 import os
 import sys
-import traceback
 from collections.abc import Callable
 from dataclasses import asdict
 from datetime import timedelta
@@ -17,14 +16,14 @@ from rich.console import Console
 
 from .options import (
     AS_JSON,
-    EXIT_FAILED,
-    EXIT_PARTIAL,
+    EXIT_CODES,
     MOST_NAMED,
     VERBOSE,
     guarded,
     key,
     name_failures,
     names,
+    noted,
     show_models,
 )
 
@@ -94,22 +93,19 @@ def _load(
     as_json: bool,
     verbose: bool,
 ) -> None:
-    from ..failures import explain, stop_signal
+    from ..failures import explain
     from ..progress import Progress
     from ..results import SyncResult
-    from ..settings import use_defaults
     from ..sync import make_pipeline, run_sync
 
-    result, stopped = SyncResult(), None
-    try:
-        use_defaults()
+    result = SyncResult()
+
+    def run() -> None:
         with Progress() as progress:
             pipeline = make_pipeline(destination, progress)
             run_sync(pipeline, progress, result, select, source_args, explain, models=not no_models)
-    except (Exception, KeyboardInterrupt) as error:
-        if verbose:
-            traceback.print_exception(error)
-        result.status, result.error, stopped = "failed", explain(error), stop_signal(error)
+
+    stopped = noted(run, result, verbose)
     again = "these are asked for again"
     if "backfill_start" in source_args:
         again = "the same command asks for these again"
@@ -118,7 +114,7 @@ def _load(
         # requests under way may take a minute more, and nobody wants their answers
         sys.stdout.flush()
         os._exit(128 + stopped)
-    sys.exit({"ok": 0, "failed": EXIT_FAILED, "partial": EXIT_PARTIAL}[result.status])
+    sys.exit(EXIT_CODES[result.status])
 
 
 def _foresee(

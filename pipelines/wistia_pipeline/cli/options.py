@@ -3,6 +3,7 @@
 # dlt takes a second to import: the commands that need it do so themselves, so that --help answers at once
 from __future__ import annotations
 
+import signal
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -12,9 +13,12 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
+    from ..forget import ForgetResult
     from ..models import ModelsResult
+    from ..results import SyncResult
 
 EXIT_FAILED, EXIT_PARTIAL = 1, 3
+EXIT_CODES = {"ok": 0, "failed": EXIT_FAILED, "partial": EXIT_PARTIAL}
 MOST_NAMED = 20
 LARGEST = 1_000_000
 """Of hours or seconds: nobody means more."""
@@ -57,6 +61,22 @@ def guarded(run: Callable[[], int], verbose: bool = False) -> None:
         stopped = stop_signal(error)
         code = 128 + stopped if stopped else EXIT_FAILED
     sys.exit(code)
+
+
+def noted(run: Callable[[], None], result: SyncResult | ForgetResult, verbose: bool) -> signal.Signals | None:
+    """Runs it; what goes wrong is noted in the result, in one sentence. Returns the signal that has stopped it."""
+    from ..failures import explain, stop_signal
+    from ..settings import use_defaults
+
+    try:
+        use_defaults()
+        run()
+    except (Exception, KeyboardInterrupt) as error:
+        if verbose:
+            traceback.print_exception(error)
+        result.status, result.error = "failed", explain(error)
+        return stop_signal(error)
+    return None
 
 
 def names(_: click.Context, __: click.Parameter, value: str | None) -> tuple[str, ...]:

@@ -5,13 +5,12 @@ from __future__ import annotations
 
 import json
 import sys
-import traceback
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from .options import AS_JSON, EXIT_FAILED, EXIT_PARTIAL, VERBOSE, WHERE_THE_DATA_IS, key, show_models
+from .options import AS_JSON, EXIT_CODES, VERBOSE, WHERE_THE_DATA_IS, key, noted, show_models
 
 if TYPE_CHECKING:
     from ..forget import ForgetResult
@@ -37,29 +36,26 @@ def forget(visitor: str | None, email: str | None, mode: Any, destination: str, 
     person is gone, known before or not, 1 when it failed, 3 when the person is gone but models failed or the file could
     not be written anew.
     """
-    from ..failures import explain, stop_signal
+    from ..failures import explain
     from ..forget import ForgetResult, run_forget
     from ..progress import Progress
-    from ..settings import use_defaults
     from ..sync import make_pipeline
 
     if (visitor is None) == (email is None):
         raise click.UsageError("Name one person: either --visitor KEY or --email ADDRESS.")
-    result, stopped = ForgetResult(mode=mode), None
-    try:
-        use_defaults()
+    result = ForgetResult(mode=mode)
+
+    def run() -> None:
         with Progress() as progress:
             pipeline = make_pipeline(destination, progress)
             kind, text = ("visitor_key", visitor) if email is None else ("email", email)
             run_forget(pipeline, progress, result, kind, text, explain)  # type: ignore[arg-type]
-    except (Exception, KeyboardInterrupt) as error:
-        if verbose:
-            traceback.print_exception(error)
-        result.status, result.error, stopped = "failed", explain(error), stop_signal(error)
+
+    stopped = noted(run, result, verbose)
     _show(result, as_json)
     if stopped:
         sys.exit(128 + stopped)
-    sys.exit({"ok": 0, "failed": EXIT_FAILED, "partial": EXIT_PARTIAL}[result.status])
+    sys.exit(EXIT_CODES[result.status])
 
 
 def _show(result: ForgetResult, as_json: bool) -> None:
