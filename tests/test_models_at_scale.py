@@ -53,12 +53,16 @@ def add(warehouse: Warehouse, count: int, load: int, until: str) -> None:
 
 
 def seconds_of_an_hour(warehouse: Warehouse, sandbox: Sandbox, count: int) -> float:
-    """How long the models take for one hour more on so many sessions; the best of three."""
+    """How long the models take for one hour more on so many sessions; the best of five."""
     warehouse.sync(settings_for(sandbox, start_date="2026-03-15"))
     add(warehouse, count, 0, "2026-06-15 00:00:00+00")
     assert build_models(warehouse.pipeline()).failures == []
+    with warehouse.pipeline().sql_client() as client:
+        # two years came within a minute: what a database does about that by itself would fall into the hours measured
+        client.execute_sql("vacuum analyze")
+        client.execute_sql("checkpoint")
     times = []
-    for hour in range(1, 4):
+    for hour in range(1, 6):
         add(warehouse, PER_HOUR, hour, f"2026-06-15 0{hour}:00:00+00")
         result = build_models(warehouse.pipeline())
         assert result.failures == []
@@ -66,11 +70,25 @@ def seconds_of_an_hour(warehouse: Warehouse, sandbox: Sandbox, count: int) -> fl
     return min(times)
 
 
-@pytest.mark.slow
+def times_as_long(warehouse: Warehouse, sandbox: Sandbox) -> float:
+    """An hour on the long history against one on the short one; prints it."""
+    short = seconds_of_an_hour(warehouse, sandbox, SHORT)
+    warehouse.clear()
+    long = seconds_of_an_hour(warehouse, sandbox, LONG)
+    print(f"{warehouse.name}: {long / short:.2f} times as long on {LONG:,} sessions as on {SHORT:,} ({short} s)")
+    return long / short
+
+
+@pytest.mark.benchmark
 @pytest.mark.timeout(600)
 def test_an_hour_costs_the_same_on_a_long_history(warehouse: Warehouse, living: Sandbox) -> None:
-    short = seconds_of_an_hour(warehouse, living, SHORT)
-    warehouse.clear()
-    long = seconds_of_an_hour(warehouse, living, LONG)
-    print(f"{warehouse.name}: {long / short:.2f} times as long on {LONG:,} sessions as on {SHORT:,} ({short} s)")
-    assert long <= MOST * short
+    assert times_as_long(warehouse, living) <= MOST
+
+
+@pytest.mark.benchmark
+@pytest.mark.timeout(600)
+def test_an_hour_costs_the_same_in_other_releases_of_postgres(
+    other_postgres_warehouse: Warehouse, living: Sandbox
+) -> None:
+    # they plan otherwise, and those with JIT compile what they take for much work
+    assert times_as_long(other_postgres_warehouse, living) <= MOST

@@ -19,11 +19,12 @@
     in `seen`.
 #}
 {% macro is_new(source, column="batch", seen="batch") -%}
-    {{ column }} > (
+    {%- set query -%}
         select case when mine.batch <= theirs.batch then mine.batch else 0 end
         from (select coalesce(max({{ seen }}), 0) as batch from {{ this }}) as mine
         cross join (select coalesce(max({{ column }}), 0) as batch from {{ source }} as seen) as theirs
-    )
+    {%- endset -%}
+    {{ column }} > {{ wistia.asked(query) }}
 {%- endmacro %}
 
 {# What to build from: all sessions of identified viewers, or those of viewers with one that is new to this model. #}
@@ -129,8 +130,19 @@
     {%- endif -%}
 {%- endmacro %}
 
-{# The highest batch of a relation, asked for now: with a number Postgres knows how few rows have it. #}
+{# The highest batch of a relation. #}
 {% macro newest_batch(relation) -%}
-    {%- set answer = run_query("select coalesce(max(batch), 0) from " ~ relation) if execute else none -%}
-    {{- answer.columns[0].values()[0] if answer else 0 -}}
+    {{- wistia.asked("select coalesce(max(batch), 0) from " ~ relation) -}}
+{%- endmacro %}
+
+{#
+    The number that a query answers, asked for now: of a number Postgres knows how few rows are above it, of a query it takes
+    them for a third of all. In a unit test, where relations are made up, the query itself.
+#}
+{% macro asked(query) -%}
+    {%- if execute and "__dbt__cte__" not in query -%}
+        {{- run_query(query).columns[0].values()[0] -}}
+    {%- else -%}
+        ({{ query }})
+    {%- endif -%}
 {%- endmacro %}
