@@ -29,8 +29,6 @@ START = datetime(2026, 6, 15, 12, 30, tzinfo=UTC)
 UNLIMITED = 1_000_000_000
 """Requests a minute."""
 SPAWN = get_context("spawn")
-MEGABYTES = 1024 if sys.platform == "linux" else 1024 * 1024
-"""In what `ru_maxrss` counts."""
 
 
 @dataclass(frozen=True)
@@ -101,11 +99,20 @@ def cost_of(function: Callable[..., None], *arguments: Any, **named: Any) -> Cos
     theirs.close()
     used = ours.recv()
     process.join()
-    return Cost(perf_counter() - began, used.ru_utime + used.ru_stime, used.ru_maxrss / MEGABYTES)
+    return Cost(perf_counter() - began, *used)
 
 
 def _call(
     channel: Connection, function: Callable[..., None], arguments: tuple[Any, ...], named: dict[str, Any]
 ) -> None:
     function(*arguments, **named)
-    channel.send(resource.getrusage(resource.RUSAGE_SELF))
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    channel.send((used.ru_utime + used.ru_stime, _peak_megabytes(used)))
+
+
+def _peak_megabytes(used: resource.struct_rusage) -> float:
+    if sys.platform != "linux":
+        return used.ru_maxrss / 1024**2
+    # on Linux ru_maxrss begins with the size of the process that this one was made from
+    status = Path("/proc/self/status").read_text("utf-8")
+    return int(status.partition("VmHWM:")[2].split()[0]) / 1024
