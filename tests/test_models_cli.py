@@ -132,6 +132,15 @@ def test_models_for_another_destination_are_refused(tmp_path: Path, sandbox: San
 
 
 @pytest.mark.slow
+def test_models_are_described_where_one_was_dropped(built: Folder, tmp_path: Path) -> None:
+    folder = built.copied_to(tmp_path / "copy")
+    with closing(duckdb.connect(str(folder.warehouse))) as file:
+        file.execute("drop table wistia.wistia__sessions")
+    assert folder.run("docs", "--output", "models.html").returncode == 0
+    assert "select case when mine.batch" in (folder.work / "models.html").read_text("utf-8")
+
+
+@pytest.mark.slow
 def test_the_page_of_the_models_describes_each_column(built: Folder) -> None:
     done = built.run("docs", "--output", "models.html")
     assert (done.returncode, done.stdout) == (
