@@ -6,7 +6,7 @@ import pytest
 from wistia_pipeline.models import build_models
 from wistia_pipeline.sandbox import Sandbox
 
-from tests.conftest import Warehouse, settings_for
+from tests.conftest import IN_BOTH, Warehouse, settings_for
 
 ACCOUNT = {"seed": 41, "medias": 30, "projects": 4, "visitors": 400, "events": 2_000, "days": 90}
 SHORT, LONG = 50_000, 1_000_000
@@ -79,6 +79,7 @@ def times_as_long(warehouse: Warehouse, sandbox: Sandbox) -> float:
     return long / short
 
 
+@IN_BOTH
 @pytest.mark.benchmark
 @pytest.mark.timeout(600)
 def test_an_hour_costs_the_same_on_a_long_history(warehouse: Warehouse, living: Sandbox) -> None:
