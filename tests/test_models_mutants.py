@@ -166,8 +166,8 @@ FAULTS: tuple[tuple[str, str, str, str, str], ...] = (
         "nothing is ever new",
         "int_wistia__media_viewers",
         "macros/batches.sql",
-        "{{ column }} > (\n        select",
-        "{{ column }} > (\n        select 1000 +",
+        "{{ column }} > {{",
+        "{{ column }} > 1000 + {{",
     ),
 )
 """What is wrong, the model that it breaks, the file, and the text in it before and after."""
