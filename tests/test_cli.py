@@ -299,7 +299,7 @@ def test_a_second_run_on_a_warehouse_touches_nothing(
         if kind.startswith("postgres"):
             folder.env["DESTINATION__POSTGRES__CREDENTIALS"] = address
             arguments += ["--destination", "postgres"]
-        sandbox.latency = 1.5
+        sandbox.latency = 60
         first = folder.start(*arguments)
         while not sandbox.log:
             time.sleep(0.02)

@@ -175,7 +175,7 @@ def test_all_that_is_read_shares_one_budget(
 
 
 def test_medias_are_asked_side_by_side(living: Sandbox) -> None:
-    living.latency = 0.4
+    living.latency = 1.0
     assert sum(table.num_rows for table in source_of(living).resources["media_engagement"]) == 40
     arrived = sorted(call.at for call in living.log if "/engagement" in call.path)
     # more at a time than have been answered
