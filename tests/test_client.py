@@ -598,17 +598,21 @@ def test_rows_that_come_in_between_pages_push_none_past_us(connect: Connect) -> 
         assert len(account.at(now).events()) > len(there) + 200
 
 
-def test_a_page_may_equal_the_one_before_when_as_many_rows_came_in_between(connect: Connect) -> None:
-    rows = [{"id": number} for number in range(20)]
+def test_pages_may_equal_the_one_before_when_as_many_rows_came_in_between(connect: Connect) -> None:
+    came = 0
 
     def shifted(path: str) -> Answer:
+        nonlocal came
         page = int(path.partition("?page=")[2].partition("&")[0])
-        begin = {1: 0, 2: 0, 3: 10}.get(page, 20)
-        return 200, {}, orjson.dumps(rows[begin : begin + 10])
+        # a page of new rows comes before each of the pages 2 to 4 is asked for
+        came = max(came, min(page - 1, 3) * 10)
+        newest_first = [{"id": number} for number in range(20 + came, 0, -1)]
+        return 200, {}, orjson.dumps(newest_first[(page - 1) * 10 : page * 10])
 
     with server(shifted) as (url, _):
-        got = [row["id"] for page in connect(url).pages(EVENTS, {}, {}) for row in page]
-    assert sorted(set(got)) == list(range(20))
+        got = [[row["id"] for row in page] for page in connect(url).pages(EVENTS, {}, {})]
+    first, second = list(range(20, 10, -1)), list(range(10, 0, -1))
+    assert got == [first] * 4 + [second]
 
 
 @pytest.mark.parametrize("spoil", [lambda page: None, lambda page: page[0].clear(), lambda page: page.clear()])

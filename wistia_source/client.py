@@ -204,22 +204,23 @@ class Client:
         The list ends with an empty page or one shorter than the longest of this list: some accounts get 10
         rows whatever per_page says (observed), so the number asked for proves nothing.
         """
-        previous, before = b"", b""
+        previous = b""
         for number in count(first):
-            page = self.get(path, {**params, "page": number, "per_page": PAGE_SIZE}, tally, permission)
+            asked = {**params, "page": number, "per_page": PAGE_SIZE}
+            page = self.get(path, asked, tally, permission)
             if not isinstance(page, list):
                 raise RequestFailed(f"GET {path} answered with something else than a list; nothing of it is loaded.")
             if not page:
                 return
             # as text, for who gets the rows may change them
             length, content = len(page), orjson.dumps(page)
-            # one page may equal the one before, when just as many rows came in between
-            if content == previous == before:
+            # a page may equal the one before, when just as many rows came in between; these are on the first then
+            if content == previous and content == orjson.dumps(self.get(path, {**asked, "page": 1}, tally, permission)):
                 raise RequestFailed(f"GET {path} answers every page with the same rows; nothing of it is loaded.")
             yield _rows(path, page, tally)
             if length < self._longest_page.get(path, 0):
                 return
-            self._longest_page[path], previous, before = length, content, previous
+            self._longest_page[path], previous = length, content
 
     def stream(self, walks: Iterable[Iterator[T]]) -> Generator[list[T] | None, None, None]:
         """Runs walks (iterators that make requests) side by side; yields what has arrived, in batches.
