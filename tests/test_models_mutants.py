@@ -174,6 +174,7 @@ FAULTS: tuple[tuple[str, str, str, str, str], ...] = (
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_broken_sql_turns_its_unit_tests_red(
     duckdb_warehouse: Warehouse, living: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
