@@ -36,7 +36,7 @@ from .run_log import RunLog, create_table, make_log_tables
 from .settings import packaged
 from .writer import kind_of, one_writer
 
-ADAPTERS = ("duckdb", "postgres")
+ADAPTERS = ("duckdb", "ducklake", "postgres")
 MODELS = "models"
 """What the run log calls the building of the SQL models."""
 OF_THE_URL = ("sslmode", "sslcert", "sslkey", "sslrootcert", "application_name")
@@ -334,6 +334,15 @@ def _output(pipeline: dlt.Pipeline) -> tuple[dict[str, Any], dict[str, str]]:
         # the incremental models look for few rows by their number: DuckDB does so up to this many
         settings = {"dynamic_or_filter_threshold": 10_000}
         return common | {"path": str(Path(credentials.database).resolve()), "settings": settings}, {}
+    if kind_of(pipeline) == "ducklake":
+        name = credentials.ducklake_name
+        url = credentials.catalog.to_url().render_as_string(hide_password=False).replace("postgresql:", "postgres:")
+        lake = {
+            "path": f"ducklake:postgres:{url}",
+            "alias": name,
+            "options": {"data_path": credentials.storage_url, "metadata_schema": credentials.metadata_schema or name},
+        }
+        return common | {"type": "duckdb", "path": ":memory:", "database": name, "threads": 1, "attach": [lake], "settings": {"dynamic_or_filter_threshold": 10_000}}, {}
     asked = {name: value for name, value in (credentials.query or {}).items() if name in OF_THE_URL}
     return common | asked | {
         "host": credentials.host,

@@ -15,7 +15,7 @@
 {%- endmacro %}
 
 {% macro as_named(relation) -%}
-    {%- if target.type == "duckdb" and relation.database == target.database and relation.database != relation.schema -%}
+    {%- if target.type == "duckdb" and target.path != ":memory:" and relation.database == target.database and relation.database != relation.schema -%}
         {%- set relation = relation.include(database=false) -%}
     {%- endif -%}
     {%- if relation.limit is not none and not model.test_metadata -%}
