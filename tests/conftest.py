@@ -21,7 +21,7 @@ import pytest
 from dlt.common.pipeline import LoadInfo
 from dlt.extract import DltSource
 from rich.console import Console
-from wistia_pipeline.duckdb_destination import duckdb as duckdb_file
+from wistia_pipeline.destinations.duckdb_loads import duckdb as duckdb_file
 from wistia_pipeline.progress import Progress
 from wistia_pipeline.results import SyncResult, failures_of
 from wistia_pipeline.sandbox import Account, Call, Sandbox

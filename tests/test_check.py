@@ -432,7 +432,7 @@ def test_postgres(sandbox: Sandbox, postgres_url: str, monkeypatch: pytest.Monke
     assert with_status(found, "ok") == set(ORDER)
     assert found["destination"].detail.startswith("postgres 1")
     assert schemas(postgres_url) == before
-    monkeypatch.setattr("wistia_pipeline.landing.POSTGRES_TESTED", range(1, 9))
+    monkeypatch.setattr("wistia_pipeline.destinations.postgres.TESTED", range(1, 9))
     assert checked("postgres")["destination"].status == "warning"
 
 

@@ -7,7 +7,8 @@ from typing import Any
 import dlt
 import pytest
 from dlt.pipeline.exceptions import PipelineStepFailed
-from wistia_pipeline import duckdb_destination
+from wistia_pipeline.destinations import duckdb_loads
+from wistia_pipeline.destinations.duckdb_file import DuckDBFile
 from wistia_pipeline.sandbox import Sandbox
 
 from tests.conftest import Warehouse, settings_for
@@ -41,7 +42,7 @@ def test_a_merge_replaces_rows_of_the_same_key_and_no_others(duckdb_warehouse: W
 def test_a_load_for_which_little_memory_is_not_enough_takes_more(
     duckdb_warehouse: Warehouse, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(duckdb_destination.FRUGAL, "memory_limit", "8MB")
+    monkeypatch.setitem(duckdb_loads.FRUGAL, "memory_limit", "8MB")
     result = duckdb_warehouse.sync(settings_for(sandbox), ("events",))
     assert not duckdb_warehouse.destination.frugal
     assert len(duckdb_warehouse.rows("events")) == result.resources["events"]["rows"] > 0
@@ -58,6 +59,6 @@ def test_memory_is_not_blamed_for_what_else_goes_wrong(
 
     monkeypatch.setattr(dlt.Pipeline, "load", fail)
     with pytest.raises(PipelineStepFailed, match="disk is full"):
-        duckdb_destination.load(duckdb_warehouse.pipeline())
+        DuckDBFile(duckdb_warehouse.pipeline()).load()
     assert len(attempts) == 1
     assert duckdb_warehouse.destination.frugal

@@ -406,8 +406,8 @@ POINTS = [
     ("wistia_pipeline.sweep", "_clear_logs", "before"),
     (FORGET, "sweep", "after"),
     (FORGET, "drop_local_state", "after"),
-    ("wistia_pipeline.compaction", "_contents", "before"),
-    ("wistia_pipeline.compaction", "_contents", "after"),
+    ("wistia_pipeline.destinations.duckdb_rewrite", "_contents", "before"),
+    ("wistia_pipeline.destinations.duckdb_rewrite", "_contents", "after"),
     ("wistia_pipeline.sweep", "compact", "after"),
     (FORGET, "end_sweep", "after"),
 ]

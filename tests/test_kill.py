@@ -39,11 +39,12 @@ from adbc_driver_manager import dbapi
 from dlt.common.versioned_state import decompress_state
 from dlt.destinations.impl.duckdb.sql_client import DuckDbSqlClient
 from dlt.destinations.impl.postgres.sql_client import Psycopg2SqlClient
+from wistia_pipeline.destinations.schemas import DATASET
 from wistia_pipeline.progress import Progress
 from wistia_pipeline.results import SyncResult
 from wistia_pipeline.sandbox import Account, Sandbox
 from wistia_pipeline.settings import use_defaults
-from wistia_pipeline.sync import DATASET, make_pipeline, run_sync
+from wistia_pipeline.sync import make_pipeline, run_sync
 
 NOW = datetime(2026, 6, 15, 12, 30, tzinfo=UTC)
 HOUR = timedelta(hours=1)

@@ -17,7 +17,7 @@ import pytest
 import yaml
 from dbt.cli.main import dbtRunner
 from wistia_pipeline import models
-from wistia_pipeline.duckdb_destination import duckdb as duckdb_file
+from wistia_pipeline.destinations.duckdb_loads import duckdb as duckdb_file
 from wistia_pipeline.models import ModelsResult, build_models, run_dbt
 from wistia_pipeline.sandbox import Account, Fault, Sandbox
 

@@ -23,7 +23,7 @@ import psycopg2
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from wistia_pipeline.duckdb_destination import duckdb as duckdb_file
+from wistia_pipeline.destinations.duckdb_loads import duckdb as duckdb_file
 from wistia_pipeline.results import SyncResult
 from wistia_pipeline.sandbox import Account, Fault, Sandbox
 from wistia_pipeline.sandbox.server import Reply

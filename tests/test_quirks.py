@@ -19,7 +19,7 @@ import dlt
 import duckdb
 import psycopg2
 import pytest
-from wistia_pipeline.duckdb_destination import duckdb as duckdb_file
+from wistia_pipeline.destinations.duckdb_loads import duckdb as duckdb_file
 from wistia_pipeline.settings import use_defaults
 
 from tests.conftest import NOW, UNLIMITED, Warehouse

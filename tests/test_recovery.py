@@ -12,10 +12,10 @@ from typing import Any
 import dlt
 import psycopg2
 import pytest
+from wistia_pipeline.destinations.holds import LockLost
 from wistia_pipeline.results import SyncResult
 from wistia_pipeline.run_log import RunLog
 from wistia_pipeline.sandbox import Fault, Sandbox
-from wistia_pipeline.writer import LockLost
 
 from tests.conftest import NOW, RUN_LOG, Warehouse, sessions, sync
 

@@ -17,10 +17,11 @@ import duckdb
 import pytest
 from rich.console import Console
 from wistia_pipeline import health_tables
+from wistia_pipeline.destinations.base import NotReadable
 from wistia_pipeline.failures import explain
 from wistia_pipeline.lookbacks import Lookback, judged
 from wistia_pipeline.models import rebuild
-from wistia_pipeline.reading import NotReadable, reading
+from wistia_pipeline.reading import reading
 from wistia_pipeline.results import SyncResult
 from wistia_pipeline.sandbox import Account, Fault, Sandbox
 from wistia_pipeline.status import WarehouseStatus, status

@@ -3,15 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
-import dlt
 from dlt.destinations.sql_client import SqlClientBase
-
-from wistia_source.warehouse import connected
-
-from .writer import kind_of
 
 
 def quoted(name: str) -> str:
@@ -43,12 +37,3 @@ def columns_of(client: SqlClientBase[Any], schema: str, table: str) -> list[str]
         *(schema, table),
     )
     return [name for (name,) in found]
-
-
-def is_loaded(pipeline: dlt.Pipeline) -> bool:
-    """Whether anything was ever loaded into the pipeline's dataset; makes no DuckDB file."""
-    if kind_of(pipeline) == "duckdb" and not Path(pipeline.sql_client().credentials.database).exists():
-        # to open it would make it
-        return False
-    with connected(pipeline) as client:
-        return bool(client.has_dataset())

@@ -22,13 +22,14 @@ from wistia_source.probes import Probes
 from wistia_source.windows import RETENTION
 
 from .account_check import check_account
+from .destinations import Destination, destination_of
+from .destinations.base import MODELLED, NotTried
+from .destinations.holds import WarehouseBusy
 from .failures import explain
-from .landing import NotTried, try_to_land
-from .models import has_models, require_settings
+from .models import require_settings
 from .progress import Progress
 from .sync import make_pipeline
 from .verdicts import OF_THE_ACCOUNT, Checks
-from .writer import WarehouseBusy, kind_of
 
 REQUESTS_ALLOWED = 600
 """A minute, of an account (docs)."""
@@ -148,27 +149,26 @@ def _check_destination(found: Checks, destination: TDestinationReferenceArg) -> 
             found.skip(["models"], "the destination cannot be used")
             return
         try:
-            found.add("destination", "ok", try_to_land(pipeline))
+            found.add("destination", "ok", destination_of(pipeline).try_to_land())
         except (NotTried, WarehouseBusy) as error:
             found.add("destination", "warning", explain(error))
         except Exception as error:
             found.fail("destination", error)
         with found.failing("models"):
-            _check_models(found, kind_of(pipeline), has_models(pipeline))
+            _check_models(found, destination_of(pipeline))
 
 
-def _check_models(found: Checks, kind: str, are_known: bool) -> None:
-    if not are_known:
-        found.skip(["models"], f"they are written for duckdb and postgres, so that {kind} is loaded without them")
+def _check_models(found: Checks, destination: Destination) -> None:
+    if not destination.adapter:
+        found.skip(["models"], f"they are written for {MODELLED}, so that {destination.kind} is loaded without them")
         return
     require_settings()
-    if missing := [name for name in ("dbt.cli.main", f"dbt.adapters.{kind}") if not _is_installed(name)]:
-        package = "'.[postgres]'" if kind == "postgres" else "."
+    if missing := [name for name in ("dbt.cli.main", f"dbt.adapters.{destination.adapter}") if not _is_installed(name)]:
         found.add(
             "models",
             "failed",
-            f"The package with {missing[0]} is missing; run pip install {package} in this project's folder, or sync "
-            "with --no-models.",
+            f"The package with {missing[0]} is missing; run pip install {destination.package} in this project's "
+            "folder, or sync with --no-models.",
         )
     else:
         found.add("models", "ok", "can be built")

@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 import duckdb
 from rich.console import Console
 
-from .duckdb_destination import duckdb as duckdb_file
+from .destinations.duckdb_loads import duckdb as duckdb_file
 from .files import OutputUnusable, is_duckdb_file
 from .progress import Progress
 from .results import SyncResult

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -14,11 +13,11 @@ from wistia_source import wistia
 from wistia_source.endpoints import VISITORS
 from wistia_source.warehouse import connected
 
+from .destinations import destination_of
 from .progress import Progress
 from .results import names_of
 from .settings import setting
 from .sync import raise_if_nothing_was_read, selected
-from .writer import kind_of
 
 
 @dataclass
@@ -54,8 +53,7 @@ def forecast(
             pipelines_dir=folder,
         )
         source = selected(wistia(**args), select)
-        # to open a DuckDB file would make it
-        if kind_of(own) != "duckdb" or Path(own.sql_client().credentials.database).exists():
+        if destination_of(own).exists:
             # a DuckDB file that another program has open is waited for
             with connected(own):
                 own.sync_destination()

@@ -88,13 +88,13 @@ def _query(
         for sign, day in ((">=", start), ("<", end)):
             if day:
                 conditions.append(f"{quoted(mart.day)} {sign} {kind} '{day.isoformat()}{midnight}'")
-    text = "varchar" if reader.kind == "duckdb" else "text"
+    text = "varchar" if reader.dialect == "duckdb" else "text"
     selected = ", ".join(
         f"cast({quoted(name)} as {text}) as {quoted(name)}" if types[name] in _JSON else quoted(name)
         for name in columns
     )
     # the order of letters must not depend on the server's language
-    collated = ' collate "C"' if reader.kind == "postgres" else ""
+    collated = ' collate "C"' if reader.dialect == "postgres" else ""
     order = ", ".join(f"of_mart.{quoted(name)}{collated if types[name] == 'text' else ''}" for name in mart.grain)
     where = f"where {' and '.join(conditions)} " if conditions else ""
     return f"select {selected} from {quoted(reader.marts)}.{mart.name} as of_mart {where}order by {order}"  # noqa: S608

@@ -22,16 +22,16 @@ from wistia_source.personal import Pii
 from wistia_source.rows import LOAD_ID, all_columns
 from wistia_source.warehouse import connected
 
-from .catalog import is_loaded
-from .compaction import NotCompacted
+from .destinations import destination_of
+from .destinations.base import NotCompacted
+from .destinations.holds import EVERYTHING
 from .models import ModelsResult, build_models, has_built
 from .progress import Progress
 from .recovery import drop_local_state, settle
-from .run_log import RunLog, create_table, is_database
+from .run_log import RunLog, create_table
 from .settings import pii_secret
 from .sweep import Swept, end_sweep, note_forgotten, sweep
 from .sync import commit
-from .writer import kind_of, one_writer
 
 COMMAND = "forget"
 _ADDRESS = re.compile(r"[^\s@]+@[^\s@]+")
@@ -94,13 +94,14 @@ def run_forget(
     _require_warehouse(pipeline)
     log = RunLog(pipeline, result.run_id, COMMAND)
     try:
-        with one_writer(pipeline) as raise_if_lost:
+        # what other accounts have read, and have yet to load, may be of the person
+        with destination_of(pipeline).held(EVERYTHING) as hold, hold.alone():
             killed = log.begin([FORGOTTEN.name])
             try:
                 # first of all: whoever ends this, the person does not come back
                 _remember(pipeline, kind, text, result.mode, pii)
                 result.remembered = True
-                settle(pipeline, result.run_id, killed, partial(commit, pipeline, raise_if_lost))
+                settle(pipeline, result.run_id, killed, partial(commit, pipeline, hold))
                 _take_over(result, sweep(pipeline, pii))
                 # what waits here to be loaded, and dlt's notes of it
                 drop_local_state(pipeline)
@@ -125,9 +126,10 @@ def run_forget(
 
 
 def _require_warehouse(pipeline: dlt.Pipeline) -> None:
-    if not is_database(pipeline):
-        raise NothingToForgetIn(f"Rows cannot be taken out of {kind_of(pipeline)}; only out of a database.")
-    if not is_loaded(pipeline):
+    destination = destination_of(pipeline)
+    if not destination.is_database:
+        raise NothingToForgetIn(f"Rows cannot be taken out of {destination.kind}; only out of a database.")
+    if not destination.is_loaded:
         raise NothingToForgetIn(
             "Nothing has been loaded there yet; run wistia-pipeline sync first, or correct the destination."
         )

@@ -23,28 +23,22 @@ import yaml
 from dlt.common.configuration.exceptions import ConfigurationException
 from dlt.destinations.sql_client import SqlClientBase
 
-from wistia_source.endpoints import ENDPOINTS, EVENTS, RECORDS, Column
+from wistia_source.endpoints import ENDPOINTS, RECORDS, Column
 from wistia_source.errors import WistiaError
 from wistia_source.rows import LOAD_ID, all_columns
 from wistia_source.warehouse import connected
 from wistia_source.windows import DEEP_EVERY
 
-from .catalog import is_loaded
+from .destinations import destination_of
+from .destinations.base import MODELLED
+from .destinations.schemas import model_schemas
 from .failures import explain
 from .files import replaced_when_whole
 from .run_log import RunLog, create_table, make_log_tables
 from .settings import packaged
-from .writer import kind_of, one_writer
 
-ADAPTERS = ("duckdb", "ducklake", "postgres")
 MODELS = "models"
 """What the run log calls the building of the SQL models."""
-OF_THE_URL = ("sslmode", "sslcert", "sslkey", "sslrootcert", "application_name")
-"""What a Postgres URL may ask for that dbt knows, too."""
-PASSWORD = "DBT_ENV_SECRET_WISTIA_PASSWORD"  # noqa: S105
-"""dbt keeps variables of this name out of its logs and errors."""
-
-
 _ROLLUPS_AGREE = "assert_rollups_agree"
 """The data test that sees what incremental builds cannot: rows that are gone."""
 _SETTINGS = "wistia_pipeline.models"
@@ -89,25 +83,9 @@ class ModelsResult:
         return f"{self.built} models built, {self.tests} data tests hold ({self.seconds:.1f} s)"
 
 
-def marts_schema(pipeline: dlt.Pipeline) -> str:
-    """The schema of the marts, `wistia` beside `wistia_raw`; those of staging and intermediate models begin with it."""
-    return model_schemas(pipeline.dataset_name)[0]
-
-
-def model_schemas(dataset: str) -> tuple[str, str, str]:
-    """The schemas of the models that are built from a dataset: of marts, staging and intermediate ones."""
-    marts = dataset.replace("_raw", "", 1)
-    return marts, f"{marts}_staging", f"{marts}_intermediate"
-
-
 def model_var(name: str) -> Any:
     """The value of a var of the dbt project, named without its prefix. Raises `ModelsFailed` where they are wrong."""
     return _vars().get(f"wistia_{name}", _default_vars()[name])
-
-
-def has_models(pipeline: dlt.Pipeline) -> bool:
-    """Whether the models know the destination's SQL."""
-    return kind_of(pipeline) in ADAPTERS
 
 
 def rebuild(pipeline: dlt.Pipeline, *, full_refresh: bool = False) -> ModelsResult:
@@ -117,7 +95,7 @@ def rebuild(pipeline: dlt.Pipeline, *, full_refresh: bool = False) -> ModelsResu
     """
     _require_data(pipeline)
     log = RunLog(pipeline, uuid4().hex, MODELS)
-    with one_writer(pipeline):
+    with destination_of(pipeline).held(MODELS) as hold, hold.alone():
         result = build_models(pipeline, full_refresh=full_refresh)
         with connected(pipeline) as client:
             make_log_tables(client)
@@ -130,7 +108,7 @@ def write_docs(pipeline: dlt.Pipeline, output: Path) -> None:
     """Writes dbt's documentation site of the models as one page. Raises `ModelsFailed` or `OutputUnusable`."""
     _require_data(pipeline)
     with replaced_when_whole(output) as whole:
-        with one_writer(pipeline):
+        with destination_of(pipeline).held(MODELS) as hold, hold.alone():
             run_dbt(pipeline, ["docs", "generate", "--static"])
         folder = _folder(pipeline)
         page = (folder / "target" / "static_index.html").read_text("utf-8")
@@ -144,9 +122,10 @@ def require_settings() -> None:
 
 
 def _require_data(pipeline: dlt.Pipeline) -> None:
-    if not has_models(pipeline):
-        raise ModelsFailed(f"The models are written for {' and '.join(ADAPTERS)}, not for {kind_of(pipeline)}.")
-    if not is_loaded(pipeline):
+    destination = destination_of(pipeline)
+    if not destination.adapter:
+        raise ModelsFailed(f"The models are written for {MODELLED}, not for {destination.kind}.")
+    if not destination.is_loaded:
         raise ModelsFailed("There is nothing to build models on yet; run wistia-pipeline sync first.")
 
 
@@ -171,12 +150,9 @@ def _build(pipeline: dlt.Pipeline, result: ModelsResult, *, full_refresh: bool) 
     fingerprint = _fingerprint()
     with connected(pipeline) as client:
         _make_missing_tables(client)
-        if kind_of(pipeline) == "postgres":
-            # new sessions are found by their load; DuckDB keeps what it needs for that by itself
-            events = client.make_qualified_table_name(EVENTS.name)
-            client.execute_sql(f"create index if not exists events_by_load on {events} ({LOAD_ID})")
         known, tested_at = _built_from(client)
         is_complete = model_names() <= _relations(client)
+    destination_of(pipeline).index_for_models()
     # a table that is made anew counts its builds from the first: those on top could take it for one that they know
     is_hourly = is_complete and known == fingerprint and not full_refresh
     is_tested = is_hourly and tested_at is not None and datetime.now(UTC) - tested_at < DEEP_EVERY
@@ -238,7 +214,7 @@ def _fingerprint() -> str:
 
 def has_built(pipeline: dlt.Pipeline) -> bool:
     """Whether models were built in the warehouse."""
-    if not has_models(pipeline):
+    if not destination_of(pipeline).adapter:
         return False
     with connected(pipeline) as client:
         return bool(_relations(client) & model_names())
@@ -295,7 +271,8 @@ def run_dbt(pipeline: dlt.Pipeline, command: list[str]) -> Any:
 
     folder = _folder(pipeline)
     folder.mkdir(parents=True, exist_ok=True)
-    output, environment = _output(pipeline)
+    profile = destination_of(pipeline).profile()
+    output = profile.output | {"schema": model_schemas(pipeline.dataset_name)[0]}
     (folder / "profiles.yml").write_text(
         json.dumps({"wistia": {"target": "warehouse", "outputs": {"warehouse": output}}}), "utf-8"
     )
@@ -308,7 +285,7 @@ def run_dbt(pipeline: dlt.Pipeline, command: list[str]) -> Any:
         *("--vars", json.dumps({"wistia_schema": pipeline.dataset_name, **_vars()})),
     ]
     quiet = ["--quiet", "--no-send-anonymous-usage-stats", "--no-version-check", "--no-use-colors", "--no-print"]
-    with _environment(environment), _silent(), _nameless():
+    with _environment(profile.secrets), _silent(), _nameless():
         try:
             answer = dbtRunner().invoke([*quiet, *arguments])
         finally:
@@ -324,34 +301,6 @@ def run_dbt(pipeline: dlt.Pipeline, command: list[str]) -> Any:
 def _folder(pipeline: dlt.Pipeline) -> Path:
     """Where dbt keeps what it has parsed, and its logs."""
     return Path(pipeline.pipelines_dir) / "dbt"
-
-
-def _output(pipeline: dlt.Pipeline) -> tuple[dict[str, Any], dict[str, str]]:
-    """dbt's connection to the warehouse, and the environment that it needs."""
-    credentials = pipeline.sql_client().credentials
-    common = {"type": kind_of(pipeline), "schema": marts_schema(pipeline), "threads": 4}
-    if kind_of(pipeline) == "duckdb":
-        # the incremental models look for few rows by their number: DuckDB does so up to this many
-        settings = {"dynamic_or_filter_threshold": 10_000}
-        return common | {"path": str(Path(credentials.database).resolve()), "settings": settings}, {}
-    if kind_of(pipeline) == "ducklake":
-        name = credentials.ducklake_name
-        url = credentials.catalog.to_url().render_as_string(hide_password=False).replace("postgresql:", "postgres:")
-        lake = {
-            "path": f"ducklake:postgres:{url}",
-            "alias": name,
-            "options": {"data_path": credentials.storage_url, "metadata_schema": credentials.metadata_schema or name},
-        }
-        return common | {"type": "duckdb", "path": ":memory:", "database": name, "threads": 1, "attach": [lake], "settings": {"dynamic_or_filter_threshold": 10_000}}, {}
-    asked = {name: value for name, value in (credentials.query or {}).items() if name in OF_THE_URL}
-    return common | asked | {
-        "host": credentials.host,
-        "port": credentials.port,
-        "user": credentials.username,
-        "password": f"{{{{ env_var('{PASSWORD}') }}}}",
-        "dbname": credentials.database,
-        "connect_timeout": credentials.connect_timeout,
-    }, {PASSWORD: credentials.password or ""}
 
 
 @contextmanager

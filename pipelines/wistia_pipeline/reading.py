@@ -3,44 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
-from pathlib import Path
-from typing import Any, Protocol
+from contextlib import contextmanager
+from typing import Any
 
 import dlt
 import duckdb
 import pyarrow as pa
 
-from wistia_source.errors import WistiaError
-from wistia_source.warehouse import when_free
-
-from .models import marts_schema
-from .postgres import arrow_driver
-from .writer import kind_of
+from .destinations import destination_of
+from .destinations.base import Cursor, NotReadable
+from .destinations.schemas import model_schemas
 
 ROWS_PER_BATCH = 10_000
-_DUCKDB: dict[str, str | bool | int | float | list[str]] = {"memory_limit": "500MB", "threads": 1}
-"""What is more is spilled: a reader must not take the memory of the machine that also loads. Each thread of a sort
-takes more, some of it beyond the limit, and saves a tenth of the time."""
-_POSTGRES = "adbc.postgresql.batch_size_hint_bytes"
-
-
-class NotReadable(WistiaError):
-    """There is nothing to read, or none of ours can read it."""
-
-
-class _Cursor(Protocol):
-    """Of ADBC."""
-
-    def execute(self, query: str, parameters: Any = None) -> Any: ...
-    def fetch_record_batch(self) -> pa.RecordBatchReader: ...
 
 
 class Reader:
     """One snapshot of a warehouse. Parameters of queries are `$1`, `$2` and so on; moments come as UTC."""
 
-    def __init__(self, kind: str, cursor: duckdb.DuckDBPyConnection | _Cursor, raw: str, marts: str) -> None:
-        self.kind = kind
+    def __init__(self, dialect: str, cursor: Cursor, raw: str, marts: str) -> None:
+        self.dialect = dialect
         """`duckdb` or `postgres`."""
         self.raw = raw
         """The schema that was loaded."""
@@ -77,37 +58,9 @@ class Reader:
 @contextmanager
 def reading(pipeline: dlt.Pipeline) -> Iterator[Reader]:
     """A reader of the pipeline's warehouse. Raises `NotReadable`, and what the database says of a wrong address."""
-    open_ = {"duckdb": _in_duckdb, "postgres": _in_postgres}.get(kind_of(pipeline))
-    if open_ is None:
-        raise NotReadable(
-            f"Only duckdb and postgres can be read, not {kind_of(pipeline)}; query it with its own tools."
-        )
-    with open_(pipeline) as cursor:
-        reader = Reader(kind_of(pipeline), cursor, pipeline.dataset_name, marts_schema(pipeline))
+    destination = destination_of(pipeline)
+    with destination.cursor() as cursor:
+        reader = Reader(destination.dialect, cursor, pipeline.dataset_name, model_schemas(pipeline.dataset_name)[0])
         if not reader.columns(reader.raw):
             raise NotReadable("Nothing has been loaded there yet; run wistia-pipeline sync first.")
         yield reader
-
-
-@contextmanager
-def _in_duckdb(pipeline: dlt.Pipeline) -> Iterator[duckdb.DuckDBPyConnection]:
-    file = Path(pipeline.sql_client().credentials.database)
-    if not file.exists():
-        raise NotReadable(f"There is no file {file}; run wistia-pipeline sync first, or correct the path.")
-    with closing(when_free(lambda: duckdb.connect(str(file), read_only=True, config=_DUCKDB))) as connection:
-        connection.execute("set timezone = 'UTC'")
-        connection.execute("set enable_progress_bar = false")
-        connection.execute("begin transaction")
-        yield connection
-
-
-@contextmanager
-def _in_postgres(pipeline: dlt.Pipeline) -> Iterator[_Cursor]:
-    url = pipeline.sql_client().credentials.to_native_representation()
-    with closing(arrow_driver().connect(url)) as connection, closing(connection.cursor()) as cursor:
-        cursor.execute("set session characteristics as transaction isolation level repeatable read read only")
-        cursor.execute("set timezone to 'UTC'")
-        connection.commit()
-        # of Arrow; by default it is 16 MB
-        cursor.adbc_statement.set_options(**{_POSTGRES: str(2**20)})
-        yield cursor

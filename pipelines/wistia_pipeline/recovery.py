@@ -14,8 +14,8 @@ from dlt.load.exceptions import LoadClientJobException
 from wistia_source.endpoints import BY_NAME, REFRESHES
 from wistia_source.warehouse import connected
 
+from .destinations import destination_of
 from .failures import causes
-from .run_log import is_database
 
 
 def settle(pipeline: dlt.Pipeline, run_id: str, killed: Collection[str] | None, commit: Callable[[], None]) -> None:
@@ -62,7 +62,7 @@ def drop_local_state(pipeline: dlt.Pipeline) -> None:
 
 def restore_dropped_tables(pipeline: dlt.Pipeline) -> None:
     """Makes tables again that somebody has dropped; what they held is read again: dlt would believe they are there."""
-    if not is_database(pipeline) or pipeline.default_schema_name is None:
+    if not destination_of(pipeline).is_database or pipeline.default_schema_name is None:
         return
     with pipeline.destination_client() as client:
         names = client.schema.data_table_names()

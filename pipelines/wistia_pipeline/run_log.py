@@ -11,11 +11,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 import dlt
-from dlt.destinations.job_client_impl import SqlJobClientBase
 from dlt.destinations.sql_client import SqlClientBase
 
 from wistia_source.endpoints import ACCOUNT_ID, Column, Endpoint
 from wistia_source.warehouse import connected
+
+from .destinations import destination_of
 
 _RUN_ID = Column("run_id", "text", "The run, as in `restatements`.")
 _RESOURCE = Column("resource", "text", "The resource.")
@@ -86,7 +87,7 @@ class RunLog:
 
         Returns the ids of these, or None where no log is kept.
         """
-        if not is_database(self._pipeline):
+        if not destination_of(self._pipeline).is_database:
             return None
         with connected(self._pipeline) as client:
             if not client.has_dataset():
@@ -100,7 +101,7 @@ class RunLog:
 
     def end(self, runs: Sequence[Mapping[str, Any]], failures: Sequence[Mapping[str, Any]]) -> None:
         """Says how the run ended: columns of `sync_runs` by resource, and of `sync_failures`."""
-        if not is_database(self._pipeline):
+        if not destination_of(self._pipeline).is_database:
             return
         account_id = next((row["account_id"] for row in runs if row.get("account_id")), None)
         ended = {**self._run, "finished_at": datetime.now(UTC), "account_id": account_id}
@@ -109,12 +110,6 @@ class RunLog:
             client.execute_sql(f"delete from {name} where run_id = %s", ended["run_id"])  # noqa: S608
             _insert(client, SYNC_RUNS, [{**row, **ended} for row in runs])
             _insert(client, SYNC_FAILURES, [{**row, **ended, "failed_at": ended["finished_at"]} for row in failures])
-
-
-def is_database(pipeline: dlt.Pipeline) -> bool:
-    """Whether the destination takes SQL statements that change it."""
-    # files have an SQL client too, but only to read
-    return issubclass(pipeline.destination.client_class, SqlJobClientBase)
 
 
 def make_log_tables(client: SqlClientBase[Any]) -> None:

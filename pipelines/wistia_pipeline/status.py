@@ -11,9 +11,10 @@ from typing import Any
 from wistia_source.endpoints import ACCOUNT_ID, BY_NAME, ENDPOINTS, REFRESHES, RESTATEMENTS, Endpoint
 from wistia_source.rows import LOAD_ID
 
+from .destinations.base import NotReadable
 from .lookbacks import OBSERVED, Lookback, judged
 from .models import MODELS, model_names
-from .reading import NotReadable, Reader
+from .reading import Reader
 from .run_log import SYNC_FAILURES, SYNC_RUNS
 from .settings import setting
 

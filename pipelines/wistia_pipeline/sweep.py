@@ -23,9 +23,10 @@ from wistia_source.rows import LOAD_ID, ROW_HASH, all_columns
 from wistia_source.warehouse import connected
 
 from .catalog import base_tables, columns_of, rows
-from .compaction import compact
-from .models import BUILT_FROM, model_schemas
-from .run_log import LOG_TABLES, is_database
+from .destinations import destination_of
+from .destinations.schemas import model_schemas
+from .models import BUILT_FROM
+from .run_log import LOG_TABLES
 
 KEYS_AT_ONCE = 500
 _QUOTED = re.compile(r"'([^']+)'")
@@ -50,7 +51,7 @@ class Swept:
 def sweep(pipeline: dlt.Pipeline, pii: Pii) -> Swept:
     """Takes out whom the table `forgotten` calls unsettled, in one transaction. Raises `SettingInvalid`."""
     swept = Swept()
-    if not is_database(pipeline):
+    if not destination_of(pipeline).is_database:
         return swept
     with connected(pipeline) as client:
         if not _is_unsettled(client):
@@ -80,7 +81,7 @@ def end_sweep(pipeline: dlt.Pipeline) -> bool:
 
     After the models were built: they leave bytes behind, too. Raises `NotCompacted`.
     """
-    if not is_database(pipeline):
+    if not destination_of(pipeline).is_database:
         return False
     with connected(pipeline) as client:
         if not _is_unsettled(client):
@@ -89,7 +90,7 @@ def end_sweep(pipeline: dlt.Pipeline) -> bool:
         removed = rows(client, f"select 1 from {name} where settled_at is null and removed_at is not null limit 1")  # noqa: S608
         touched = _tables_with_people(client)
     if removed:
-        compact(pipeline, touched)
+        destination_of(pipeline).compact(touched)
     with connected(pipeline) as client:
         client.execute_sql(
             f"update {name} set settled_at = %s where settled_at is null",  # noqa: S608

@@ -24,21 +24,17 @@ from wistia_source.personal import Pii
 from wistia_source.windows import RETENTION
 
 from .completeness import DayOutsideBand, days_outside_band
-from .duckdb_destination import duckdb, load
-from .indexes import index_tables
-from .models import build_models, has_models
-from .postgres import arrow_driver
+from .destinations import destination_of
+from .destinations.duckdb_loads import duckdb
+from .destinations.holds import Hold
+from .destinations.schemas import DATASET
+from .models import build_models
 from .progress import Progress
 from .recovery import restore_dropped_tables, settle
 from .results import SyncResult, failures_of, lost_resources, names_of
 from .run_log import RunLog
 from .settings import pii_secret, setting
 from .sweep import end_sweep, sweep
-from .writer import kind_of, one_writer, without_readers
-
-DATASET = "wistia_raw"
-PARQUET_DESTINATIONS = ("duckdb", "postgres")
-"""Where batches travel as Parquet: on Postgres dlt's default, CSV, would turn "" into NULL."""
 
 
 def make_pipeline(
@@ -100,7 +96,8 @@ def run_sync(
     """
     started = monotonic()
     now = (source_args or {}).get("now") or datetime.now(UTC)
-    file_format = _file_format(pipeline)
+    destination = destination_of(pipeline)
+    destination.require_packages()
     package_seconds = setting("wistia_pipeline.package_seconds")
     source = wistia(**{"run_id": result.run_id, "package_seconds": package_seconds, **(source_args or {})})
     source = selected(source, select)
@@ -108,23 +105,30 @@ def run_sync(
     log = RunLog(pipeline, result.run_id, _command(source_args or {}))
     pii = Pii.of("keep", (source_args or {}).get("pii_secret") or pii_secret())
     try:
-        with one_writer(pipeline) as raise_if_lost:
-            committed = partial(commit, pipeline, raise_if_lost)
-            killed = log.begin(names_of(source))
+        with destination.held() as hold:
+            committed = partial(commit, pipeline, hold)
+            with hold.alone():
+                killed = log.begin(names_of(source))
             try:
-                settle(pipeline, result.run_id, killed, committed)
-                # what a `forget` that was killed has left; and what other programs have loaded
-                sweep(pipeline, pii)
-                for _ in _load(pipeline, source, file_format, committed):
+                with hold.alone():
+                    settle(pipeline, result.run_id, killed, committed)
+                    # what a `forget` that was killed has left; and what other programs have loaded
+                    sweep(pipeline, pii)
+                    with destination.kept_open():
+                        pipeline.sync_destination()
+                        restore_dropped_tables(pipeline)
+                for _ in _load(pipeline, source, committed):
                     result.note_loaded(source)
-                # whom this run has found by a forgotten address may have had rows before
-                sweep(pipeline, pii)
+                with hold.alone():
+                    # whom this run has found by a forgotten address may have had rows before
+                    sweep(pipeline, pii)
                 raise_if_nothing_was_read(source)
                 result.days_outside_band = _days_outside_band(pipeline, source, now)
-                if models and has_models(pipeline):
-                    progress.building_models()
-                    result.models = build_models(pipeline)
-                end_sweep(pipeline)
+                with hold.alone():
+                    if models and destination.adapter:
+                        progress.building_models()
+                        result.models = build_models(pipeline)
+                    end_sweep(pipeline)
                 failed = failures_of(source) or (result.models and result.models.failures)
                 result.status = "partial" if failed else "ok"
             except BaseException as error:
@@ -133,7 +137,7 @@ def run_sync(
             finally:
                 result.seconds = round(monotonic() - started, 3)
                 result.fill(source)
-                _write(log, result, source)
+                _write(log, hold, result, source)
     except BaseException:
         result.status = "failed"
         raise
@@ -147,14 +151,14 @@ def _command(source_args: Mapping[str, Any]) -> str:
     return "refresh" if source_args.keys() & {"visitor_key", "event_key"} else "sync"
 
 
-def commit(pipeline: dlt.Pipeline, raise_if_lost: Callable[[], None]) -> None:
+def commit(pipeline: dlt.Pipeline, hold: Hold) -> None:
     """Loads what is extracted."""
+    destination = destination_of(pipeline)
     pipeline.normalize()
-    raise_if_lost()
-    with without_readers(pipeline):
-        load(pipeline)
+    with hold.alone(), destination.kept_open():
+        destination.load()
         make_empty_tables(pipeline)
-        index_tables(pipeline)
+        destination.index_for_loads()
 
 
 def selected(source: DltSource, select: Sequence[str]) -> DltSource:
@@ -172,16 +176,9 @@ def _with_companions(source: DltSource, names: Iterable[str]) -> DltSource:
     return source.with_resources(*names, *companions)
 
 
-def _load(
-    pipeline: dlt.Pipeline,
-    source: DltSource,
-    file_format: Any,
-    committed: Callable[[], None],
-) -> Iterator[None]:
+def _load(pipeline: dlt.Pipeline, source: DltSource, committed: Callable[[], None]) -> Iterator[None]:
     """Loads package after package, and yields after each."""
-    with without_readers(pipeline):
-        pipeline.sync_destination()
-        restore_dropped_tables(pipeline)
+    file_format: Any = destination_of(pipeline).loader_file_format
     package = source
     while names_of(package):
         pipeline.extract(package, loader_file_format=file_format)
@@ -227,17 +224,10 @@ def make_empty_tables(pipeline: dlt.Pipeline) -> None:
             client.update_stored_schema(force=True)
 
 
-def _file_format(pipeline: dlt.Pipeline) -> Any:
-    kind = kind_of(pipeline)
-    if kind == "postgres":
-        # without it dlt would take another format, without a word
-        arrow_driver()
-    return "parquet" if kind in PARQUET_DESTINATIONS else None
-
-
-def _write(log: RunLog, result: SyncResult, source: DltSource) -> None:
+def _write(log: RunLog, hold: Hold, result: SyncResult, source: DltSource) -> None:
     try:
-        log.end(result.as_log(source), result.failures)
+        with hold.alone():
+            log.end(result.as_log(source), result.failures)
     except Exception:
         # where the run has failed, that is the news
         if result.status != "failed":

@@ -18,7 +18,7 @@ from typing import Any
 
 import dlt
 from rich.console import Console
-from wistia_pipeline.duckdb_destination import duckdb
+from wistia_pipeline.destinations.duckdb_loads import duckdb
 from wistia_pipeline.progress import Progress
 from wistia_pipeline.results import SyncResult
 from wistia_pipeline.sandbox import Account, Sandbox

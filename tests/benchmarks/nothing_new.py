@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 
 import dlt
 from rich.console import Console
-from wistia_pipeline.duckdb_destination import duckdb as duckdb_file
+from wistia_pipeline.destinations.duckdb_loads import duckdb as duckdb_file
 from wistia_pipeline.models import build_models
 from wistia_pipeline.progress import Progress
 from wistia_pipeline.settings import use_defaults

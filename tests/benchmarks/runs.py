@@ -17,7 +17,7 @@ from time import perf_counter
 from typing import Any
 
 from rich.console import Console
-from wistia_pipeline.duckdb_destination import duckdb as duckdb_file
+from wistia_pipeline.destinations.duckdb_loads import duckdb as duckdb_file
 from wistia_pipeline.progress import Progress
 from wistia_pipeline.results import SyncResult
 from wistia_pipeline.sandbox import Account, Sandbox

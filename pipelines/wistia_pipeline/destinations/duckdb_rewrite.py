@@ -1,56 +1,30 @@
-"""Makes the bytes of deleted rows unreadable: databases mark them as free, and write over them some day."""
+"""Writes a DuckDB file anew, without the bytes of rows that were deleted from it."""
 
 from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-import dlt
 import duckdb
 
-from wistia_source.errors import WistiaError
-from wistia_source.warehouse import connected, when_free
+from wistia_source.warehouse import when_free
 
-from .catalog import quoted
-from .duckdb_destination import GENEROUS
-from .writer import kind_of
+from ..catalog import quoted
+from .base import NotCompacted
+from .duckdb_loads import GENEROUS
 
 _COPY = "wistia_compacted"
 """What the copy is called while it is written: not as a file may be."""
 
 
-class NotCompacted(WistiaError):
-    """Rows are gone, but their bytes may still be in the file."""
+def rewrite(file: Path) -> None:
+    """Copies all that is in the file into a new one, which takes its place when it holds the same.
 
-
-def compact(pipeline: dlt.Pipeline, tables: Iterable[tuple[str, str]]) -> None:
-    """Writes a DuckDB file anew, or these tables (schema and name) of Postgres. Raises `NotCompacted`.
-
-    Other databases are left to themselves. Needs as much room again as what is written anew.
+    Needs as much room again. Raises `NotCompacted`, and what DuckDB and the system say.
     """
-    kind = kind_of(pipeline)
-    if kind == "duckdb":
-        try:
-            _rewrite(Path(pipeline.sql_client().credentials.database).resolve())
-        except (duckdb.Error, OSError) as error:
-            raise NotCompacted(
-                "The rows are gone, but their bytes are still in the DuckDB file, which cannot be written anew: "
-                f"{str(error).splitlines()[0]}; mend that, then run again."
-            ) from error
-    elif kind == "postgres":
-        with connected(pipeline) as client:
-            for schema, table in tables:
-                with client.with_alternative_dataset_name(schema):
-                    # a plain one leaves the bytes of dead rows where they are
-                    client.execute_sql(f"vacuum (full) {client.make_qualified_table_name(table)}")
-
-
-def _rewrite(file: Path) -> None:
-    """Copies all that is in the file into a new one, which takes its place when it holds the same."""
     new = file.with_name(f".{file.name}.compact")
     # what a copy has left that was killed
     _discard(new)

@@ -19,7 +19,6 @@ from dlt.common.schema import Schema
 from dlt.destinations.impl.duckdb.configuration import DuckDbClientConfiguration
 from dlt.destinations.impl.duckdb.duck import DuckDbClient
 from dlt.destinations.sql_jobs import SqlMergeFollowupJob
-from dlt.pipeline.exceptions import PipelineStepFailed
 
 WAREHOUSE = "warehouse.duckdb"
 FRUGAL: dict[str, str | int] = {"memory_limit": "100MB", "threads": 1}
@@ -107,15 +106,3 @@ class duckdb(dlt.destinations.duckdb):
     def client_class(self) -> type[DuckDbClient]:
         """What loads."""
         return _Client if self.frugal else _GenerousClient
-
-
-def load(pipeline: dlt.Pipeline) -> None:
-    """Loads what is pending; where that does not fit into little memory, with more."""
-    destination = pipeline.destination
-    try:
-        pipeline.load()
-    except PipelineStepFailed as error:
-        if not isinstance(destination, duckdb) or "Out of Memory Error" not in str(error):
-            raise
-        destination.frugal = False
-        pipeline.load()

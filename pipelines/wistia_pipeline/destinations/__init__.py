@@ -1,0 +1,18 @@
+"""Kinds of destinations, and what each does in its own way: a module each."""
+
+from __future__ import annotations
+
+import dlt
+
+from .base import Destination
+from .duckdb_file import DuckDBFile
+from .postgres import Postgres
+
+__all__ = ["Destination", "destination_of"]
+
+_KINDS: dict[str, type[Destination]] = {"duckdb": DuckDBFile, "postgres": Postgres}
+
+
+def destination_of(pipeline: dlt.Pipeline) -> Destination:
+    """The pipeline's destination."""
+    return _KINDS.get(Destination(pipeline).kind, Destination)(pipeline)
