@@ -10,9 +10,6 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import dlt
-from dlt.common.configuration import resolve_configuration
-from dlt.common.configuration.inject import get_fun_spec
-from dlt.common.configuration.specs import BaseConfiguration
 from dlt.common.destination.reference import TDestinationReferenceArg
 
 from wistia_source import wistia
@@ -22,6 +19,7 @@ from wistia_source.probes import Probes
 from wistia_source.windows import RETENTION
 
 from .account_check import check_account
+from .accounts import WistiaAccount
 from .destinations import Destination, destination_of
 from .destinations.base import MODELLED, NotTried
 from .destinations.holds import WarehouseBusy
@@ -33,32 +31,37 @@ from .verdicts import OF_THE_ACCOUNT, Checks
 
 REQUESTS_ALLOWED = 600
 """A minute, of an account (docs)."""
-_SECTION = ("sources", "wistia")
 _FITTING: dict[str, Any] = {"access_token": "any", "start_date": None, "requests_per_minute": 1}
 """In place of the settings that have checks of their own."""
 
 
-def check(destination: TDestinationReferenceArg = "duckdb", now: datetime | None = None) -> Checks:
-    """Asks Wistia for one row of each endpoint, and tries the destination. `now` is for tests."""
-    found, now = Checks(), now or datetime.now(UTC)
-    settings = _check_settings(found, now)
+def check(
+    destination: TDestinationReferenceArg = "duckdb",
+    now: datetime | None = None,
+    account: WistiaAccount | None = None,
+) -> Checks:
+    """Asks Wistia for one row of each endpoint, and tries the destination. `now` is for tests; without an account it is
+    the only one."""
+    now, account = now or datetime.now(UTC), account or WistiaAccount()
+    found = Checks(worded=account.worded)
+    settings = _check_settings(found, account, now)
     if settings:
-        _check_api(found, settings, now)
+        _check_api(found, account, settings, now)
     _check_destination(found, destination)
     return found
 
 
-def _check_settings(found: Checks, now: datetime) -> dict[str, Any] | None:
+def _check_settings(found: Checks, account: WistiaAccount, now: datetime) -> dict[str, Any] | None:
     """The source's settings; null where they cannot be used."""
     try:
-        settings: dict[str, Any] = dict(_resolved(accept_partial=True))
+        settings = account.settings(accept_partial=True)
         wistia(**settings | _FITTING)
     except Exception as error:
         found.fail("settings", error)
         own = ("start_date", "requests_per_minute", "reachability", "token", "api_version", "clock")
         found.skip((*own, *OF_THE_ACCOUNT), "the settings cannot be used")
         return None
-    if unknown := _unknown(settings):
+    if unknown := _unknown(account.section, settings):
         found.add("settings", "warning", f"There is no {', '.join(unknown)}; correct the name, or take it away.")
     else:
         found.add("settings", "ok", "can be used")
@@ -71,21 +74,14 @@ def _check_settings(found: Checks, now: datetime) -> dict[str, Any] | None:
     return settings
 
 
-def _resolved(*, accept_partial: bool = False) -> BaseConfiguration:
-    """The source's settings as dlt would give them to it. Raises what dlt says of one that is missing or no good."""
-    spec = get_fun_spec(wistia)
-    assert spec is not None
-    return resolve_configuration(spec(), sections=_SECTION, accept_partial=accept_partial)
-
-
-def _unknown(known: Iterable[str]) -> list[str]:
+def _unknown(section: tuple[str, str], known: Iterable[str]) -> list[str]:
     """Settings of the source that it does not have, in the environment or a file: dlt looks for those it has only."""
-    prefix = "__".join([*_SECTION, ""]).upper()
+    prefix = "__".join([*section, ""]).upper()
     names = {name.removeprefix(prefix).lower() for name in os.environ if name.startswith(prefix)}
     for provider in dlt.config.config_providers:
-        section, _ = provider.get_value(_SECTION[-1], dict, "", *_SECTION[:-1])
-        names |= section.keys() if isinstance(section, dict) else set()
-    return [".".join((*_SECTION, name)) for name in sorted(names - set(known))]
+        found, _ = provider.get_value(section[-1], dict, "", *section[:-1])
+        names |= found.keys() if isinstance(found, dict) else set()
+    return [".".join((*section, name)) for name in sorted(names - set(known))]
 
 
 def _check_start(found: Checks, start: str | None, now: datetime) -> None:
@@ -115,10 +111,10 @@ def _check_quota(found: Checks, per_minute: int) -> None:
         found.add("requests_per_minute", "ok", f"{per_minute} of the {REQUESTS_ALLOWED} that Wistia allows")
 
 
-def _check_api(found: Checks, settings: dict[str, Any], now: datetime) -> None:
+def _check_api(found: Checks, account: WistiaAccount, settings: dict[str, Any], now: datetime) -> None:
     try:
         # says what it lacks, which can only be the token
-        _resolved()
+        account.settings()
         client = Client(
             settings["access_token"],
             settings["base_url"],

@@ -9,14 +9,13 @@ from typing import Any
 
 import dlt
 
-from wistia_source import wistia
 from wistia_source.endpoints import VISITORS
 from wistia_source.warehouse import connected
 
+from .accounts import WistiaAccount
 from .destinations import destination_of
 from .progress import Progress
 from .results import names_of
-from .settings import setting
 from .sync import raise_if_nothing_was_read, selected
 
 
@@ -39,10 +38,12 @@ def forecast(
     progress: Progress,
     select: Sequence[str] = (),
     source_args: Mapping[str, Any] | None = None,
+    account: WistiaAccount | None = None,
 ) -> Forecast:
     """What `run_sync` of the pipeline would ask: asks for the listings and counts the rest. Raises as a run does."""
+    account = account or WistiaAccount()
     found, args = Forecast(), {"dry_run": True, **(source_args or {})}
-    per_minute = args.get("requests_per_minute") or setting("sources.wistia.requests_per_minute")
+    per_minute = args.get("requests_per_minute") or account.settings(accept_partial=True)["requests_per_minute"]
     # a working folder of its own: data that waits there to be loaded is none of ours
     with TemporaryDirectory(prefix="wistia-dry-run-") as folder:
         own = dlt.pipeline(
@@ -52,7 +53,7 @@ def forecast(
             progress=progress.collector,
             pipelines_dir=folder,
         )
-        source = selected(wistia(**args), select)
+        source = selected(account.source(**args), select)
         if destination_of(own).exists:
             # a DuckDB file that another program has open is waited for
             with connected(own):

@@ -22,14 +22,14 @@ from wistia_source.personal import Pii
 from wistia_source.rows import LOAD_ID, all_columns
 from wistia_source.warehouse import connected
 
+from .accounts import WistiaAccount
 from .destinations import destination_of
 from .destinations.base import NotCompacted
 from .destinations.holds import EVERYTHING
 from .models import ModelsResult, build_models, has_built
 from .progress import Progress
-from .recovery import drop_local_state, settle
+from .recovery import drop_local_state, drop_state_of_others, settle
 from .run_log import RunLog, create_table
-from .settings import pii_secret
 from .sweep import Swept, end_sweep, note_forgotten, sweep
 from .sync import commit
 
@@ -77,15 +77,17 @@ def run_forget(
     kind: Kind,
     text: str,
     explain: Callable[[BaseException], str] = str,
+    account: WistiaAccount | None = None,
 ) -> None:
     """Forgets a person by `result.mode` and fills `result`, also where it raises.
 
-    What was begun is ended by any later run. `explain` words an error for the run log. Raises `SettingInvalid`,
+    What was begun is ended by any later run. `explain` words an error for the run log. Of an account, without
+    one the only one, is the secret, which all accounts of a warehouse share. Raises `SettingInvalid`,
     `NothingToForgetIn` and `WarehouseBusy`.
     """
     started = monotonic()
     check_person(kind, text)
-    pii = Pii.of("keep", pii_secret())
+    pii = Pii.of("keep", (account or WistiaAccount()).settings(accept_partial=True)["pii_secret"])
     if result.mode == "hash" and not pii.secret:
         raise SettingInvalid(
             "To hash somebody needs a secret; set SOURCES__WISTIA__PII_SECRET, or pii_secret under [sources.wistia] in "
@@ -96,15 +98,16 @@ def run_forget(
     try:
         # what other accounts have read, and have yet to load, may be of the person
         with destination_of(pipeline).held(EVERYTHING) as hold, hold.alone():
-            killed = log.begin([FORGOTTEN.name])
+            killed = log.begin([FORGOTTEN.name], is_alone=True)
             try:
                 # first of all: whoever ends this, the person does not come back
                 _remember(pipeline, kind, text, result.mode, pii)
                 result.remembered = True
                 settle(pipeline, result.run_id, killed, partial(commit, pipeline, hold))
                 _take_over(result, sweep(pipeline, pii))
-                # what waits here to be loaded, and dlt's notes of it
+                # what waits here to be loaded, of any account, and dlt's notes of it
                 drop_local_state(pipeline)
+                drop_state_of_others(pipeline)
                 if has_built(pipeline):
                     progress.building_models()
                     result.models = build_models(pipeline)

@@ -6,12 +6,13 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from hashlib import sha256
 from io import StringIO
+from itertools import count
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -37,6 +38,7 @@ from .files import replaced_when_whole
 from .run_log import RunLog, create_table, make_log_tables
 from .settings import packaged
 
+BUSY_ATTEMPTS = 5
 MODELS = "models"
 """What the run log calls the building of the SQL models."""
 _ROLLUPS_AGREE = "assert_rollups_agree"
@@ -163,9 +165,9 @@ def _build(pipeline: dlt.Pipeline, result: ModelsResult, *, full_refresh: bool) 
         command += ["--select", "config.materialized:incremental", "tag:hourly" if is_tested else "resource_type:test"]
         # otherwise a model takes all its tests along
         command += ["--indirect-selection", "empty"]
-    nodes = run_dbt(pipeline, command if is_hourly else whole).result
+    nodes = _run_until_free(pipeline, command if is_hourly else whole)
     if is_hourly and any(node.node.name == _ROLLUPS_AGREE and node.status == "fail" for node in nodes):
-        nodes = run_dbt(pipeline, whole).result
+        nodes = _run_until_free(pipeline, whole)
     for node in nodes:
         kind, name = str(node.node.resource_type), node.node.name
         if node.status in ("success", "pass", "warn"):
@@ -182,6 +184,16 @@ def _build(pipeline: dlt.Pipeline, result: ModelsResult, *, full_refresh: bool) 
             tested_at = datetime.now(UTC)
         with connected(pipeline) as client:
             _note_built_from(client, fingerprint, tested_at)
+
+
+def _run_until_free(pipeline: dlt.Pipeline, command: list[str]) -> Sequence[Any]:
+    """The results of what a dbt command builds; tried again while another program is in the way."""
+    destination = destination_of(pipeline)
+    for attempt in count(1):
+        nodes: Sequence[Any] = run_dbt(pipeline, command).result
+        if attempt == BUSY_ATTEMPTS or not any(destination.is_busy(str(node.message)) for node in nodes):
+            break
+    return nodes
 
 
 def _vars() -> dict[str, Any]:

@@ -14,6 +14,7 @@ from dlt.load.exceptions import LoadClientJobException
 from wistia_source.endpoints import BY_NAME, REFRESHES
 from wistia_source.warehouse import connected
 
+from .accounts import ONLY
 from .destinations import destination_of
 from .failures import causes
 
@@ -58,6 +59,13 @@ def drop_local_state(pipeline: dlt.Pipeline) -> None:
     folder.rename(dropped)
     pipeline.drop()
     rmtree(dropped, ignore_errors=True)
+
+
+def drop_state_of_others(pipeline: dlt.Pipeline) -> None:
+    """Drops the local state of the other accounts that are loaded into the same warehouse."""
+    for folder in Path(pipeline.pipelines_dir).glob(f"{ONLY}_*"):
+        if folder.is_dir():
+            rmtree(folder)
 
 
 def restore_dropped_tables(pipeline: dlt.Pipeline) -> None:

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import dlt
+from dlt.destinations.exceptions import DatabaseException
 from dlt.destinations.sql_client import SqlClientBase
 
 from wistia_source.endpoints import ACCOUNT_ID, Column, Endpoint
@@ -32,6 +33,7 @@ SYNC_RUNS = Endpoint(
         _RUN_ID,
         _RESOURCE,
         ACCOUNT_ID,
+        Column("pipeline", "text", "dlt's pipeline, of which each account has its own."),
         Column(
             "command",
             "text",
@@ -80,10 +82,16 @@ class RunLog:
 
     def __init__(self, pipeline: dlt.Pipeline, run_id: str, command: str) -> None:
         self._pipeline = pipeline
-        self._run: dict[str, Any] = {"run_id": run_id, "command": command, "started_at": datetime.now(UTC)}
+        self._run: dict[str, Any] = {
+            "run_id": run_id,
+            "pipeline": pipeline.pipeline_name,
+            "command": command,
+            "started_at": datetime.now(UTC),
+        }
 
-    def begin(self, resources: Iterable[str]) -> frozenset[str] | None:
-        """Says that the run is under way; what says so of an earlier one was killed, since only one can run.
+    def begin(self, resources: Iterable[str], *, is_alone: bool = False) -> frozenset[str] | None:
+        """Says that the run is under way; what says so of an earlier one of the pipeline was killed, since only one can
+        run, and where it `is_alone`, so was that of any.
 
         Returns the ids of these, or None where no log is kept.
         """
@@ -94,8 +102,11 @@ class RunLog:
                 client.create_dataset()
             make_log_tables(client)
             name = client.make_qualified_table_name(SYNC_RUNS.name)
-            killed = client.execute_sql(f"select distinct run_id from {name} where status = 'running'")  # noqa: S608
-            client.execute_sql(f"update {name} set status = 'killed' where status = 'running'")  # noqa: S608
+            # the runs of earlier releases do not say whose they are
+            whose, values = ("", ()) if is_alone else (" and coalesce(pipeline, %s) = %s", (self._run["pipeline"],) * 2)
+            running = f"status = 'running'{whose}"
+            killed = client.execute_sql(f"select distinct run_id from {name} where {running}", *values)  # noqa: S608
+            client.execute_sql(f"update {name} set status = 'killed' where {running}", *values)  # noqa: S608
             _insert(client, SYNC_RUNS, [{**self._run, "resource": name, "status": "running"} for name in resources])
         return frozenset(run_id for (run_id,) in killed or ())
 
@@ -116,17 +127,24 @@ def make_log_tables(client: SqlClientBase[Any]) -> None:
     """Makes the tables of the run log that are not there."""
     for table in LOG_TABLES:
         create_table(client, table.name, table.columns)
+    name = client.make_qualified_table_name(SYNC_RUNS.name)
+    try:
+        client.execute_sql(f"select pipeline from {name} where 1 = 0")  # noqa: S608
+    except DatabaseException:
+        # of an earlier release
+        client.execute_sql(f"alter table {name} add column pipeline {_type(client, 'text')}")
 
 
 def create_table(client: SqlClientBase[Any], name: str, columns: Iterable[Column]) -> None:
     """Makes a table that is not there; any column may be null."""
-    mapper = client.capabilities.get_type_mapper()
-    typed = ", ".join(
-        f"{column.name} "
-        + mapper.to_destination_type({"name": column.name, "data_type": column.data_type}, {"name": name})
-        for column in columns
-    )
+    typed = ", ".join(f"{column.name} {_type(client, column.data_type)}" for column in columns)
     client.execute_sql(f"create table if not exists {client.make_qualified_table_name(name)} ({typed})")
+
+
+def _type(client: SqlClientBase[Any], data_type: Any) -> str:
+    """What the database calls a type of dlt's."""
+    mapper = client.capabilities.get_type_mapper()
+    return mapper.to_destination_type({"name": "", "data_type": data_type}, {"name": ""})
 
 
 def _insert(client: SqlClientBase[Any], table: Endpoint, rows: Sequence[Mapping[str, Any]]) -> None:

@@ -29,12 +29,6 @@ def setting(name: str) -> float:
     return value
 
 
-def pii_secret() -> str | None:
-    """What personal data is hashed with, where it is."""
-    secret: str | None = dlt.secrets.get("sources.wistia.pii_secret", str)
-    return secret
-
-
 def use_defaults() -> None:
     """Makes the committed `.dlt/config.toml` the fallback behind the environment and the user's own files."""
     if "wistia defaults" not in (provider.name for provider in dlt.config.config_providers):

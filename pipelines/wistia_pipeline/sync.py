@@ -17,12 +17,12 @@ from dlt.common.destination.client import DestinationClientConfiguration, Destin
 from dlt.common.destination.reference import TDestinationReferenceArg
 from dlt.extract import DltSource
 
-from wistia_source import wistia
 from wistia_source.endpoints import ACCOUNT_STATS_BY_DATE, BY_NAME, COMPANIONS, EVENTS, READ_STATS
 from wistia_source.errors import RequestFailed, SettingInvalid
 from wistia_source.personal import Pii
 from wistia_source.windows import RETENTION
 
+from .accounts import ONLY, WistiaAccount
 from .completeness import DayOutsideBand, days_outside_band
 from .destinations import destination_of
 from .destinations.duckdb_loads import duckdb
@@ -33,14 +33,14 @@ from .progress import Progress
 from .recovery import restore_dropped_tables, settle
 from .results import SyncResult, failures_of, lost_resources, names_of
 from .run_log import RunLog
-from .settings import pii_secret, setting
+from .settings import setting
 from .sweep import end_sweep, sweep
 
 
 def make_pipeline(
     destination: TDestinationReferenceArg,
     progress: Progress,
-    name: str = "wistia",
+    name: str = ONLY,
     pipelines_dir: str | None = None,
 ) -> dlt.Pipeline:
     """The pipeline that all commands share."""
@@ -88,22 +88,25 @@ def run_sync(
     explain: Callable[[BaseException], str] = str,
     *,
     models: bool = True,
+    account: WistiaAccount | None = None,
 ) -> None:
     """Loads what is new, builds the models on it and fills `result`, also where it raises; nothing loaded before is
     touched then.
 
-    `explain` words an error for the run log.
+    `explain` words an error for the run log. Without an account it is the only one.
     """
     started = monotonic()
     now = (source_args or {}).get("now") or datetime.now(UTC)
     destination = destination_of(pipeline)
     destination.require_packages()
     package_seconds = setting("wistia_pipeline.package_seconds")
-    source = wistia(**{"run_id": result.run_id, "package_seconds": package_seconds, **(source_args or {})})
+    account = account or WistiaAccount()
+    source = account.source(**{"run_id": result.run_id, "package_seconds": package_seconds, **(source_args or {})})
     source = selected(source, select)
     progress.watch(source)
     log = RunLog(pipeline, result.run_id, _command(source_args or {}))
-    pii = Pii.of("keep", (source_args or {}).get("pii_secret") or pii_secret())
+    secret = (source_args or {}).get("pii_secret") or account.settings(accept_partial=True)["pii_secret"]
+    pii = Pii.of("keep", secret)
     try:
         with destination.held() as hold:
             committed = partial(commit, pipeline, hold)

@@ -9,6 +9,7 @@ import click
 
 from .health import check, status
 from .loads import backfill, sync
+from .maintenance import maintain
 from .models import docs, models
 from .outputs import export, report
 from .privacy import forget
@@ -35,5 +36,5 @@ def main() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-for command in (check, sync, backfill, status, report, export, models, docs, forget, demo, sandbox):
+for command in (check, sync, backfill, status, report, export, models, docs, maintain, forget, demo, sandbox):
     main.add_command(command)

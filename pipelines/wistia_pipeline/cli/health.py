@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .options import AS_JSON, EXIT_FAILED, VERBOSE, WHERE_THE_DATA_IS, finite, guarded
+from .options import ACCOUNT, AS_JSON, EXIT_FAILED, VERBOSE, WHERE_THE_DATA_IS, finite, guarded
 
 if TYPE_CHECKING:
+    from ..accounts import WistiaAccount
     from ..status import WarehouseStatus
 
 
@@ -21,11 +22,12 @@ if TYPE_CHECKING:
     "--destination",
     default="duckdb",
     show_default=True,
-    help="Where a sync would load: duckdb, postgres, or any other destination that dlt knows.",
+    help="Where a sync would load: duckdb, postgres, ducklake, or any other destination that dlt knows.",
 )
+@ACCOUNT
 @AS_JSON
 @VERBOSE
-def check(destination: str, as_json: bool, verbose: bool) -> None:
+def check(destination: str, account: WistiaAccount | None, as_json: bool, verbose: bool) -> None:
     """Says whether a sync would work, and what to do where not.
 
     Looks at the settings, asks Wistia for one row of each endpoint, and tries the warehouse; loads nothing and leaves
@@ -36,14 +38,14 @@ def check(destination: str, as_json: bool, verbose: bool) -> None:
         from ..check import check as check_all
         from ..health_tables import show_checks
 
-        found = check_all(destination)
+        found = check_all(destination, account=account)
         if as_json:
             click.echo(json.dumps({"ok": found.ok, **asdict(found)}))
         else:
             show_checks(found)
         return 0 if found.ok else EXIT_FAILED
 
-    guarded(run, verbose)
+    guarded(run, verbose, account)
 
 
 @click.command()

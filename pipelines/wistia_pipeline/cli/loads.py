@@ -9,16 +9,19 @@ import sys
 from collections.abc import Callable
 from dataclasses import asdict
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
 
 from .options import (
+    ACCOUNT,
     AS_JSON,
     EXIT_CODES,
     MOST_NAMED,
     VERBOSE,
+    explained,
     guarded,
     key,
     name_failures,
@@ -28,6 +31,7 @@ from .options import (
 )
 
 if TYPE_CHECKING:
+    from ..accounts import WistiaAccount
     from ..results import SyncResult
 
 
@@ -38,8 +42,9 @@ def _loads(command: Callable[..., None]) -> Callable[..., None]:
             "--destination",
             default="duckdb",
             show_default=True,
-            help="Where to load: duckdb, postgres, or any other destination that dlt knows.",
+            help="Where to load: duckdb, postgres, ducklake, or any other destination that dlt knows.",
         ),
+        ACCOUNT,
         click.option("--select", callback=names, metavar="NAMES", help="Only these resources: events,visitors,..."),
         click.option("--no-models", is_flag=True, help="Load only: leave the SQL models as they are."),
         AS_JSON,
@@ -89,11 +94,12 @@ def _load(
     source_args: dict[str, Any],
     select: tuple[str, ...],
     destination: str,
+    account: WistiaAccount | None,
     no_models: bool,
     as_json: bool,
     verbose: bool,
 ) -> None:
-    from ..failures import explain
+    from ..accounts import WistiaAccount
     from ..progress import Progress
     from ..results import SyncResult
     from ..sync import make_pipeline, run_sync
@@ -102,10 +108,20 @@ def _load(
 
     def run() -> None:
         with Progress() as progress:
-            pipeline = make_pipeline(destination, progress)
-            run_sync(pipeline, progress, result, select, source_args, explain, models=not no_models)
+            own = account or WistiaAccount()
+            pipeline = make_pipeline(destination, progress, own.pipeline_name)
+            run_sync(
+                pipeline,
+                progress,
+                result,
+                select,
+                source_args,
+                partial(explained, account=own),
+                models=not no_models,
+                account=own,
+            )
 
-    stopped = noted(run, result, verbose)
+    stopped = noted(run, result, verbose, account)
     again = "these are asked for again"
     if "backfill_start" in source_args:
         again = "the same command asks for these again"
@@ -121,6 +137,7 @@ def _foresee(
     source_args: dict[str, Any],
     select: tuple[str, ...],
     destination: str,
+    account: WistiaAccount | None,
     as_json: bool,
     verbose: bool,
     **_: Any,
@@ -128,20 +145,23 @@ def _foresee(
     """Prints what a sync would ask, and ends the process."""
 
     def run() -> int:
+        from ..accounts import WistiaAccount
         from ..dry_run import forecast
         from ..progress import Progress
         from ..sync import make_pipeline
         from ..tables import forecast_table
 
         with Progress() as progress:
-            found = forecast(make_pipeline(destination, progress), progress, select, source_args)
+            own = account or WistiaAccount()
+            pipeline = make_pipeline(destination, progress, own.pipeline_name)
+            found = forecast(pipeline, progress, select, source_args, own)
         if as_json:
             click.echo(json.dumps(asdict(found)))
         else:
             Console().print(forecast_table(found))
         return 0
 
-    guarded(run, verbose)
+    guarded(run, verbose, account)
 
 
 def _show(result: SyncResult, as_json: bool, again: str) -> None:

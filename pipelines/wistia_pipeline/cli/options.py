@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
+    from ..accounts import WistiaAccount
     from ..forget import ForgetResult
     from ..models import ModelsResult
     from ..results import SyncResult
@@ -25,7 +26,7 @@ LARGEST = 1_000_000
 
 VERBOSE = click.option("--verbose", is_flag=True, help="Show the traceback of a failure.")
 WHERE_THE_DATA_IS = click.option(
-    "--destination", default="duckdb", show_default=True, help="Where the data is: duckdb or postgres."
+    "--destination", default="duckdb", show_default=True, help="Where the data is: duckdb, postgres or ducklake."
 )
 
 
@@ -43,12 +44,33 @@ def day(name: str, meaning: str, default: str) -> Callable[[Callable[..., None]]
 FIRST_DAY, DAY_AFTER = "First day, such as 2026-01-31", "The day after the last one"
 START = day("--start", FIRST_DAY, "from the first one on")
 END = day("--end", DAY_AFTER, "up to the newest")
+
+
+def _account(_context: click.Context, _option: click.Parameter, value: str | None) -> WistiaAccount | None:
+    if value is None:
+        return None
+    from wistia_source.errors import SettingInvalid
+
+    from ..accounts import WistiaAccount
+
+    try:
+        return WistiaAccount(value)
+    except SettingInvalid as error:
+        raise click.BadParameter(str(error)) from None
+
+
+ACCOUNT = click.option(
+    "--account",
+    callback=_account,
+    metavar="NAME",
+    help="Which of several accounts: its settings are those of [sources.NAME].",
+)
 AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
 
 
-def guarded(run: Callable[[], int], verbose: bool = False) -> None:
+def guarded(run: Callable[[], int], verbose: bool = False, account: WistiaAccount | None = None) -> None:
     """Ends the process with the code that `run` returns, or with what went wrong in one sentence."""
-    from ..failures import explain, stop_signal
+    from ..failures import stop_signal
     from ..settings import use_defaults
 
     try:
@@ -57,15 +79,17 @@ def guarded(run: Callable[[], int], verbose: bool = False) -> None:
     except (Exception, KeyboardInterrupt) as error:
         if verbose:
             traceback.print_exception(error)
-        click.echo(f"Error: {explain(error)}", err=True)
+        click.echo(f"Error: {explained(error, account)}", err=True)
         stopped = stop_signal(error)
         code = 128 + stopped if stopped else EXIT_FAILED
     sys.exit(code)
 
 
-def noted(run: Callable[[], None], result: SyncResult | ForgetResult, verbose: bool) -> signal.Signals | None:
+def noted(
+    run: Callable[[], None], result: SyncResult | ForgetResult, verbose: bool, account: WistiaAccount | None = None
+) -> signal.Signals | None:
     """Runs it; what goes wrong is noted in the result, in one sentence. Returns the signal that has stopped it."""
-    from ..failures import explain, stop_signal
+    from ..failures import stop_signal
     from ..settings import use_defaults
 
     try:
@@ -74,9 +98,16 @@ def noted(run: Callable[[], None], result: SyncResult | ForgetResult, verbose: b
     except (Exception, KeyboardInterrupt) as error:
         if verbose:
             traceback.print_exception(error)
-        result.status, result.error = "failed", explain(error)
+        result.status, result.error = "failed", explained(error, account)
         return stop_signal(error)
     return None
+
+
+def explained(error: BaseException, account: WistiaAccount | None) -> str:
+    """What is wrong in one sentence, with the account's own settings where it is one of several."""
+    from ..failures import explain
+
+    return account.worded(explain(error)) if account else explain(error)
 
 
 def names(_: click.Context, __: click.Parameter, value: str | None) -> tuple[str, ...]:

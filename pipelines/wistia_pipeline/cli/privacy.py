@@ -6,13 +6,15 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import asdict
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from .options import AS_JSON, EXIT_CODES, VERBOSE, WHERE_THE_DATA_IS, key, noted, show_models
+from .options import ACCOUNT, AS_JSON, EXIT_CODES, VERBOSE, WHERE_THE_DATA_IS, explained, key, noted, show_models
 
 if TYPE_CHECKING:
+    from ..accounts import WistiaAccount
     from ..forget import ForgetResult
 
 
@@ -27,16 +29,26 @@ if TYPE_CHECKING:
     help="Remove the rows, or keep them as those of nobody; hash needs pii_secret.",
 )
 @WHERE_THE_DATA_IS
+@ACCOUNT
 @AS_JSON
 @VERBOSE
-def forget(visitor: str | None, email: str | None, mode: Any, destination: str, as_json: bool, verbose: bool) -> None:
+def forget(
+    visitor: str | None,
+    email: str | None,
+    mode: Any,
+    destination: str,
+    account: WistiaAccount | None,
+    as_json: bool,
+    verbose: bool,
+) -> None:
     """Forgets one person: in tables, marts and data that waits to be loaded, and in every later load.
+
+    In all accounts of the warehouse, which share one pii_secret; --account says with whose settings it is found.
 
     What is remembered is a digest, not who it was. Stopped, the next run of any kind ends it. Exits with 0 when the
     person is gone, known before or not, 1 when it failed, 3 when the person is gone but models failed or the file could
     not be written anew.
     """
-    from ..failures import explain
     from ..forget import ForgetResult, run_forget
     from ..progress import Progress
     from ..sync import make_pipeline
@@ -49,9 +61,10 @@ def forget(visitor: str | None, email: str | None, mode: Any, destination: str, 
         with Progress() as progress:
             pipeline = make_pipeline(destination, progress)
             kind, text = ("visitor_key", visitor) if email is None else ("email", email)
-            run_forget(pipeline, progress, result, kind, text, explain)  # type: ignore[arg-type]
+            own = partial(explained, account=account)
+            run_forget(pipeline, progress, result, kind, text, own, account)  # type: ignore[arg-type]
 
-    stopped = noted(run, result, verbose)
+    stopped = noted(run, result, verbose, account)
     _show(result, as_json)
     if stopped:
         sys.exit(128 + stopped)

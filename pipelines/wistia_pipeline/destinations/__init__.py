@@ -6,11 +6,12 @@ import dlt
 
 from .base import Destination
 from .duckdb_file import DuckDBFile
+from .ducklake import DuckLake
 from .postgres import Postgres
 
 __all__ = ["Destination", "destination_of"]
 
-_KINDS: dict[str, type[Destination]] = {"duckdb": DuckDBFile, "postgres": Postgres}
+_KINDS: dict[str, type[Destination]] = {"duckdb": DuckDBFile, "ducklake": DuckLake, "postgres": Postgres}
 
 
 def destination_of(pipeline: dlt.Pipeline) -> Destination:

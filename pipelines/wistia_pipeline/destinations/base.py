@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Protocol
 from uuid import uuid4
@@ -39,6 +40,10 @@ class NotTried(WistiaError):
 
 class NotCompacted(WistiaError):
     """Rows are gone, but their bytes may still be there."""
+
+
+class NotMaintained(WistiaError):
+    """There is nothing that could be done."""
 
 
 class AdbcCursor(Protocol):
@@ -143,6 +148,17 @@ class Destination:
             with connected(self.pipeline):
                 raise NotTried(f"{self.kind} answers, but whether tables can be made is not tried; see what sync says.")
         raise NotTried(f"{self.kind} is not tried; see what sync says.")
+
+    def is_busy(self, error: str) -> bool:
+        """Whether another program was in the way, so that the same may go well the next time."""
+        return False
+
+    def maintain(self, keep: timedelta) -> dict[str, int]:
+        """Does what keeps it small and fast; older states that can be queried are kept that long.
+
+        Returns what was done, and how often. Raises `NotMaintained`.
+        """
+        raise NotMaintained(f"{self.kind} maintains itself, or by its own tools; nothing was done.")
 
     def compact(self, tables: Iterable[tuple[str, str]]) -> None:
         """Makes the bytes of rows that were deleted from these tables (schema and name) unreadable: databases mark them

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
+from datetime import timedelta
 from pathlib import Path
 from tempfile import TemporaryFile
 
@@ -97,6 +98,11 @@ class DuckDBFile(Destination):
             with closing(client.native_connection):
                 make_and_forget(self.pipeline, client)
         return f"duckdb, {file}"
+
+    def maintain(self, keep: timedelta) -> dict[str, int]:
+        before = self.file.stat().st_size
+        rewrite(self.file.resolve())
+        return {"bytes before": before, "bytes now": self.file.stat().st_size}
 
     def compact(self, tables: Iterable[tuple[str, str]]) -> None:
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
+from datetime import timedelta
 from importlib import import_module
 from typing import Any
 
@@ -13,8 +14,10 @@ from wistia_source.endpoints import ACCOUNT_ID, ENDPOINTS, EVENTS, RECORDS, Endp
 from wistia_source.rows import LOAD_ID, primary_key
 from wistia_source.warehouse import connected
 
+from ..catalog import base_tables
 from .base import Cursor, Destination, NotTried, Profile, make_and_forget
 from .holds import Hold, advisory_held
+from .schemas import model_schemas
 
 TESTED = range(14, 19)
 OF_THE_URL = ("sslmode", "sslcert", "sslkey", "sslrootcert", "application_name")
@@ -105,6 +108,18 @@ class Postgres(Destination):
                 f"Postgres {text} answers, but {TESTED[0]} to {TESTED[-1]} are what is tested; better use one of these."
             )
         return f"postgres {text}"
+
+    def maintain(self, keep: timedelta) -> dict[str, int]:
+        with connected(self.pipeline) as client:
+            tables = [
+                (schema, name)
+                for schema in (self.pipeline.dataset_name, *model_schemas(self.pipeline.dataset_name))
+                for name in base_tables(client, schema)
+            ]
+            for schema, name in tables:
+                with client.with_alternative_dataset_name(schema):
+                    client.execute_sql(f"vacuum (analyze) {client.make_qualified_table_name(name)}")
+        return {"tables vacuumed": len(tables)}
 
     def compact(self, tables: Iterable[tuple[str, str]]) -> None:
         with connected(self.pipeline) as client:

@@ -1,0 +1,64 @@
+"""Which of several Wistia accounts a command is about: where its settings are, and what its pipeline is called."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from dlt.common.configuration import resolve_configuration
+from dlt.common.configuration.inject import get_fun_spec
+from dlt.extract import DltSource
+
+from wistia_source import wistia
+from wistia_source.errors import SettingInvalid
+
+ONLY = "wistia"
+"""What the account is called where there is one."""
+_NAME = re.compile(r"[a-z][a-z0-9_]*")
+
+
+@dataclass(frozen=True)
+class WistiaAccount:
+    """A Wistia account as it is called here. Raises `SettingInvalid` for a name that dlt could not use."""
+
+    name: str = ONLY
+
+    def __post_init__(self) -> None:
+        if not _NAME.fullmatch(self.name):
+            raise SettingInvalid(
+                f"An account cannot be called {self.name!r}; choose small letters, digits and underscores, such as "
+                "acme."
+            )
+
+    @property
+    def pipeline_name(self) -> str:
+        """dlt keeps a state for each."""
+        return self.name if self.name == ONLY else f"{ONLY}_{self.name}"
+
+    @property
+    def section(self) -> tuple[str, str]:
+        """Where its settings are; what all accounts share may be under `sources` itself."""
+        return ("sources", self.name)
+
+    def worded(self, sentence: str) -> str:
+        """A sentence of ours, which names the settings of the only account, with those of this one."""
+        return sentence.replace(f"SOURCES__{ONLY.upper()}__", f"SOURCES__{self.name.upper()}__").replace(
+            f"[sources.{ONLY}]", f"[sources.{self.name}]"
+        )
+
+    def source(self, **arguments: Any) -> DltSource:
+        """The source with the account's settings, and these in their place."""
+        if self.name == ONLY:
+            return wistia(**arguments)
+        # its schema is called as the pipeline is, so that each account has its own
+        return wistia.with_args(name=self.pipeline_name, section=self.name)(**arguments)
+
+    def settings(self, *, accept_partial: bool = False) -> dict[str, Any]:
+        """The source's settings as dlt would give them to it.
+
+        Raises what dlt says of one that is missing or no good.
+        """
+        spec = get_fun_spec(wistia)
+        assert spec is not None
+        return dict(resolve_configuration(spec(), sections=self.section, accept_partial=accept_partial))

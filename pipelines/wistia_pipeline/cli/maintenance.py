@@ -1,0 +1,42 @@
+"""The command that keeps a warehouse small and fast: `maintain`."""
+
+# dlt takes a second to import: the commands that need it do so themselves, so that --help answers at once
+from __future__ import annotations
+
+from datetime import timedelta
+
+import click
+
+from .options import VERBOSE, WHERE_THE_DATA_IS, finite, guarded
+
+
+@click.command()
+@WHERE_THE_DATA_IS
+@click.option(
+    "--keep-days",
+    default=7.0,
+    show_default=True,
+    metavar="DAYS",
+    type=click.FloatRange(0),
+    callback=finite,
+    help="How long the older states of a lake can be queried yet.",
+)
+@VERBOSE
+def maintain(destination: str, keep_days: float, verbose: bool) -> None:
+    """Keeps a warehouse small and fast: once a day for a lake, and now and then for the others.
+
+    Of a lake it merges small files, drops deleted rows from files, lets go of older states, and deletes files that
+    nothing has needed for a day. A DuckDB file is written anew; the tables of Postgres are vacuumed. Waits for a load
+    that is under way.
+    """
+
+    def run() -> int:
+        from .. import maintenance
+        from ..progress import Progress
+        from ..sync import make_pipeline
+
+        done = maintenance.maintain(make_pipeline(destination, Progress()), timedelta(days=keep_days))
+        click.echo("; ".join(f"{count:,} {what}" for what, count in done.items()) + ".")
+        return 0
+
+    guarded(run, verbose)
