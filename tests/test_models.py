@@ -428,7 +428,7 @@ def test_every_rollup_and_every_incremental_branch_has_a_unit_test() -> None:
     branches: set[tuple[str, bool | None]] = set()
     for layer in ("intermediate", "marts"):
         for file in (SQL / "models" / layer).glob("*.sql"):
-            is_incremental = 'materialized="incremental"' in file.read_text("utf-8")
+            is_incremental = 'materialized=wistia.by_part()' in file.read_text("utf-8")
             branches |= {(file.stem, True), (file.stem, False)} if is_incremental else {(file.stem, None)}
     assert branches <= set(unit_tests())
 

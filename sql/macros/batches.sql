@@ -4,6 +4,14 @@
     clocks of two machines differ.
 #}
 
+{#
+    How models are made that build what is new, and nothing else. Spark's Parquet tables cannot change rows: there all is
+    built anew.
+#}
+{% macro by_part() -%}
+    {{ return("table" if target.type == "spark" else "incremental") }}
+{%- endmacro %}
+
 {# The number of this build of a model whose rows carry batches. A full refresh counts on: models on top must see it. #}
 {% macro next_batch() -%}
     {%- set built = this if is_incremental() else (load_relation(this) if execute and this else none) -%}

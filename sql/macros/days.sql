@@ -1,11 +1,27 @@
-{# The day of a moment in the time zone of the var wistia_timezone. #}
+{# The day of a moment in the time zone of the var wistia_timezone. The session of Spark must be in UTC. #}
 {% macro day_of(moment) -%}
+    {{ return(adapter.dispatch("day_of", "wistia")(moment)) }}
+{%- endmacro %}
+
+{% macro default__day_of(moment) -%}
     cast({{ moment }} at time zone '{{ var("wistia_timezone") }}' as date)
+{%- endmacro %}
+
+{% macro spark__day_of(moment) -%}
+    cast(from_utc_timestamp({{ moment }}, '{{ var("wistia_timezone") }}') as date)
 {%- endmacro %}
 
 {# The day of a moment as Wistia's by_date numbers count: UTC-5 all year, as recordings show. #}
 {% macro wistia_day_of(moment) -%}
+    {{ return(adapter.dispatch("wistia_day_of", "wistia")(moment)) }}
+{%- endmacro %}
+
+{% macro default__wistia_day_of(moment) -%}
     cast({{ moment }} at time zone 'UTC' - interval '5 hours' as date)
+{%- endmacro %}
+
+{% macro spark__wistia_day_of(moment) -%}
+    cast({{ moment }} - interval '5 hours' as date)
 {%- endmacro %}
 
 {# What account totals are counted by. #}
@@ -47,10 +63,27 @@
     ) as {{ alias }}
 {%- endmacro %}
 
+{% macro spark__each_day(first, last, alias) -%}
+    cross join lateral (select explode(sequence({{ first }}, {{ last }})) as date) as {{ alias }}
+{%- endmacro %}
+
 {% macro duckdb__each_day(first, last, alias) -%}
     cross join lateral (
         select cast(unnest(generate_series(
             cast({{ first }} as timestamp), cast({{ last }} as timestamp), interval 1 day
         )) as date) as date
     ) as {{ alias }}
+{%- endmacro %}
+
+{# The seconds between two moments, with a fraction. #}
+{% macro seconds_between(earlier, later) -%}
+    {{ return(adapter.dispatch("seconds_between", "wistia")(earlier, later)) }}
+{%- endmacro %}
+
+{% macro default__seconds_between(earlier, later) -%}
+    extract(epoch from {{ later }}) - extract(epoch from {{ earlier }})
+{%- endmacro %}
+
+{% macro spark__seconds_between(earlier, later) -%}
+    (unix_micros({{ later }}) - unix_micros({{ earlier }})) / 1e6
 {%- endmacro %}

@@ -12,6 +12,12 @@
     ) as {{ alias }}
 {%- endmacro %}
 
+{% macro spark__json_elements(array, alias) -%}
+    cross join lateral (
+        select posexplode(from_json({{ array }}, 'array<string>')) as (position, element)
+    ) as {{ alias }}
+{%- endmacro %}
+
 {% macro duckdb__json_elements(array, alias) -%}
     cross join lateral (
         select
@@ -29,6 +35,12 @@
     jsonb_object_agg({{ key }}, {{ value }} order by {{ key }})
 {%- endmacro %}
 
+{% macro spark__json_map(key, value) -%}
+    to_json(
+        map_from_entries(array_sort(collect_list(struct({{ key }}, {{ value }})))), map('ignoreNullFields', 'false')
+    )
+{%- endmacro %}
+
 {% macro duckdb__json_map(key, value) -%}
     to_json(map_from_entries(list(row({{ key }}, {{ value }}) order by {{ key }})))
 {%- endmacro %}
@@ -42,6 +54,19 @@
     jsonb_agg(
         jsonb_build_object({% for name, value in fields.items() %}'{{ name }}', {{ value }}{{ ", " if not loop.last }}{% endfor %})
         order by {{ order_by }}
+    )
+{%- endmacro %}
+
+{% macro spark__json_list(fields, order_by) -%}
+    to_json(
+        transform(
+            array_sort(collect_list(struct(
+                {{ order_by }} as place,
+                struct({% for name, value in fields.items() %}{{ value }} as {{ name }}{{ ", " if not loop.last }}{% endfor %}) as element
+            ))),
+            placed -> placed.element
+        ),
+        map('ignoreNullFields', 'false')
     )
 {%- endmacro %}
 

@@ -8,7 +8,7 @@
         "measured_session_count": "count(viewed_fraction)",
         "completed_session_count": "count(case when is_completed then 1 end)",
         "completed_fraction":
-            "cast(count(case when is_completed then 1 end) as double precision) / nullif(count(viewed_fraction), 0)",
+            "cast(count(case when is_completed then 1 end) as " ~ wistia.double() ~ ") / nullif(count(viewed_fraction), 0)",
         "mean_viewed_fraction": "avg(viewed_fraction)",
         "rewatch_count": "count(case when is_rewatch then 1 end)",
         "conversion_count": "count(case when is_converted then 1 end)",
@@ -51,7 +51,7 @@ select
     {% for name in ["session_count", "viewer_count", "watched_hours", "completed_session_count"] -%}
     coalesce(max({{ name }}), 0) as {{ name }},
     {% endfor -%}
-    cast(max(completed_session_count) as double precision) / nullif(max(measured_session_count), 0)
+    cast(max(completed_session_count) as {{ wistia.double() }}) / nullif(max(measured_session_count), 0)
         as completed_fraction,
     max(viewed_fraction_sum) / nullif(max(measured_session_count), 0) as mean_viewed_fraction,
     coalesce(max(rewatch_count), 0) as rewatch_count,

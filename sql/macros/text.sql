@@ -11,6 +11,49 @@
     nullif(regexp_extract({{ text }}, '{{ pattern }}', 1), '')
 {%- endmacro %}
 
+{% macro spark__matched(text, pattern) -%}
+    nullif(regexp_extract({{ text }}, r'{{ pattern }}', 1), '')
+{%- endmacro %}
+
+{# A text with something in place of all that a pattern matches. #}
+{% macro replaced(text, pattern, by) -%}
+    {{ return(adapter.dispatch("replaced", "wistia")(text, pattern, by)) }}
+{%- endmacro %}
+
+{% macro default__replaced(text, pattern, by) -%}
+    regexp_replace({{ text }}, '{{ pattern }}', '{{ by }}', 'g')
+{%- endmacro %}
+
+{% macro spark__replaced(text, pattern, by) -%}
+    regexp_replace({{ text }}, r'{{ pattern }}', r'{{ by }}')
+{%- endmacro %}
+
+{# An aggregate: the texts, in order, with a space between them. #}
+{% macro joined(text, order_by) -%}
+    {{ return(adapter.dispatch("joined", "wistia")(text, order_by)) }}
+{%- endmacro %}
+
+{% macro default__joined(text, order_by) -%}
+    string_agg({{ text }}, ' ' order by {{ order_by }})
+{%- endmacro %}
+
+{% macro spark__joined(text, order_by) -%}
+    listagg({{ text }}, ' ') within group (order by {{ order_by }})
+{%- endmacro %}
+
+{# Files of Windows begin with it. #}
+{% macro byte_order_mark() -%}
+    {{ return(adapter.dispatch("byte_order_mark", "wistia")()) }}
+{%- endmacro %}
+
+{% macro default__byte_order_mark() -%}
+    chr(65279)
+{%- endmacro %}
+
+{% macro spark__byte_order_mark() -%}
+    decode(unhex('EFBBBF'), 'UTF-8')
+{%- endmacro %}
+
 {# A text that sorts by its bytes: Postgres has an order of words for each language, and DuckDB has none. #}
 {% macro bytewise(text) -%}
     {{ text }}{{ ' collate "C"' if target.type == "postgres" }}
@@ -25,7 +68,7 @@
 
 {# A path in which each part with an address of a person, encoded or not, is "{email}". #}
 {% macro without_addresses(path) -%}
-    regexp_replace({{ path }}, '[^/]+(@|%(25)*40)[^/]+', '{email}', 'g')
+    {{ wistia.replaced(path, "[^/]+(@|%(25)*40)[^/]+", "{email}") }}
 {%- endmacro %}
 
 {# A lateral join: the parts between the matches of a pattern, with their position from 0. #}
@@ -42,6 +85,12 @@
     ) as {{ alias }}
 {%- endmacro %}
 
+{% macro spark__split(text, pattern, alias) -%}
+    cross join lateral (
+        select posexplode(split({{ text }}, r'{{ pattern }}')) as (position, part)
+    ) as {{ alias }}
+{%- endmacro %}
+
 {% macro duckdb__split(text, pattern, alias) -%}
     cross join lateral (
         select
@@ -53,13 +102,13 @@
 {# Plain text of a cue: without the tags and positions of captions, on one line. #}
 {% macro without_markup(text) -%}
 {%- set tags = "(?i)</?(?:b|i|u|s|c|v|font|lang|ruby|rt|span)(?:[ .][^<>]*)?>" -%}
-{%- set ns = namespace(plain="regexp_replace(regexp_replace(" ~ text ~ ", '" ~ tags ~ "', '', 'g'), '[{][\\\\][^{}]*[}]', '', 'g')") -%}
+{%- set ns = namespace(plain=wistia.replaced(wistia.replaced(text, tags, ""), "[{][\\\\][^{}]*[}]", "")) -%}
 {%- for entity, character in {
     "&nbsp;": "chr(160)", "&lt;": "'<'", "&gt;": "'>'", "&quot;": "'\"'", "&#39;": "chr(39)", "&apos;": "chr(39)", "&amp;": "'&'",
 }.items() -%}
     {%- set ns.plain = "replace(" ~ ns.plain ~ ", '" ~ entity ~ "', " ~ character ~ ")" -%}
 {%- endfor -%}
-    regexp_replace(replace({{ ns.plain }}, chr(160), ' '), '[ \t\n]+', ' ', 'g')
+    {{ wistia.replaced("replace(" ~ ns.plain ~ ", chr(160), ' ')", "[ \t\n]+", " ") }}
 {%- endmacro %}
 
 {# Seconds of a clock such as 00:01:02.345, 01:02.345 or 01:02. #}
@@ -85,6 +134,10 @@
 
 {% macro default__number_of(text) -%}
     cast(cast('x' || left(md5({{ text }}), 15) as bit(60)) as bigint)
+{%- endmacro %}
+
+{% macro spark__number_of(text) -%}
+    cast(conv(left(md5({{ text }}), 15), 16, 10) as bigint)
 {%- endmacro %}
 
 {% macro duckdb__number_of(text) -%}

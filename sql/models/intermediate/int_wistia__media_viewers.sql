@@ -1,5 +1,5 @@
 {{ config(
-    materialized="incremental",
+    materialized=wistia.by_part(),
     incremental_strategy="delete+insert",
     unique_key=["account_id", "viewer_number"],
     on_schema_change="append_new_columns",

@@ -9,7 +9,7 @@ select
     actions.impression_count,
     actions.action_count,
     actions.action_rate,
-    cast(actions.action_count as double precision) / nullif(actions.impression_count, 0) as action_fraction
+    cast(actions.action_count as {{ wistia.double() }}) / nullif(actions.impression_count, 0) as action_fraction
 from {{ ref("stg_wistia__media_stats__actions") }} as actions
 left join {{ ref("stg_wistia__medias") }} as medias
     on {{ wistia.same(["account_id", "media_id"], "actions", "medias") }}

@@ -3,7 +3,7 @@ with curve as (
         *,
         lag(retained_fraction) over (partition by account_id, media_id order by position) - retained_fraction
             as lost_fraction,
-        cast(rewatch_count as double precision) / nullif(view_count, 0) as rewatch_fraction
+        cast(rewatch_count as {{ wistia.double() }}) / nullif(view_count, 0) as rewatch_fraction
     from {{ ref("wistia__media_engagement_curve") }} as media_engagement_curve
 ),
 

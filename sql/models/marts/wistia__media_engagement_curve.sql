@@ -1,11 +1,11 @@
 with views as (
-    select engagement.account_id, engagement.media_id, cells.position, cast(cells.element as double precision) as view_count
+    select engagement.account_id, engagement.media_id, cells.position, cast(cells.element as {{ wistia.double() }}) as view_count
     from {{ ref("stg_wistia__media_engagement") }} as engagement
     {{ wistia.json_elements("engagement.engagement_data", "cells") }}
 ),
 
 rewatches as (
-    select engagement.account_id, engagement.media_id, cells.position, cast(cells.element as double precision) as rewatch_count
+    select engagement.account_id, engagement.media_id, cells.position, cast(cells.element as {{ wistia.double() }}) as rewatch_count
     from {{ ref("stg_wistia__media_engagement") }} as engagement
     {{ wistia.json_elements("engagement.rewatch_data", "cells") }}
 ),
@@ -26,11 +26,11 @@ select
     -- one cell a second, but never more than 1,000 cells: those of longer medias are longer
     case when medias.duration_seconds > 1000
         then curves.position * medias.duration_seconds / curves.cell_count
-        else cast(curves.position as double precision)
+        else cast(curves.position as {{ wistia.double() }})
     end as start_seconds,
     case when medias.duration_seconds > 1000
         then medias.duration_seconds / curves.cell_count
-        else cast(1 as double precision)
+        else cast(1 as {{ wistia.double() }})
     end as cell_seconds,
     cast(curves.view_count as bigint) as view_count,
     cast(coalesce(rewatches.rewatch_count, 0) as bigint) as rewatch_count,

@@ -51,9 +51,9 @@ measured as (
             sessions.watched_hours * 3600 / nullif(sessions.measured_session_count, 0)
         end as mean_watched_seconds,
         sessions.viewed_fraction_sum / nullif(sessions.measured_session_count, 0) as mean_viewed_fraction,
-        cast(sessions.completed_session_count as double precision)
+        cast(sessions.completed_session_count as {{ wistia.double() }})
             / nullif(sessions.measured_session_count, 0) as completed_fraction,
-        cast(sessions.rewatch_count + sessions.conversion_count as double precision)
+        cast(sessions.rewatch_count + sessions.conversion_count as {{ wistia.double() }})
             / nullif(sessions.session_count, 0) as interaction_fraction
     from {{ ref("int_wistia__known_medias") }} as medias
     left join {{ ref("stg_wistia__media_stats") }} as stats

@@ -39,7 +39,7 @@ compared as (
         medias.media_play_count,
         coalesce(sessions.session_count, 0) - account.play_count as session_difference,
         medias.media_play_count - account.play_count as media_difference,
-        cast(coalesce(sessions.session_count, 0) as double precision) / nullif(account.play_count, 0)
+        cast(coalesce(sessions.session_count, 0) as {{ wistia.double() }}) / nullif(account.play_count, 0)
             as sessions_per_play
     from days
     left join sessions on {{ wistia.same(["account_id", "date"], "days", "sessions") }}

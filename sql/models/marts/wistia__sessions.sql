@@ -1,5 +1,5 @@
 {{ config(
-    materialized="incremental",
+    materialized=wistia.by_part(),
     incremental_strategy="delete+insert",
     unique_key=["account_id", "event_key", "visitor_key"],
     on_schema_change="append_new_columns",
@@ -121,7 +121,7 @@ numbered as (
         row_number() over viewer as number_of_all,
         row_number() over viewer_of_media as number_of_media,
         cast(
-            extract(epoch from events.received_at) - extract(epoch from lag(events.received_at) over viewer) as bigint
+            round({{ wistia.seconds_between("lag(events.received_at) over viewer", "events.received_at") }}) as bigint
         ) as seconds_since_previous_session
     from events
     window

@@ -19,7 +19,7 @@ captions as (
         native_name,
         coalesce(is_draft, false) as is_draft,
         -- files of Windows begin with a byte order mark, and end their lines otherwise
-        replace(replace(replace(srt, chr(65279), ''), chr(13) || chr(10), chr(10)), chr(13), chr(10)) as srt
+        replace(replace(replace(srt, {{ wistia.byte_order_mark() }}, ''), chr(13) || chr(10), chr(10)), chr(13), chr(10)) as srt
     from chosen
     where place = 1
 ),
@@ -63,7 +63,7 @@ timed as (
         cue_number,
         max({{ wistia.clock_seconds("start_clock") }}) as start_seconds,
         max({{ wistia.clock_seconds("end_clock") }}) as end_seconds,
-        string_agg(case when start_clock is null and not is_number_of_cue then line end, ' ' order by position) as spoken
+        {{ wistia.joined("case when start_clock is null and not is_number_of_cue then line end", "position") }} as spoken
     from numbered
     where cue_number > 0
     group by account_id, media_id, language, cue_number
@@ -90,7 +90,7 @@ transcripts as (
         account_id,
         media_id,
         language,
-        string_agg(cue_text, ' ' order by cue_number) as transcript,
+        {{ wistia.joined("cue_text", "cue_number") }} as transcript,
         count(*) as cue_count,
         {{ wistia.json_list(
             {"start_seconds": "start_seconds", "end_seconds": "end_seconds", "text": "cue_text"}, "cue_number"

@@ -56,8 +56,8 @@ viewers as (
         coalesce(sessions.last_browser, visitors.browser) as last_browser,
         maps.media_viewed_fractions,
         maps.media_watched_seconds,
-        extract(epoch from newest.newest_session_at) - extract(epoch from sessions.last_session_at) as seconds_away,
-        extract(epoch from newest.newest_session_at) - extract(epoch from sessions.first_session_at) as seconds_known
+        {{ wistia.seconds_between("sessions.last_session_at", "newest.newest_session_at") }} as seconds_away,
+        {{ wistia.seconds_between("sessions.first_session_at", "newest.newest_session_at") }} as seconds_known
     from known
     left join {{ ref("stg_wistia__visitors") }} as visitors
         on {{ wistia.same(["account_id", "visitor_key"], "known", "visitors") }}
