@@ -6,7 +6,7 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -31,7 +31,7 @@ from wistia_source.warehouse import connected
 from wistia_source.windows import DEEP_EVERY
 
 from .destinations import destination_of
-from .destinations.base import MODELLED
+from .destinations.base import MODELLED, Profile
 from .destinations.schemas import model_schemas
 from .failures import explain
 from .files import replaced_when_whole
@@ -168,6 +168,18 @@ def _build(pipeline: dlt.Pipeline, result: ModelsResult, *, full_refresh: bool) 
     nodes = _run_until_free(pipeline, command if is_hourly else whole)
     if is_hourly and any(node.node.name == _ROLLUPS_AGREE and node.status == "fail" for node in nodes):
         nodes = _run_until_free(pipeline, whole)
+    note(nodes, result)
+    if not any(failure["kind"] != "test" for failure in result.failures):
+        if result.failures:
+            tested_at = None
+        elif not is_tested:
+            tested_at = datetime.now(UTC)
+        with connected(pipeline) as client:
+            _note_built_from(client, fingerprint, tested_at)
+
+
+def note(nodes: Iterable[Any], result: ModelsResult) -> None:
+    """Notes in the result what dbt has built and tested."""
     for node in nodes:
         kind, name = str(node.node.resource_type), node.node.name
         if node.status in ("success", "pass", "warn"):
@@ -177,13 +189,6 @@ def _build(pipeline: dlt.Pipeline, result: ModelsResult, *, full_refresh: bool) 
             result.skipped.append(name)
         else:
             result.failures.append({"kind": kind, "name": name, "error": " ".join(str(node.message).split())})
-    if not any(failure["kind"] != "test" for failure in result.failures):
-        if result.failures:
-            tested_at = None
-        elif not is_tested:
-            tested_at = datetime.now(UTC)
-        with connected(pipeline) as client:
-            _note_built_from(client, fingerprint, tested_at)
 
 
 def _run_until_free(pipeline: dlt.Pipeline, command: list[str]) -> Sequence[Any]:
@@ -275,15 +280,18 @@ def _note_built_from(client: SqlClientBase[Any], fingerprint: str, tested_at: da
         )
 
 
-def run_dbt(pipeline: dlt.Pipeline, command: list[str]) -> Any:
-    """Runs a dbt command on the pipeline's warehouse; its result. Raises `ModelsFailed` where it cannot begin."""
+def run_dbt(pipeline: dlt.Pipeline, command: list[str], profile: Profile | None = None) -> Any:
+    """Runs a dbt command on the pipeline's warehouse, or where a profile says; its result.
+
+    Raises `ModelsFailed` where it cannot begin.
+    """
     # imported here: it takes two seconds, and not every command needs it
     from dbt.adapters.duckdb.connections import DuckDBConnectionManager
     from dbt.cli.main import dbtRunner
 
     folder = _folder(pipeline)
     folder.mkdir(parents=True, exist_ok=True)
-    profile = destination_of(pipeline).profile()
+    profile = profile or destination_of(pipeline).profile()
     output = profile.output | {"schema": model_schemas(pipeline.dataset_name)[0]}
     (folder / "profiles.yml").write_text(
         json.dumps({"wistia": {"target": "warehouse", "outputs": {"warehouse": output}}}), "utf-8"

@@ -114,9 +114,9 @@
 {# Seconds of a clock such as 00:01:02.345, 01:02.345 or 01:02. #}
 {% macro clock_seconds(clock) -%}
     (
-        coalesce(cast({{ wistia.matched(clock, "([0-9]+):[0-9]+:[0-9.]+$") }} as double precision), 0) * 3600
-        + coalesce(cast({{ wistia.matched(clock, "([0-9]+):[0-9.]+$") }} as double precision), 0) * 60
-        + cast({{ wistia.matched(clock, "([0-9]+(?:[.][0-9]+)?)$") }} as double precision)
+        coalesce(cast({{ wistia.matched(clock, "([0-9]+):[0-9]+:[0-9.]+$") }} as {{ wistia.double() }}), 0) * 3600
+        + coalesce(cast({{ wistia.matched(clock, "([0-9]+):[0-9.]+$") }} as {{ wistia.double() }}), 0) * 60
+        + cast({{ wistia.matched(clock, "([0-9]+(?:[.][0-9]+)?)$") }} as {{ wistia.double() }})
     )
 {%- endmacro %}
 
