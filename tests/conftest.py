@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from io import StringIO
@@ -184,9 +184,15 @@ class Warehouse:
         with self.pipeline().sql_client() as client:
             client.drop_dataset()
 
+    @contextmanager
+    def cursor(self) -> Iterator[Any]:
+        """What queries are asked by."""
+        with closing(self.connect()) as connection, closing(connection.cursor()) as cursor:
+            yield cursor
+
     def rows(self, table: str, columns: str = "*") -> list[dict[str, Any]]:
         """A table's rows as dicts."""
-        with closing(self.connect()) as connection, closing(connection.cursor()) as cursor:
+        with self.cursor() as cursor:
             cursor.execute(f"select {columns} from {self.dataset}.{table}")
             names = [column[0] for column in cursor.description]
             return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
@@ -205,7 +211,7 @@ class Warehouse:
 
     def tables(self) -> set[str]:
         """Names of the tables that dlt did not make for itself."""
-        with closing(self.connect()) as connection, closing(connection.cursor()) as cursor:
+        with self.cursor() as cursor:
             cursor.execute(f"select table_name from information_schema.tables where table_schema = '{self.dataset}'")
             return {name for (name,) in cursor.fetchall() if not name.startswith("_dlt")}
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
-import math
 import os
 import shutil
 from contextlib import closing
-from datetime import UTC, date, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,117 +16,18 @@ import yaml
 from dbt.cli.main import dbtRunner
 from wistia_pipeline import models
 from wistia_pipeline.destinations.duckdb_loads import duckdb as duckdb_file
-from wistia_pipeline.models import ModelsResult, build_models, run_dbt
+from wistia_pipeline.models import build_models, run_dbt
 from wistia_pipeline.sandbox import Account, Fault, Sandbox
 
 from tests.conftest import NOW, Warehouse, settings_for
-from tests.marts import PAGE, Mart, Marts
+from tests.mart_rows import ACCOUNT as ACCOUNT
+from tests.mart_rows import GRAINS, START, assert_right, differences, held, load, marts_of
 
-ACCOUNT = {"seed": 37, "medias": 14, "projects": 3, "visitors": 90, "events": 900, "days": 90, "hourly_events": 6}
-START = "2026-03-15"
 README = Path(__file__).parents[1] / "README.md"
 SQL = Path(__file__).parents[1] / "sql"
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
-GRAINS: dict[str, tuple[str, ...]] = {
-    "wistia__sessions": ("event_key", "visitor_key"),
-    "wistia__account_daily": ("date",),
-    "wistia__project_daily": ("project_id", "date"),
-    "wistia__media_daily": ("media_id", "date"),
-    "wistia__account_periods": ("period_type", "period_start"),
-    "wistia__media_performance": ("media_id",),
-    "wistia__project_performance": ("project_id",),
-    "wistia__media_engagement_curve": ("media_id", "position"),
-    "wistia__media_dropoff": ("media_id", "kind", "dropoff_rank"),
-    "wistia__audience_daily": ("date", "media_id", "country", "device_class", "browser", "platform"),
-    "wistia__embed_pages": ("media_id", *PAGE),
-    "wistia__viewers": ("visitor_key",),
-    "wistia__leads": ("visitor_key", "media_id"),
-    "wistia__activity": ("event_key", "visitor_key"),
-    "wistia__media_actions": ("media_id", "position"),
-    "wistia__transcripts": ("media_id", "language"),
-    "wistia__reconciliation": ("date",),
-}
-"""Every mart, and its key after account_id."""
 OVERDUE = "update {raw}._models_built_from set tested_at = now() - interval '1 day'"
 """All data tests are due again."""
-BUILD = {"batch", "viewer_batch", "load_batch", "media_batch", "viewer_number", "left_date", "_dlt_load_id"}
-"""Columns by which builds know what is new."""
-
-
-def load(warehouse: Warehouse, sandbox: Sandbox, now: datetime = NOW, **settings: Any) -> ModelsResult:
-    """One run with its models. All numbers of the medias are those of now."""
-    turns = {"refresh_within_hours": 0.01, "captions_refresh_within_hours": 0.01, "history_refresh_within_hours": 0.01}
-    result = warehouse.sync(settings_for(sandbox, now, start_date=START, **turns, **settings), models=True)
-    assert result.models
-    assert not result.models.failures, result.models.failures
-    assert not result.models.skipped
-    return result.models
-
-
-def marts_of(sandbox: Sandbox, now: datetime = NOW, zone: str = "UTC") -> Marts:
-    """What the marts must hold."""
-    account = sandbox.account
-    return Marts(account.at(now), str(account.account_id), now, date.fromisoformat(START), zone)
-
-
-def plain(value: Any) -> Any:
-    """A value as both databases, and Python, can have it."""
-    if isinstance(value, datetime):
-        return value.astimezone(UTC)
-    if isinstance(value, str) and value[:1] in ("[", "{"):
-        try:
-            return json.loads(value)
-        except json.JSONDecodeError:
-            return value
-    return value
-
-
-def held(warehouse: Warehouse, mart: str) -> Mart:
-    """A mart's rows by their key."""
-    found: Mart = {}
-    with closing(warehouse.connect()) as connection, closing(connection.cursor()) as cursor:
-        cursor.execute(f"select * from {warehouse.marts}.{mart}")
-        names = [column[0] for column in cursor.description]
-        for values in cursor.fetchall():
-            row = {name: plain(value) for name, value in zip(names, values, strict=True)}
-            key = tuple(row[name] for name in GRAINS[mart])
-            assert key not in found, (mart, key)
-            found[key] = row
-    return found
-
-
-def are_alike(one: Any, other: Any) -> bool:
-    """Whether two values are the same, up to the order in which sums were made."""
-    if isinstance(one, dict) and isinstance(other, dict):
-        return one.keys() == other.keys() and all(are_alike(value, other[name]) for name, value in one.items())
-    if isinstance(one, list) and isinstance(other, list):
-        return len(one) == len(other) and all(map(are_alike, one, other))
-    if isinstance(one, bool) or isinstance(other, bool) or one is None or other is None:
-        return one is other
-    if isinstance(one, int | float) and isinstance(other, int | float):
-        return math.isclose(one, other, rel_tol=1e-9, abs_tol=1e-9)
-    return bool(one == other)
-
-
-def differences(mart: str, found: Mart, wanted: Mart) -> list[str]:
-    """What is wrong with a mart: the first few rows and columns."""
-    wrong = [f"{mart} lacks {key}" for key in wanted.keys() - found.keys()]
-    wrong += [f"{mart} should not have {key}" for key in found.keys() - wanted.keys()]
-    found, wanted = without_build(found), without_build(wanted)
-    for key in found.keys() & wanted.keys():
-        row = found[key]
-        assert row.keys() == wanted[key].keys(), (mart, row.keys() ^ wanted[key].keys())
-        wrong += [
-            f"{mart} {key}: {name} is {row[name]!r}, not {value!r}"
-            for name, value in wanted[key].items()
-            if not are_alike(row[name], value)
-        ]
-    return sorted(wrong)[:20]
-
-
-def without_build(rows: Mart) -> Mart:
-    """Rows without the columns that only builds need."""
-    return {key: {name: value for name, value in row.items() if name not in BUILD} for key, row in rows.items()}
 
 
 def change(warehouse: Warehouse, *statements: str) -> None:
@@ -136,19 +35,6 @@ def change(warehouse: Warehouse, *statements: str) -> None:
     with warehouse.pipeline().sql_client() as client:
         for statement in statements:
             client.execute_sql(statement.format(raw=warehouse.dataset, marts=warehouse.marts))
-
-
-def assert_right(warehouse: Warehouse, marts: Marts) -> None:
-    """Every mart holds what it must."""
-    wrong: list[str] = []
-    for mart, names in GRAINS.items():
-        account = {"account_id": marts.account_id}
-        wanted: Mart = {
-            key: row | dict(zip(names, key, strict=True)) | account for key, row in getattr(marts, mart)().items()
-        }
-        assert wanted, mart
-        wrong += differences(mart, held(warehouse, mart), wanted)
-    assert not wrong, "\n".join(wrong)
 
 
 def test_every_mart_holds_what_the_account_shows(warehouse: Warehouse, living: Sandbox) -> None:
@@ -428,7 +314,7 @@ def test_every_rollup_and_every_incremental_branch_has_a_unit_test() -> None:
     branches: set[tuple[str, bool | None]] = set()
     for layer in ("intermediate", "marts"):
         for file in (SQL / "models" / layer).glob("*.sql"):
-            is_incremental = 'materialized=wistia.by_part()' in file.read_text("utf-8")
+            is_incremental = "materialized=wistia.by_part()" in file.read_text("utf-8")
             branches |= {(file.stem, True), (file.stem, False)} if is_incremental else {(file.stem, None)}
     assert branches <= set(unit_tests())
 

@@ -19,8 +19,8 @@ from wistia_pipeline.models import build_models
 from wistia_pipeline.sandbox import Account, Sandbox
 
 from tests.conftest import NOW, TOKEN, Warehouse, settings_for
+from tests.mart_rows import assert_right
 from tests.marts import Marts
-from tests.test_models import assert_right
 
 START = "2026-03-15"
 DAY = timedelta(days=1)

@@ -114,9 +114,7 @@ class _Files:
         url = client.config.bucket_url
         # what Hadoop calls the same storage
         self.root = (url if "://" in url else Path(url).absolute().as_uri()).rstrip("/").replace("s3://", "s3a://", 1)
-        self._files = spark._jvm.org.apache.hadoop.fs.Path(self.root).getFileSystem(
-            spark._jsc.hadoopConfiguration()
-        )
+        self._files = spark._jvm.org.apache.hadoop.fs.Path(self.root).getFileSystem(spark._jsc.hadoopConfiguration())
 
     def show_raw_tables(self) -> None:
         """Makes a view of each table that the models read."""

@@ -58,7 +58,7 @@ def _running(
     command[2:2] = ["--webui-port", "0"]
     with (
         log.open("wb") as file,
-        subprocess.Popen(command, env=environment, stdout=file, stderr=subprocess.STDOUT) as process,
+        subprocess.Popen(command, env=environment, stdout=file, stderr=subprocess.STDOUT) as process,  # noqa: S603
     ):
         try:
             yield process, log
