@@ -18,13 +18,25 @@ import dlt
 import pyarrow as pa
 import pyarrow.compute as pc
 from dlt.common.destination.exceptions import SqlClientNotAvailable
+from dlt.common.destination.utils import resolve_merge_strategy
 from dlt.common.storages.exceptions import CurrentLoadPackageStateNotAvailable
 from dlt.destinations.exceptions import DatabaseUndefinedRelation
 from dlt.destinations.sql_client import SqlClientBase
 
-from .endpoints import ACCOUNT_ID, COMPANIONS, DELETED_AT, ENDPOINTS, EVENTS, FORGOTTEN, REFRESHES, Endpoint
+from .endpoints import (
+    ACCOUNT_ID,
+    BY_NAME,
+    COMPANIONS,
+    DELETED,
+    DELETED_AT,
+    ENDPOINTS,
+    EVENTS,
+    FORGOTTEN,
+    REFRESHES,
+    Endpoint,
+)
 from .forgotten import Forgotten
-from .rows import ARROW_TYPES, LOAD_ID, ROW_HASH, all_columns
+from .rows import ARROW_TYPES, LOAD_ID, ROW_HASH, all_columns, primary_key
 
 IDLE_SECONDS = 0.5
 READERS_LEAVE_SECONDS = 15.0
@@ -66,6 +78,8 @@ class Warehouse:
         self._tables: dict[str, str] = {}
         """By resource: its table, where an earlier run has made it."""
         self._columns: dict[str, frozenset[str]] = {}
+        self._keys: dict[str, str] = {}
+        """By resource: its primary key, where loads only add rows to its table, as they do to files."""
         self._pipeline: Any = None
         try:
             dlt.current.load_package_state()
@@ -76,13 +90,19 @@ class Warehouse:
         if schema := self._pipeline.schemas.get(dlt.current.source_schema().name):
             made = schema.data_table_names(seen_data_only=True)
             resources = dlt.current.source().resources
-            for name in (endpoint.name for endpoint in (*ENDPOINTS, *COMPANIONS)):
+            destination = self._pipeline.destination
+            capabilities = destination.capabilities() if destination else None
+            for endpoint in (*ENDPOINTS, *COMPANIONS):
+                name = endpoint.name
                 # whoever runs the source may have called it otherwise, even row by row
                 called = resources[name].table_name if name in resources else name
                 table = schema.naming.normalize_tables_path(called if isinstance(called, str) else name)
                 if table in made:
                     self._tables[name] = table
                     self._columns[name] = frozenset(schema.get_table_columns(table))
+                    merged = resolve_merge_strategy(schema.tables, schema.get_table(table), capabilities)
+                    if not merged and LOAD_ID in self._columns[name]:
+                        self._keys[name] = ", ".join(primary_key(endpoint))
 
     def let_go_when_idle(self) -> None:
         """Closes a connection that nothing was asked on for a while: an open DuckDB file shuts out its readers."""
@@ -134,7 +154,8 @@ class Warehouse:
             if bound is not None:
                 where += f" and {endpoint.cursor} {comparison} %s"
                 values.append(bound)
-        rows = self._rows(endpoint.name, [self._hash(endpoint.name), *endpoint.primary_key], where, *values)
+        columns = [self._hash(endpoint.name), *endpoint.primary_key]
+        rows = self._rows(endpoint.name, columns, where, *values, since=since if endpoint.kind == "feed" else None)
         return Held({tuple(key): hash_ for hash_, *key in rows})
 
     def listed(self, endpoint: Endpoint) -> set[str]:
@@ -145,12 +166,14 @@ class Warehouse:
     def count(self, endpoint: Endpoint, since: datetime, before: datetime) -> int:
         """Rows of a feed held from `since` on and before `before`."""
         where = f" and {endpoint.cursor} >= %s and {endpoint.cursor} < %s"
-        return next((count for (count,) in self._rows(endpoint.name, ["count(*)"], where, since, before)), 0)
+        rows = self._rows(endpoint.name, ["count(*)"], where, since, before, since=since)
+        return next((count for (count,) in rows), 0)
 
     def watched(self, since: datetime, before: datetime) -> set[str]:
         """Medias with sessions held from `since` on and before `before`."""
         where = f" and {EVENTS.cursor} >= %s and {EVENTS.cursor} < %s and media_id is not null"
-        return {media_id for (media_id,) in self._rows(EVENTS.name, ["distinct media_id"], where, since, before)}
+        rows = self._rows(EVENTS.name, ["distinct media_id"], where, since, before, since=since)
+        return {media_id for (media_id,) in rows}
 
     def days(self, endpoint: Endpoint) -> dict[date, int]:
         """Loads and plays of each by_date day held, added up."""
@@ -183,25 +206,44 @@ class Warehouse:
             return ROW_HASH.name
         return f"case when {LOAD_ID} in (select load_id from {{loads}}) then {ROW_HASH.name} end"  # noqa: S608
 
-    def _rows(self, table: str, columns: list[str], where: str = "", *values: Any) -> Sequence[Sequence[Any]]:
-        """The account's rows of a table; none where there is no such table."""
+    def _rows(
+        self, table: str, columns: list[str], where: str = "", *values: Any, since: datetime | date | None = None
+    ) -> Sequence[Sequence[Any]]:
+        """The account's rows of a table; none where there is no such table. `since` is as in `_newest`."""
         if not self.holds(table):
             return ()
-        return self._select(table, columns, f"{ACCOUNT_ID.name} = %s {where}", self._account_id, *values)
+        return self._select(table, columns, f"{ACCOUNT_ID.name} = %s {where}", self._account_id, *values, since=since)
 
-    def _select(self, table: str, columns: list[str], where: str, *values: Any) -> Sequence[Sequence[Any]]:
+    def _select(
+        self, table: str, columns: list[str], where: str, *values: Any, since: datetime | date | None = None
+    ) -> Sequence[Sequence[Any]]:
         try:
             client = self._connected()
         except SqlClientNotAvailable:
             return ()
-        name = client.make_qualified_table_name(self._tables.get(table, table))
-        query = f"select {', '.join(columns)} from {name} where {where}"  # noqa: S608
+        rows = client.make_qualified_table_name(self._tables.get(table, table))
+        if table in self._keys:
+            rows, bounds = self._newest(table, rows, since)
+            values = (*bounds, *values)
+        query = f"select {', '.join(columns)} from {rows} where {where}"  # noqa: S608
         if "{loads}" in query:
             query = query.format(loads=client.make_qualified_table_name(self._pipeline.default_schema.loads_table_name))
         try:
             return client.execute_sql(query, *values) or ()
         except DatabaseUndefinedRelation:
             return ()
+
+    def _newest(self, table: str, rows: str, since: datetime | date | None) -> tuple[str, tuple[Any, ...]]:
+        """A query for the newest version of each row that is not gone, and its values.
+
+        Nobody needs rows of before `since`, by the cursor, which no row goes back from: files are read from there.
+        """
+        where, values = (f" where {BY_NAME[table].cursor} >= %s", (since,)) if since else ("", ())
+        gone = f" and not coalesce({DELETED.name}, false)" if DELETED.name in self.columns(table) else ""
+        return (
+            f"(select * from (select *, row_number() over (partition by {self._keys[table]} order by {LOAD_ID} desc) "  # noqa: S608
+            f"as _place from {rows}{where}) as versions where _place = 1{gone}) as newest"
+        ), values
 
     def _connected(self) -> SqlClientBase[Any]:
         # resolving dlt's configuration for each question costs more than the questions
