@@ -332,13 +332,21 @@ def assert_drawn(found: Opened) -> None:
         else:
             lines = {"plays": 2, "curve": 2}.get(name, 1)
             assert found.marks(name, "line") == lines
-        boxes = found.page.eval_on_selector_all(
-            f"#{name} svg text", "all => all.map(one => one.getBoundingClientRect()).map(box => [box.left, box.right])"
-        )
-        left, right = found.page.eval_on_selector(
-            f"#{name} svg", "svg => [svg.getBoundingClientRect().left, svg.getBoundingClientRect().right]"
-        )
-        assert all(left - 1 <= begin and end <= right + 1 for begin, end in boxes), (name, left, right, boxes)
+        assert_inside(found, name)
+
+
+def assert_inside(found: Opened, name: str) -> None:
+    """No word of a chart is cut off."""
+    boxes = found.page.eval_on_selector_all(
+        # those that would overlap are there, too, but not to be seen
+        f"#{name} svg text:not([opacity='0'])",
+        "all => all.map(one => one.getBoundingClientRect()).map(box => [box.left, box.right])",
+    )
+    left, right = found.page.eval_on_selector(
+        f"#{name} svg", "svg => [svg.getBoundingClientRect().left, svg.getBoundingClientRect().right]"
+    )
+    assert boxes
+    assert all(left - 1 <= begin and end <= right + 1 for begin, end in boxes), (name, left, right, boxes)
 
 
 def luminance(color: str) -> float:
@@ -412,6 +420,14 @@ def test_it_fits_a_phone_and_the_dark(browser: Browser, written: Path) -> None:
             "&& one.getBoundingClientRect().right > 320).map(one => one.outerHTML.slice(0, 99))"
         )
         assert wide == []
+
+
+@pytest.mark.slow
+def test_days_fit_a_phone_on_any_day(browser: Browser, loaded: Folder, tmp_path: Path) -> None:
+    for day in range(7):
+        page = report(loaded, tmp_path / f"{day}.html", "--end", str(NOW.date() - timedelta(days=day)))
+        with opened(browser, page, "phone") as found:
+            assert_inside(found, "plays")
 
 
 def test_it_prints_in_light_colours(browser: Browser, written: Path) -> None:
