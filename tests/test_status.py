@@ -147,13 +147,12 @@ def _numbers_agree(warehouse: Warehouse, sandbox: Sandbox, requests: int) -> Non
     assert held["captions"].cursor == max(asked)
     assert held["medias"].cursor is None
     ended = max(row["finished_at"] for row in warehouse.rows("sync_runs"))
-    assert {row.read_at for row in found.resources} == {found.last_ok_at} == {ended}
+    assert {row.read_at for row in found.resources} == {found.last_runs[0]["last_ok_at"]} == {ended}
     assert found.fresh
     assert found.age_hours == pytest.approx((found.checked_at - ended) / HOUR, abs=0.001)
     assert found.requests_today in (requests, 0 if START.date() < found.checked_at.date() else requests)
-    assert found.last_run is not None
-    assert found.last_run["requests"] == requests
-    assert (found.running, found.failures, found.models) == (None, [], None)
+    assert found.last_runs[0]["requests"] == requests
+    assert (found.running, found.failures, found.models) == ([], [], None)
 
 
 def test_numbers_of_a_file_are_those_of_its_tables(loaded: Warehouse, sandbox: Sandbox) -> None:
@@ -221,8 +220,7 @@ def test_a_failed_run_after_a_good_one(loaded: Warehouse, sandbox: Sandbox, monk
     assert found.fresh
     assert [row.read_at for row in found.resources] == [row.read_at for row in before.resources]
     assert {row.last_run["status"] for row in found.resources if row.last_run} == {"failed"}
-    assert found.last_run is not None
-    assert "does not accept the access token" in found.last_run["error"]
+    assert "does not accept the access token" in found.last_runs[0]["error"]
     assert "Last run: sync failed" in shown(found, monkeypatch)
     change(loaded, older(4, "status = 'ok'"))
     assert not look(loaded).fresh
@@ -235,17 +233,15 @@ def test_a_killed_run(loaded: Warehouse, monkeypatch: pytest.MonkeyPatch) -> Non
         "values ('x', 'events', 'sync', now(), 'running'), ('x', 'medias', 'sync', now(), 'running')",
     )
     found = look(loaded)
-    assert found.running is not None
-    assert (found.running["run_id"], found.running["command"]) == ("x", "sync")
+    (running,) = found.running
+    assert (running["run_id"], running["command"]) == ("x", "sync")
     assert found.fresh
-    assert found.last_run is not None
-    assert found.last_run["status"] == "ok"
+    assert found.last_runs[0]["status"] == "ok"
     assert "Running: sync" in shown(found, monkeypatch)
     change(loaded, "update {raw}.sync_runs set status = 'killed' where run_id = 'x'", older(4, "run_id <> 'x'"))
     found = look(loaded)
-    assert found.running is None
-    assert found.last_run is not None
-    assert found.last_run["status"] == "killed"
+    assert found.running == []
+    assert found.last_runs[0]["status"] == "killed"
     assert not found.fresh
 
 
@@ -323,6 +319,44 @@ def test_turns_that_were_missed(loaded: Warehouse) -> None:
     assert overdue == {name: 2 if BY_NAME[name].parent == "projects" else 5 for name in asked_daily}
 
 
+@pytest.mark.slow
+def test_each_account_is_held_to_its_own_settings_and_runs(
+    folder: Folder, loaded: Warehouse, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Sandbox(Account(start=START, **ACCOUNT | {"seed": 20}), rate_limit=None, token=TOKEN) as other:
+        own = {"SOURCES__ACME__BASE_URL": other.url, "SOURCES__ACME__ACCESS_TOKEN": other.token}
+        assert folder.sync("--account", "acme", **own)["status"] == "ok"
+        own["SOURCES__ACME__ACCESS_TOKEN"] = "wrong"
+        assert folder.sync("--account", "acme", **own)["status"] == "failed"
+    change(loaded, "update {raw}.refreshes set refreshed_at = refreshed_at - interval '5 hours'")
+    assert not any(row.overdue for row in look(loaded).resources)
+    monkeypatch.setenv("SOURCES__ACME__REFRESH_WITHIN_HOURS", "1")
+    found = look(loaded)
+    account_ids = {"wistia": str(sandbox.account.account_id), "wistia_acme": str(other.account.account_id)}
+    assert {row.pipeline: row.account_id for row in found.resources} == account_ids
+    overdue = {(row.pipeline, row.resource): row.overdue for row in found.resources if row.overdue}
+    asked_daily = [name for name, endpoint in BY_NAME.items() if endpoint.parent and name != "captions"]
+    assert overdue == {("wistia_acme", name): 2 if BY_NAME[name].parent == "projects" else 5 for name in asked_daily}
+    assert {(run["pipeline"], run["status"]) for run in found.last_runs} == {
+        ("wistia", "ok"),
+        ("wistia_acme", "failed"),
+    }
+    assert {(row.pipeline, (row.last_run or {})["status"]) for row in found.resources} == {
+        ("wistia", "ok"),
+        ("wistia_acme", "failed"),
+    }
+    said = shown(found, monkeypatch)
+    for words in (
+        f"Account {account_ids['wistia_acme']} (wistia_acme)",
+        "Last run of wistia: sync ok",
+        "Last run of wistia_acme: sync failed",
+        "Lookback of wistia_acme events",
+        "Overdue of wistia_acme: 5 media_stats",
+        "wistia_acme info",
+    ):
+        assert words in said
+
+
 # models
 
 
@@ -360,8 +394,7 @@ def test_models_that_failed_and_were_mended(
     assert (found.models["status"], found.models["failed_models"], found.models["missing_marts"]) == ("ok", [], [])
     assert {row["command"] for row in warehouse.rows("sync_runs")} == {"sync", "models"}
     # a build is no run that has read something
-    assert found.last_run is not None
-    assert found.last_run["command"] == "sync"
+    assert found.last_runs[0]["command"] == "sync"
 
 
 def test_tests_that_failed_are_told_from_models(loaded: Warehouse, monkeypatch: pytest.MonkeyPatch) -> None:

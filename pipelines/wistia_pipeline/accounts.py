@@ -31,6 +31,11 @@ class WistiaAccount:
                 "acme."
             )
 
+    @classmethod
+    def of_pipeline(cls, name: str) -> WistiaAccount:
+        """The one whose pipeline is called that."""
+        return cls(name if name == ONLY else name.removeprefix(f"{ONLY}_"))
+
     @property
     def pipeline_name(self) -> str:
         """dlt keeps a state for each."""

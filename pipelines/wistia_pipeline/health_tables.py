@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import date, datetime
 from itertools import groupby
+from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from .accounts import ONLY
 from .lookbacks import Lookback
 from .status import ResourceStatus, WarehouseStatus
 from .verdicts import Checks, Status
@@ -62,7 +65,10 @@ def show_status(found: WarehouseStatus) -> None:
 
 
 def _resources_table(rows: list[ResourceStatus], found: WarehouseStatus) -> Table:
-    table = Table(title=f"Account {rows[0].account_id}", title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    name = "" if rows[0].pipeline == ONLY else f" ({rows[0].pipeline})"
+    table = Table(
+        title=f"Account {rows[0].account_id}{name}", title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0)
+    )
     for name in ("resource", "rows", "newest", "landed", "last run", "read"):
         table.add_column(name, justify="right" if name == "rows" else "left", no_wrap=name in ("resource", "rows"))
     for row in rows:
@@ -88,37 +94,49 @@ def _read(row: ResourceStatus, found: WarehouseStatus) -> str:
 def _lines(found: WarehouseStatus) -> list[Text]:
     """What is good plain, what is not in colour and with the way out."""
     lines = [_freshness(found)]
-    if found.running:
-        run = found.running
+    several = len({run["pipeline"] for run in (*found.running, *found.last_runs)}) > 1
+
+    def of(row: Mapping[str, Any]) -> str:
+        return f" of {row['pipeline']}" if several else ""
+
+    for run in found.running:
         began = _ago(run["started_at"], found)
-        lines.append(Text(f"Running: {run['command']}, begun {began}; or killed, which the next run will say."))
-    if found.last_run:
-        run = found.last_run
+        lines.append(
+            Text(f"Running{of(run)}: {run['command']}, begun {began}; or killed, which the next run will say.")
+        )
+    for run in found.last_runs:
         ended = _ago(run["finished_at"] or run["started_at"], found)
         why = f": {run['error']}" if run["error"] and run["status"] == "failed" else "."
         colour = "" if run["status"] == "ok" else "yellow"
-        lines.append(
-            Text(f"Last run: {run['command']} {run['status']}, {ended}, {_requests(run['requests'] or 0)}{why}", colour)
-        )
+        asked = _requests(run["requests"] or 0)
+        lines.append(Text(f"Last run{of(run)}: {run['command']} {run['status']}, {ended}, {asked}{why}", colour))
+        lost = [failure for failure in found.failures if failure["pipeline"] == run["pipeline"]]
         lines += [
             Text(
-                f"  Not loaded: {' of '.join(filter(None, (lost['resource'], lost['parent_id'])))}: {lost['error']}",
+                f"  Not loaded: {' of '.join(filter(None, (failure['resource'], failure['parent_id'])))}: "
+                f"{failure['error']}",
                 "yellow",
             )
-            for lost in found.failures[:MOST_NAMED]
+            for failure in lost[:MOST_NAMED]
         ]
-        if len(found.failures) > MOST_NAMED:
-            lines.append(Text(f"  and {len(found.failures) - MOST_NAMED:,} more; --json names them all.", "yellow"))
-    lines.append(Text(f"Last sync without a failure: {_ago(found.last_ok_at, found)}."))
+        if len(lost) > MOST_NAMED:
+            lines.append(Text(f"  and {len(lost) - MOST_NAMED:,} more; --json names them all.", "yellow"))
+        lines.append(Text(f"Last sync{of(run)} without a failure: {_ago(run['last_ok_at'], found)}."))
     lines.append(Text(f"Requests today (UTC): {found.requests_today:,}."))
     lines += [
-        Text(f"Overdue: {row.overdue:,} {row.resource}; their calls fail, or runs were missed.", "yellow")
+        Text(
+            f"Overdue{f' of {row.pipeline}' if several else ''}: {row.overdue:,} {row.resource}; their calls fail, or "
+            "runs were missed.",
+            "yellow",
+        )
         for row in found.resources
         if row.overdue
     ]
-    lines += [_lookback(lookback) for lookback in found.lookbacks]
+    names = {row.account_id: row.pipeline for row in found.resources}
+    lines += [_lookback(lookback, names[lookback.account_id] if several else "") for lookback in found.lookbacks]
     lines.append(_models(found))
-    lines.append(Text(f"Working state of dlt: dlt pipeline --pipelines-dir {found.pipelines_dir} wistia info"))
+    for pipeline in sorted({row.pipeline for row in found.resources}):
+        lines.append(Text(f"Working state of dlt: dlt pipeline --pipelines-dir {found.pipelines_dir} {pipeline} info"))
     return lines
 
 
@@ -135,8 +153,8 @@ def _freshness(found: WarehouseStatus) -> Text:
     return Text(f"Not fresh: {said}{named}; run wistia-pipeline sync, and see that it runs every hour.", "red")
 
 
-def _lookback(lookback: Lookback) -> Text:
-    text = f"Lookback of {lookback.resource}: {lookback.verdict}"
+def _lookback(lookback: Lookback, whose: str) -> Text:
+    text = f"Lookback of {' '.join(filter(None, (whose, lookback.resource)))}: {lookback.verdict}"
     if lookback.advice:
         return Text(f"{text}: {lookback.advice}.", "yellow")
     if lookback.verdict == "unknown":

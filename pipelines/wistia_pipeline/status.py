@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -11,12 +11,12 @@ from typing import Any
 from wistia_source.endpoints import ACCOUNT_ID, BY_NAME, ENDPOINTS, REFRESHES, RESTATEMENTS, Endpoint
 from wistia_source.rows import LOAD_ID
 
+from .accounts import ONLY, WistiaAccount
 from .destinations.base import NotReadable
 from .lookbacks import OBSERVED, Lookback, judged
 from .models import MODELS, model_names
 from .reading import Reader
 from .run_log import SYNC_FAILURES, SYNC_RUNS
-from .settings import setting
 
 HOUR = timedelta(hours=1)
 GOOD = "command = 'sync' and (status = 'ok' or (status = 'partial' and error is null))"
@@ -30,6 +30,8 @@ class ResourceStatus:
 
     account_id: str
     resource: str
+    pipeline: str = ONLY
+    """What dlt calls the pipeline that loads the account."""
     rows: int = 0
     cursor: datetime | date | None = None
     """How far it is read: its newest row's time or day, or when a media or project was last asked; null for lists,
@@ -65,14 +67,13 @@ class WarehouseStatus:
     """Of the resource that was read longest ago; null where one was never read."""
     requests_today: int = 0
     """Of all runs that began on this UTC day and have ended."""
-    running: dict[str, Any] | None = None
-    """`run_id`, `command`, `started_at` of the run under way, or of one that was killed since."""
-    last_run: dict[str, Any] | None = None
-    """As in `ResourceStatus`, with `requests`."""
-    last_ok_at: datetime | None = None
-    """When the last sync ended in which all went well."""
+    running: list[dict[str, Any]] = field(default_factory=list)
+    """`pipeline`, `run_id`, `command`, `started_at` of each run under way, or of one that was killed since."""
+    last_runs: list[dict[str, Any]] = field(default_factory=list)
+    """Of each pipeline, which every account has its own of: as in `ResourceStatus`, with `pipeline`, `requests` and
+    `last_ok_at`, when its last sync ended in which all went well."""
     failures: list[dict[str, Any]] = field(default_factory=list)
-    """What the last run could not read: `resource`, `parent_id`, `error`."""
+    """What these could not read: `pipeline`, `resource`, `parent_id`, `error`."""
     models: dict[str, Any] | None = None
     """`status`, `built_at`, `marts` built, `missing_marts`, `failed_models`, `failed_tests`; null before a build."""
     lookbacks: list[Lookback] = field(default_factory=list)
@@ -86,13 +87,20 @@ def status(reader: Reader, max_age_hours: float, pipelines_dir: str, now: dateti
     tables = reader.columns(reader.raw)
     if not {SYNC_RUNS.name, SYNC_FAILURES.name} <= tables.keys():
         raise NotReadable("There is no run log, which only wistia-pipeline keeps; run wistia-pipeline sync first.")
-    _read_runs(reader, found)
+    # earlier releases knew of one account
+    whose = f"coalesce(pipeline, '{ONLY}')" if "pipeline" in tables[SYNC_RUNS.name] else f"'{ONLY}'"
+    _read_runs(reader, found, whose)
     _read_models(reader, found)
     held = {(row.account_id, row.resource): row for row in _resources(reader, tables)}
-    _read_log(reader, held, now)
+    pipelines = _pipelines(reader, whose)
+    _read_log(reader, held, now, pipelines, whose)
     if {REFRESHES.name, RESTATEMENTS.name} <= tables.keys():
-        _read_turns(reader, held, tables, now - max_age_hours * HOUR)
-        found.lookbacks = _lookbacks(reader, now)
+        settings = {
+            account_id: WistiaAccount.of_pipeline(pipelines.get(account_id, ONLY)).settings(accept_partial=True)
+            for account_id in {row.account_id for row in held.values()}
+        }
+        _read_turns(reader, held, tables, now - max_age_hours * HOUR, settings)
+        found.lookbacks = _lookbacks(reader, now, settings)
     order = list(BY_NAME)
     found.resources = sorted(held.values(), key=lambda row: (row.account_id, order.index(row.resource)))
     watched = [row for row in found.resources if row.is_watched]
@@ -108,30 +116,47 @@ def status(reader: Reader, max_age_hours: float, pipelines_dir: str, now: dateti
     return found
 
 
-def _read_runs(reader: Reader, found: WarehouseStatus) -> None:
+def _read_runs(reader: Reader, found: WarehouseStatus, whose: str) -> None:
     runs = f"{reader.raw}.{SYNC_RUNS.name}"
     columns = "run_id, command, status, started_at, finished_at"
     per_run = (
-        f"select {columns}, cast(sum(requests) as bigint) as requests, max(error) as error from {runs} "  # noqa: S608
-        f"where resource <> '{MODELS}' and {{where}} group by {columns} order by started_at desc limit 1"
+        f"select {whose} as pipeline, {columns}, cast(sum(requests) as bigint) as requests, max(error) as error "  # noqa: S608
+        f"from {runs} where resource <> '{MODELS}' group by {whose}, {columns}"
     )
-    found.last_run = next(iter(reader.rows(per_run.format(where="status <> 'running'"))), None)
-    ok = reader.rows(per_run.format(where="command = 'sync' and status = 'ok'"))
-    found.last_ok_at = ok[0]["finished_at"] if ok else None
-    for row in reader.rows(per_run.format(where="status = 'running'")):
-        found.running = {name: row[name] for name in ("run_id", "command", "started_at")}
+    for row in reader.rows(
+        f"select * from (select *, max(case when command = 'sync' and status = 'ok' then finished_at end) "  # noqa: S608
+        "over (partition by pipeline) as last_ok_at, row_number() over (partition by pipeline, status = 'running' "
+        f"order by started_at desc) as newest from ({per_run}) as runs) as numbered where newest = 1 "
+        "order by started_at desc"
+    ):
+        del row["newest"]
+        if row["status"] == "running":
+            found.running.append({name: row[name] for name in ("pipeline", "run_id", "command", "started_at")})
+        else:
+            found.last_runs.append(row)
     midnight = found.checked_at.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     (today,) = reader.rows(
         f"select cast(coalesce(sum(requests), 0) as bigint) as requests from {runs} where started_at >= $1",  # noqa: S608
         midnight,
     )
     found.requests_today = today["requests"]
-    if found.last_run:
-        found.failures = reader.rows(
-            f"select resource, parent_id, error from {reader.raw}.{SYNC_FAILURES.name} where run_id = $1 "  # noqa: S608
-            "order by resource, parent_id",
-            found.last_run["run_id"],
-        )
+    ended = {run["run_id"]: run["pipeline"] for run in found.last_runs}
+    for row in reader.rows(
+        f"select run_id, resource, parent_id, error from {reader.raw}.{SYNC_FAILURES.name} "  # noqa: S608
+        f"where run_id in ({', '.join(f'${number}' for number in range(1, len(ended) + 1)) or 'null'}) "
+        "order by run_id, resource, parent_id",
+        *ended,
+    ):
+        found.failures.append({"pipeline": ended[row.pop("run_id")], **row})
+
+
+def _pipelines(reader: Reader, whose: str) -> dict[str, str]:
+    """The pipeline that has loaded an account last, by account."""
+    rows = reader.rows(
+        f"select account_id, {whose} as pipeline, max(started_at) as began from {reader.raw}.{SYNC_RUNS.name} "  # noqa: S608
+        f"where account_id is not null group by account_id, {whose} order by began"
+    )
+    return {row["account_id"]: row["pipeline"] for row in rows}
 
 
 def _read_models(reader: Reader, found: WarehouseStatus) -> None:
@@ -173,11 +198,21 @@ def _resources(reader: Reader, tables: dict[str, dict[str, str]]) -> Iterable[Re
             f"max({load_id}) as load_id from {reader.raw}.{endpoint.name} group by 1"
         ):
             yield ResourceStatus(
-                row[ACCOUNT_ID.name], endpoint.name, row["rows"], row["cursor"], landed.get(row["load_id"])
+                row[ACCOUNT_ID.name],
+                endpoint.name,
+                rows=row["rows"],
+                cursor=row["cursor"],
+                landed_at=landed.get(row["load_id"]),
             )
 
 
-def _read_log(reader: Reader, held: dict[tuple[str, str], ResourceStatus], now: datetime) -> None:
+def _read_log(
+    reader: Reader,
+    held: dict[tuple[str, str], ResourceStatus],
+    now: datetime,
+    pipelines: Mapping[str, str],
+    whose: str,
+) -> None:
     """When each resource was read, and how its last run ended."""
     runs = f"{reader.raw}.{SYNC_RUNS.name}"
     rows = reader.rows(
@@ -193,23 +228,30 @@ def _read_log(reader: Reader, held: dict[tuple[str, str], ResourceStatus], now: 
         found.read_at, found.is_watched = row["read_at"], bool(row["is_watched"])
         if found.read_at:
             found.age_hours = max((now - found.read_at) / HOUR, 0.0)
-    columns = "account_id, resource, run_id, command, status, started_at, finished_at, error"
+    columns = "resource, run_id, command, status, started_at, finished_at, error"
     last = {
-        (row.pop("account_id"), row.pop("resource")): row
+        (row.pop("account_id"), row.pop("pipeline"), row.pop("resource")): row
         for row in reader.rows(
-            f"select {columns} from (select {columns}, row_number() over "  # noqa: S608
-            f"(partition by account_id, resource order by started_at desc) as newest from {runs} "
-            "where status <> 'running') as numbered where newest = 1"
+            f"select account_id, pipeline, {columns} from (select account_id, {whose} as pipeline, {columns}, "  # noqa: S608
+            f"row_number() over (partition by account_id, {whose}, resource order by started_at desc) as newest "
+            f"from {runs} where status <> 'running') as numbered where newest = 1"
         )
     }
     for (account_id, resource), found in held.items():
-        # a run that has failed before it knew the account may have been for any
-        known = [run for run in (last.get((account_id, resource)), last.get((None, resource))) if run]
+        found.pipeline = pipelines.get(account_id, ONLY)
+        # a run that has failed before it knew the account was for that of its pipeline
+        known = [
+            run for run in (last.get((account, found.pipeline, resource)) for account in (account_id, None)) if run
+        ]
         found.last_run = max(known, key=lambda run: run["started_at"], default=None)
 
 
 def _read_turns(
-    reader: Reader, held: dict[tuple[str, str], ResourceStatus], tables: dict[str, dict[str, str]], in_time: datetime
+    reader: Reader,
+    held: dict[tuple[str, str], ResourceStatus],
+    tables: dict[str, dict[str, str]],
+    in_time: datetime,
+    settings: Mapping[str, Mapping[str, Any]],
 ) -> None:
     """When medias and projects were last asked, and for how many that is overdue: `in_time` is what a turn may miss."""
     refreshes = f"{reader.raw}.{REFRESHES.name}"
@@ -223,24 +265,30 @@ def _read_turns(
     for endpoint in fan_outs:
         if endpoint.parent not in tables:
             continue
-        for row in reader.rows(
-            f"select parents.account_id, cast(count(*) as bigint) as overdue from {reader.raw}.{endpoint.parent} as parents "  # noqa: S608, E501
-            f"left join {refreshes} as asked on asked.account_id = parents.account_id "
-            f"and asked.endpoint = '{endpoint.name}' and asked.parent_id = parents.{endpoint.parent_key} "
-            "where parents.deleted_at is null and (asked.refreshed_at is null or asked.refreshed_at < $1) group by 1",
-            in_time - _turn(endpoint),
-        ):
-            found = held.get((row["account_id"], endpoint.name))
-            if found and found.is_watched:
-                found.overdue = row["overdue"]
+        turns = defaultdict(list)
+        for account_id, own in settings.items():
+            turns[_turn(endpoint, own)].append(account_id)
+        for turn, accounts in turns.items():
+            for row in reader.rows(
+                f"select parents.account_id, cast(count(*) as bigint) as overdue from {reader.raw}.{endpoint.parent} "  # noqa: S608
+                f"as parents left join {refreshes} as asked on asked.account_id = parents.account_id "
+                f"and asked.endpoint = '{endpoint.name}' and asked.parent_id = parents.{endpoint.parent_key} "
+                "where parents.deleted_at is null and (asked.refreshed_at is null or asked.refreshed_at < $1) "
+                f"and parents.account_id in ({', '.join(f'${number}' for number in range(2, len(accounts) + 2))}) "
+                "group by 1",
+                *(in_time - turn, *accounts),
+            ):
+                found = held.get((row["account_id"], endpoint.name))
+                if found and found.is_watched:
+                    found.overdue = row["overdue"]
 
 
-def _turn(endpoint: Endpoint) -> timedelta:
+def _turn(endpoint: Endpoint, settings: Mapping[str, Any]) -> timedelta:
     own = "captions_refresh_within_hours" if endpoint.name == "captions" else "refresh_within_hours"
-    return timedelta(hours=setting(f"sources.wistia.{own}"))
+    return timedelta(hours=settings[own])
 
 
-def _lookbacks(reader: Reader, now: datetime) -> list[Lookback]:
+def _lookbacks(reader: Reader, now: datetime, settings: Mapping[str, Mapping[str, Any]]) -> list[Lookback]:
     since = now - OBSERVED
     found = defaultdict(list)
     for row in reader.rows(
@@ -265,8 +313,8 @@ def _lookbacks(reader: Reader, now: datetime) -> list[Lookback]:
         judged(
             account_id,
             feed,
-            setting(f"sources.wistia.{feed}_lookback_hours"),
-            setting(f"sources.wistia.{feed}_deep_lookback_hours"),
+            settings[account_id][f"{feed}_lookback_hours"],
+            settings[account_id][f"{feed}_deep_lookback_hours"],
             found[account_id, feed],
             began,
             syncs[account_id, feed],
