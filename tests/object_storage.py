@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import socket
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import boto3  # type: ignore[import-untyped]
-from moto.server import ThreadedMotoServer
+
+from tests.postgres import free_port
 
 
 @dataclass(frozen=True)
@@ -52,11 +57,18 @@ class ObjectStorage:
 
 @contextmanager
 def object_storage() -> Iterator[ObjectStorage]:
-    """A server on a free port, while the context lasts."""
-    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
-    server.start()
-    try:
-        host, port = server.get_host_and_port()
-        yield ObjectStorage(f"http://{host}:{port}")
-    finally:
-        server.stop()
+    """A server on a free port, in a process of its own, while the context lasts."""
+    port = free_port()
+    command = [sys.executable, "-m", "moto.server", "--host", "127.0.0.1", "--port", str(port)]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
+        try:
+            while True:
+                try:
+                    socket.create_connection(("127.0.0.1", port)).close()
+                    break
+                except ConnectionRefusedError:
+                    assert server.poll() is None, "moto's server did not start"
+                    time.sleep(0.1)
+            yield ObjectStorage(f"http://127.0.0.1:{port}")
+        finally:
+            server.kill()

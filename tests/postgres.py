@@ -27,7 +27,8 @@ def installations() -> list[Path]:
     return found
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """One of the loopback on which nobody listens."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -37,7 +38,7 @@ def _free_port() -> int:
 @contextmanager
 def postgres_server(binaries: Path) -> Iterator[str]:
     """The address of a server of our own, running on a free loopback port."""
-    port = _free_port()
+    port = free_port()
     folder = Path(tempfile.mkdtemp(prefix="wistia-postgres-"))
     # the server refuses to run as root
     user = "nobody" if os.geteuid() == 0 else None
