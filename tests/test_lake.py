@@ -13,11 +13,12 @@ import dlt
 import duckdb
 import psycopg2
 import pytest
+from dlt.load.load import Load
 from wistia_pipeline.maintenance import maintain
 from wistia_pipeline.models import build_models
 from wistia_pipeline.sandbox import Sandbox
 
-from tests.conftest import NOW, Warehouse
+from tests.conftest import NOW, Warehouse, settings_for
 from tests.mart_rows import ACCOUNT as ACCOUNT
 from tests.mart_rows import GRAINS, assert_right, differences, held, load, marts_of
 from tests.object_storage import ObjectStorage, object_storage
@@ -124,6 +125,26 @@ def test_every_mart_holds_what_the_account_shows_and_what_duckdb_holds(
     maintain(lake_warehouse.pipeline(), timedelta(0))
     assert build_models(lake_warehouse.pipeline(), full_refresh=True).failures == []
     agree(*both)
+
+
+def test_tables_are_loaded_one_after_the_other(
+    lake_warehouse: Warehouse, living: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[int] = []
+    ended: list[int] = []
+    run_job = Load.w_run_job
+
+    def watched(*arguments: Any, **named: Any) -> Any:
+        begun.append(len(ended))
+        try:
+            return run_job(*arguments, **named)
+        finally:
+            ended.append(1)
+
+    monkeypatch.setattr(Load, "w_run_job", watched)
+    lake_warehouse.sync(settings_for(living), ("medias", "projects"))
+    assert begun == list(range(len(begun)))
+    assert len(begun) >= 4
 
 
 def agree(*both: Warehouse) -> None:

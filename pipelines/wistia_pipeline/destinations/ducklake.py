@@ -135,10 +135,12 @@ class DuckLake(Destination):
     def load(self) -> None:
         """Loads what is pending, table by table: writers that are at it side by side lose changes of one another
         (duckdb/ducklake#1094). Where another program changes the same tables, it is tried again for a while."""
+        # a number of workers that is configured would win over one that is asked for
+        self.pipeline.destination.caps_params["max_parallel_load_jobs"] = 1
         give_up = monotonic() + BUSY_SECONDS
         while True:
             try:
-                self.pipeline.load(workers=1)
+                self.pipeline.load()
                 return
             except PipelineStepFailed as error:
                 if not self.is_busy(str(error)):
