@@ -102,6 +102,8 @@ def _on(name: str, folder: Path, postgres: Callable[[], str]) -> Any:
         return dlt.destinations.duckdb(str(folder / "any.duckdb"))
     if name == "postgres":
         return dlt.destinations.postgres(postgres())
+    if name == "sqlalchemy":
+        return dlt.destinations.sqlalchemy(f"sqlite:///{folder / 'any.db'}")
     return dlt.destinations.filesystem(folder.as_uri())
 
 
@@ -113,6 +115,8 @@ def _on(name: str, folder: Path, postgres: Callable[[], str]) -> Any:
         pytest.param("filesystem", "parquet", marks=pytest.mark.slow),
         pytest.param("filesystem", "jsonl", marks=pytest.mark.slow),
         pytest.param("postgres", "parquet", marks=pytest.mark.slow),
+        # of which nothing of ours knows
+        pytest.param("sqlalchemy", None, marks=pytest.mark.slow),
     ],
 )
 def test_any_destination_is_loaded_once_and_remembers(

@@ -7,10 +7,11 @@ and loaded.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from time import monotonic, sleep
 from typing import Any, TypeVar
 
@@ -119,7 +120,10 @@ class Warehouse:
         """Every (endpoint, parent id) asked so far."""
         columns = ["endpoint", "parent_id", *(field.name for field in fields(Refresh))]
         rows = self._rows(REFRESHES.name, columns, f" and {self._hash(REFRESHES.name)} is not null")
-        return {(endpoint, parent): Refresh(*rest) for endpoint, parent, *rest in rows}
+        return {
+            (endpoint, parent): Refresh(_moment(refreshed_at), _day(first), _day(last), _moment(history_at))
+            for endpoint, parent, refreshed_at, first, last, history_at in rows
+        }
 
     def forgotten(self) -> Forgotten:
         """The people to forget, also those of a warehouse that no run has loaded yet."""
@@ -178,7 +182,7 @@ class Warehouse:
     def days(self, endpoint: Endpoint) -> dict[date, int]:
         """Loads and plays of each by_date day held, added up."""
         counts = "coalesce(load_count, 0) + coalesce(play_count, 0)"
-        return {row[0]: row[1] for row in self._rows(endpoint.name, ["date", counts])}
+        return {_day(row[0]): row[1] for row in self._rows(endpoint.name, ["date", counts])}
 
     def as_deleted(self, endpoint: Endpoint, ids: Collection[str], now: datetime) -> pa.Table:
         """A listing's rows as they are held, marked as deleted; without a hash, so that they count as changed if they
@@ -186,13 +190,14 @@ class Warehouse:
         (key,) = endpoint.primary_key
         columns = sorted(self.columns(endpoint.name) - {LOAD_ID})
         types = {column.name: ARROW_TYPES[column.data_type] for column in all_columns(endpoint)}
-        # documents as text, which is how they are loaded
-        texts = {column.name for column in endpoint.columns if column.data_type == "json"}
-        asked = [f"cast({name} as text)" if name in texts else name for name in columns]
-        rows = self._rows(endpoint.name, asked, f" and {key} in ({', '.join(['%s'] * len(ids))})", *ids)
+        rows = self._rows(endpoint.name, columns, f" and {key} in ({', '.join(['%s'] * len(ids))})", *ids)
+        reads = {column.name: _READS[column.data_type] for column in endpoint.columns if column.data_type in _READS}
         marks = {DELETED_AT.name: now, ROW_HASH.name: None}
         return pa.Table.from_pylist(
-            [dict(zip(columns, row, strict=True)) | marks for row in rows],
+            [
+                {name: reads.get(name, _same)(value) for name, value in zip(columns, row, strict=True)} | marks
+                for row in rows
+            ],
             schema=pa.schema([pa.field(name, types.get(name, pa.string())) for name in columns]),
         )
 
@@ -251,6 +256,34 @@ class Warehouse:
         if self._client is None:
             self._client = opened(self._pipeline.sql_client())
         return self._client
+
+
+def _moment(value: Any) -> Any:
+    """A moment as drivers give it: some have none of a zone, and some have texts."""
+    if isinstance(value, str):
+        value = datetime.fromisoformat(value)
+    return value.replace(tzinfo=UTC) if isinstance(value, datetime) and value.tzinfo is None else value
+
+
+def _day(value: Any) -> Any:
+    return date.fromisoformat(value) if isinstance(value, str) else value
+
+
+def _text(value: Any) -> Any:
+    """A document as it is loaded, which some drivers read."""
+    return value if value is None or isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _flag(value: Any) -> Any:
+    return None if value is None else bool(value)
+
+
+def _same(value: Any) -> Any:
+    return value
+
+
+_READS: dict[str, Callable[[Any], Any]] = {"timestamp": _moment, "date": _day, "json": _text, "bool": _flag}
+"""By type: a value as it was loaded, from what a driver makes of it."""
 
 
 @contextmanager

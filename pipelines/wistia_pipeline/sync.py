@@ -205,6 +205,8 @@ def raise_if_nothing_was_read(source: DltSource) -> None:
 
 
 def _days_outside_band(pipeline: dlt.Pipeline, source: DltSource, now: datetime) -> list[DayOutsideBand]:
+    if not destination_of(pipeline).is_database:
+        return []
     if not {EVENTS.name, ACCOUNT_STATS_BY_DATE.name} <= set(names_of(source)) - lost_resources(source).keys():
         return []
     read = source.resources[EVENTS.name].custom_metrics

@@ -74,7 +74,7 @@ class Destination:
     package = "."
     """What pip installs for it in the project's folder."""
     dialect = ""
-    """`duckdb` or `postgres`: how a `Cursor` is spoken to."""
+    """`duckdb` or `postgres`: the SQL that it knows; empty for any other."""
     loader_file_format: str | None = None
     """How batches travel; null for what dlt prefers."""
 
@@ -88,9 +88,8 @@ class Destination:
 
     @property
     def is_database(self) -> bool:
-        """Whether it takes SQL statements that change it."""
-        # files have an SQL client too, but only to read
-        return issubclass(self.pipeline.destination.client_class, SqlJobClientBase)
+        """Whether SQL of ours can change it; of others dlt alone knows how."""
+        return bool(self.dialect)
 
     @property
     def exists(self) -> bool:
@@ -144,7 +143,7 @@ class Destination:
 
         Raises `NotLandable`, `NotTried`, `WarehouseBusy`, and what the database says.
         """
-        if self.is_database:
+        if issubclass(self.pipeline.destination.client_class, SqlJobClientBase):
             with connected(self.pipeline):
                 raise NotTried(f"{self.kind} answers, but whether tables can be made is not tried; see what sync says.")
         raise NotTried(f"{self.kind} is not tried; see what sync says.")

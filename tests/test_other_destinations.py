@@ -1,18 +1,25 @@
-"""A folder of files, to which every load only adds rows: the next run goes by the newest version of each."""
+"""Destinations of dlt that the project does not know: loaded by configuration alone, and remembered.
+
+Files, to which every load only adds rows: the next run goes by the newest version of each. A database whose SQL is not
+ours: SQLite, which has neither moments nor documents.
+"""
 
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Sequence
-from datetime import timedelta
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import dlt
 import pytest
-from wistia_pipeline.sandbox import Fault, Sandbox
+from wistia_pipeline.sandbox import Account, Fault, Sandbox
 
-from tests.conftest import NOW, START, at, source_of
+from tests.conftest import NOW, START, TOKEN, at, source_of
+from tests.folder import empty_folder
 
 pytestmark = pytest.mark.slow
 
@@ -92,3 +99,40 @@ def test_a_row_that_is_gone_and_comes_back_is_there(pipeline: dlt.Pipeline, livi
     before = count(pipeline, *own)
     assert load(6, [action, other]) == [(0, 1), (1, 2)]
     assert count(pipeline, *own) == before
+
+
+def test_a_database_of_which_nothing_is_known_is_loaded_by_the_command(tmp_path: Path) -> None:
+    today = datetime.now(UTC).replace(microsecond=0)
+    with Sandbox(Account(start=today, **ACCOUNT), now=lambda: today, rate_limit=None, token=TOKEN) as sandbox:  # type: ignore[arg-type]
+        folder = empty_folder(tmp_path / "user", sandbox, today)
+        folder.env["DESTINATION__SQLALCHEMY__CREDENTIALS"] = f"sqlite:///{folder.work}/any.db"
+        view = sandbox.account.at(today)
+        gone, *_ = (media["hashed_id"] for media in view.medias())
+
+        def sync() -> int:
+            done = folder.sync("--destination", "sqlalchemy")
+            assert (done["error"], done["status"], done["failures"]) == (None, "ok", [])
+            return int(done["requests"])
+
+        def held(query: str) -> list[tuple[Any, ...]]:
+            with closing(sqlite3.connect(folder.work / "any__wistia_raw.db")) as connection:
+                return connection.execute(query).fetchall()
+
+        first = sync()
+        assert held("select count(*) from events") == [(len(view.events()),)]
+        assert held("select count(*) from medias where deleted_at is not null") == [(0,)]
+        sandbox.account.delete_media(gone)
+        assert sync() < first / 3
+        assert held("select media_id from medias where deleted_at is not null") == [(gone,)]
+        sandbox.account.restore_media(gone)
+        sync()
+        assert held("select count(*), count(deleted_at) from medias") == [(len(view.medias()), 0)]
+        assert held("select count(*), count(distinct event_key || visitor_key) from events") == [
+            (len(view.events()),) * 2
+        ]
+        for command in ("status", "report", "models", "maintain", "forget --email a@example.org"):
+            refused = folder.run(*command.split(), "--destination", "sqlalchemy")
+            assert refused.returncode == 1
+            said = refused.stderr.splitlines()[-1]
+            assert said.startswith("Error: ")
+            assert "sqlalchemy" in said
