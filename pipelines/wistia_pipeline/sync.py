@@ -26,6 +26,7 @@ from .accounts import ONLY, WistiaAccount
 from .completeness import DayOutsideBand, days_outside_band
 from .destinations import destination_of
 from .destinations.duckdb_loads import duckdb
+from .destinations.ducklake_loads import ducklake
 from .destinations.holds import Hold
 from .destinations.schemas import DATASET
 from .models import build_models
@@ -55,8 +56,10 @@ def make_pipeline(
 
 
 def _as_loaded(destination: TDestinationReferenceArg) -> TDestinationReferenceArg:
-    """The destination, of DuckDB ours."""
-    return duckdb() if destination == "duckdb" else destination
+    """The destination, of DuckDB and DuckLake ours."""
+    if destination == "duckdb":
+        return duckdb()
+    return ducklake() if destination == "ducklake" else destination
 
 
 def working_folder(destination: TDestinationReferenceArg) -> str:

@@ -1,0 +1,90 @@
+"""DuckLake as dlt knows it, but for what a connection costs: dlt opens some 40 of them in a run, each in a DuckDB of its
+own, which loads the extensions anew and spends most of the run on their signatures.
+
+Here those that a process opens to one lake share a DuckDB. The lake is attached by the first of them and let go by the
+last, as DuckDB wants it, and as dlt does for each.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from functools import cache
+from hashlib import sha256
+from threading import RLock
+from typing import Any
+
+import dlt
+import duckdb
+from dlt.common.configuration import configspec
+from dlt.common.destination import DestinationCapabilitiesContext
+from dlt.common.schema import Schema
+from dlt.destinations.impl.duckdb.sql_client import DuckDbSqlClient
+from dlt.destinations.impl.ducklake.configuration import DuckLakeClientConfiguration, DuckLakeCredentials
+from dlt.destinations.impl.ducklake.ducklake import DuckLakeClient
+from dlt.destinations.impl.ducklake.sql_client import DuckLakeSqlClient
+
+_LOCK = RLock()
+_OPEN: Counter[str] = Counter()
+"""Connections by the DuckDB that they share."""
+
+
+@configspec(init=False)
+class _Credentials(DuckLakeCredentials):
+    def _conn_str(self) -> str:
+        lake = f"{self.ducklake_name} {self.catalog_location()} {self.storage_url}"
+        return f":memory:{sha256(lake.encode()).hexdigest()}"
+
+
+@configspec
+class _Configuration(DuckLakeClientConfiguration):
+    credentials: _Credentials = None  # type: ignore[assignment]
+
+
+class _SqlClient(DuckLakeSqlClient):
+    def open_connection(self) -> duckdb.DuckDBPyConnection:
+        shared = self.credentials._conn_str()
+        with _LOCK:
+            _keep(shared)
+            connection: duckdb.DuckDBPyConnection = super().open_connection()
+            _OPEN[shared] += 1
+        return connection
+
+    def close_connection(self) -> None:
+        if not self._conn:
+            return
+        with _LOCK:
+            shared = self.credentials._conn_str()
+            _OPEN[shared] -= 1
+            if _OPEN[shared] > 0:
+                DuckDbSqlClient.close_connection(self)
+            else:
+                super().close_connection()
+
+
+@cache
+def _keep(shared: str) -> duckdb.DuckDBPyConnection:
+    """A connection that nobody closes, or DuckDB would go with the last one, and its extensions with it."""
+    return duckdb.connect(shared)
+
+
+class _Client(DuckLakeClient):
+    def __init__(
+        self, schema: Schema, config: DuckLakeClientConfiguration, capabilities: DestinationCapabilitiesContext
+    ) -> None:
+        super().__init__(schema, config, capabilities)
+        theirs: Any = self.sql_client
+        self.sql_client = _SqlClient(
+            theirs.dataset_name,
+            theirs.staging_dataset_name,
+            theirs.credentials,
+            theirs.capabilities,
+            theirs.override_data_path,
+            theirs.automatic_migration,
+        )
+
+
+class ducklake(dlt.destinations.ducklake):
+    """The destination; dlt calls it by the name of its class."""
+
+    spec = _Configuration
+    client_class = _Client
