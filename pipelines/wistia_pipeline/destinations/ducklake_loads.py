@@ -1,5 +1,5 @@
-"""DuckLake as dlt knows it, but for what a connection costs: dlt opens some 40 of them in a run, each in a DuckDB of its
-own, which loads the extensions anew and spends most of the run on their signatures.
+"""DuckLake as dlt knows it, but for what a connection costs: dlt opens some 40 of them in a run, each in a DuckDB of
+its own, which loads the extensions anew and spends most of the run on their signatures.
 
 Here those that a process opens to one lake share a DuckDB. The lake is attached by the first of them and let go by the
 last, as DuckDB wants it, and as dlt does for each.
