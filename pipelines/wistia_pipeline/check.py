@@ -139,19 +139,19 @@ def _check_destination(found: Checks, destination: TDestinationReferenceArg) -> 
     # a folder of its own: what waits in the real one to be loaded is none of ours, and nothing is left behind
     with TemporaryDirectory(prefix="wistia-check-") as folder:
         try:
-            pipeline = make_pipeline(destination, Progress(), pipelines_dir=folder)
+            chosen = destination_of(make_pipeline(destination, Progress(), pipelines_dir=folder))
         except Exception as error:
             found.fail("destination", error)
             found.skip(["models"], "the destination cannot be used")
             return
         try:
-            found.add("destination", "ok", destination_of(pipeline).try_to_land())
+            found.add("destination", "ok", chosen.try_to_land())
         except (NotTried, WarehouseBusy) as error:
             found.add("destination", "warning", explain(error))
         except Exception as error:
             found.fail("destination", error)
         with found.failing("models"):
-            _check_models(found, destination_of(pipeline))
+            _check_models(found, chosen)
 
 
 def _check_models(found: Checks, destination: Destination) -> None:

@@ -27,9 +27,15 @@ from .files import OutputStopped
 _SECRET = re.compile(r"(Bearer )\S+|(://[^:/@\s]*:)[^@\s]+(?=@)")
 _TYPES = {int: "a whole number", float: "a number", bool: "true or false", dict: "a JSON object"}
 _DUCKDB_FORM = "set DESTINATION__DUCKDB__CREDENTIALS to the path of a file, such as warehouse.duckdb"
-_EXTRAS = {"postgres": "postgres|psycopg2|adbc", "report": "^report "}
+_EXTRAS = {"lake": "^lake ", "postgres": "postgres|psycopg2|adbc", "report": "^report "}
+_IN_STORAGE = re.compile(r"^HTTPException|^IOException.*(for HTTP|\.parquet|create directory)")
 _POSTGRES_FORM = (
     "set DESTINATION__POSTGRES__CREDENTIALS to an address such as postgresql://user:password@host:5432/database"
+)
+LAKE_FORM = (
+    "set DESTINATION__DUCKLAKE__CREDENTIALS__CATALOG to postgresql://user:password@host:5432/database, and "
+    "DESTINATION__DUCKLAKE__CREDENTIALS__STORAGE__BUCKET_URL to a folder that all machines share, such as "
+    "s3://bucket/folder"
 )
 
 
@@ -83,7 +89,7 @@ def _known(error: BaseException) -> str | None:
         return "There is no such destination; use duckdb or postgres (or another that dlt knows)."
     if isinstance(error, DestinationConnectionError):
         # the cause comes first, so this is what nothing better is known of
-        reason = _first_line(next(causes(error))).rstrip(".")
+        reason = first_line(next(causes(error))).rstrip(".")
         return f"The warehouse cannot be opened: {reason}; correct what is set under DESTINATION__."
     return _of_settings(error) or _of_duckdb(error) or _of_postgres(error) or _of_machine(error)
 
@@ -101,14 +107,16 @@ def _of_settings(error: BaseException) -> str | None:
         )
     if isinstance(error, InvalidConnectionString) and "Postgres" in str(error):
         return f"The Postgres credentials cannot be read; {_POSTGRES_FORM}."
+    if isinstance(error, InvalidConnectionString) and "`ConnectionStringCredentials`" in str(error):
+        return f"The address of the lake's catalog cannot be read; {LAKE_FORM}."
     if isinstance(error, InvalidInMemoryDuckdbCredentials):
         return f"A DuckDB in memory would be gone with the run; {_DUCKDB_FORM}."
     if isinstance(error, InvalidConnectionString) and "DuckDb" in str(error):
         return f"The path of the DuckDB file is empty or cannot be read; {_DUCKDB_FORM}."
     if isinstance(error, tomllib.TOMLDecodeError) or type(error).__name__ == "TomlProviderReadException":
-        return f"A file in .dlt is not valid TOML: {_first_line(error)}; correct config.toml or secrets.toml."
+        return f"A file in .dlt is not valid TOML: {first_line(error)}; correct config.toml or secrets.toml."
     if isinstance(error, ConfigurationException):
-        return f"A setting cannot be used: {_first_line(error)}."
+        return f"A setting cannot be used: {first_line(error)}."
     return None
 
 
@@ -131,17 +139,24 @@ def _missing_package(error: MissingDependencyException) -> str:
                 f"{extra.capitalize()} needs more packages; run pip install '.[{extra}]' in this project's folder, "
                 "then again."
             )
-    return f"This destination needs more packages; run {' '.join(_first_line(error).split())}, then again."
+    return f"This destination needs more packages; run {' '.join(first_line(error).split())}, then again."
 
 
 def _of_duckdb(error: BaseException) -> str | None:
     if _module(error) not in ("duckdb", "_duckdb"):
         return None
     text = str(error)
+    if _IN_STORAGE.search(f"{type(error).__name__}: {text}"):
+        # the last line is what the storage itself says
+        reason = text.strip().splitlines()[-1].removeprefix("IO Error: ").rstrip(".")
+        return (
+            f"The lake's files cannot be reached: {reason}; check the storage and what is set under "
+            "DESTINATION__DUCKLAKE__CREDENTIALS__STORAGE."
+        )
     if "lock on file" in text:
         return f"The DuckDB file is open in another program{_lock_holder(text)}; close it there, then run again."
     if type(error).__name__ == "IOException":
-        reason = _first_line(error).removeprefix("IO Error: ").rstrip("!.")
+        reason = first_line(error).removeprefix("IO Error: ").rstrip("!.")
         return (
             f"The DuckDB file cannot be used: {reason}; choose another, in a folder that exists "
             "(DESTINATION__DUCKDB__CREDENTIALS)."
@@ -151,7 +166,7 @@ def _of_duckdb(error: BaseException) -> str | None:
         return f"The path of the DuckDB file is that of something else; {_DUCKDB_FORM}."
     if "configuration parameter" in text:
         return (
-            f"DuckDB refuses a setting: {_first_line(error)}; correct DESTINATION__DUCKDB__CREDENTIALS__GLOBAL_CONFIG."
+            f"DuckDB refuses a setting: {first_line(error)}; correct DESTINATION__DUCKDB__CREDENTIALS__GLOBAL_CONFIG."
         )
     return None
 
@@ -164,10 +179,10 @@ def _lock_holder(text: str) -> str:
 def _of_postgres(error: BaseException) -> str | None:
     if isinstance(error, OSError) and "[libpq]" in str(error):
         # so says the Arrow driver while rows come in; after Ctrl-C, too, which it turns into a request to the server
-        return f"Postgres has ended the query: {_first_line(error).rpartition('ERROR:')[2].strip()}; run again."
+        return f"Postgres has ended the query: {first_line(error).rpartition('ERROR:')[2].strip()}; run again."
     if _module(error) not in ("psycopg2", "adbc_driver_manager"):
         return None
-    reason = _first_line(error).rstrip(".")
+    reason = first_line(error).rstrip(".")
     if type(error).__name__ == "OperationalError":
         return f"Postgres cannot be reached: {reason}; check the server and DESTINATION__POSTGRES__CREDENTIALS."
     if "invalid dsn" in reason:
@@ -186,14 +201,14 @@ def _of_machine(error: BaseException) -> str | None:
 
 
 def _unknown(error: BaseException) -> str:
-    return f"{type(error).__name__}: {_first_line(error) or 'no details'}; run again with --verbose for the traceback."
+    return f"{type(error).__name__}: {first_line(error) or 'no details'}; run again with --verbose for the traceback."
 
 
 def _module(error: BaseException) -> str:
     return type(error).__module__.partition(".")[0]
 
 
-def _first_line(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
     """What an error says, as one line without secrets."""
     lines = str(error).strip().splitlines()
     return _SECRET.sub(r"\1\2***", lines[0].strip().rstrip(";:")) if lines else ""

@@ -36,7 +36,8 @@ def maintain(destination: str, keep_days: float, verbose: bool) -> None:
         from ..sync import make_pipeline
 
         done = maintenance.maintain(make_pipeline(destination, Progress()), timedelta(days=keep_days))
-        click.echo("; ".join(f"{count:,} {what}" for what, count in done.items()) + ".")
+        lines = [f"{what}: {count:,}" for what, count in done.items() if count > 0]
+        click.echo("\n".join(line.capitalize() for line in lines) or "Nothing to do.")
         return 0
 
     guarded(run, verbose)

@@ -102,7 +102,7 @@ class DuckDBFile(Destination):
     def maintain(self, keep: timedelta) -> dict[str, int]:
         before = self.file.stat().st_size
         rewrite(self.file.resolve())
-        return {"bytes before": before, "bytes now": self.file.stat().st_size}
+        return {"bytes given back": before - self.file.stat().st_size}
 
     def compact(self, tables: Iterable[tuple[str, str]]) -> None:
         try:

@@ -10,6 +10,7 @@ from functools import cache
 from importlib import import_module
 from pathlib import Path
 from random import uniform
+from tempfile import TemporaryFile
 from time import monotonic, sleep
 from typing import Any
 
@@ -23,25 +24,40 @@ from wistia_source.errors import SettingInvalid, WistiaError
 from wistia_source.warehouse import connected
 
 from ..catalog import quoted
+from ..failures import LAKE_FORM, first_line
 from .base import Cursor, Destination, NotCompacted, NotReadable, Profile, make_and_forget
 from .duckdb_file import MODELS, READER, as_snapshot
 from .holds import Hold, advisory_held
 from .lake_files import forget_deleted_rows, tidy
+from .schemas import model_schemas
 
 EXTENSIONS = ("ducklake", "postgres_scanner", "httpfs", "aws")
 """Of DuckDB: they come as Python packages, so that nothing is fetched while a run is under way."""
 POSTGRES = ("postgres", "postgresql")
 STATEMENTS = "DBT_ENV_SECRET_WISTIA_LAKE"
 """The environment variable of how dbt attaches the lake; dbt keeps variables of this name out of logs and errors."""
-
-
-_FORM = (
-    "set DESTINATION__DUCKLAKE__CREDENTIALS__CATALOG to postgresql://user:password@host:5432/database, and "
-    "DESTINATION__DUCKLAKE__CREDENTIALS__STORAGE__BUCKET_URL to a folder that all machines share, such as "
-    "s3://bucket/folder"
-)
 BUSY_SECONDS = 120
 """How long a load is tried again that another program has come in the way of."""
+
+
+class ExtensionsUnusable(WistiaError):
+    """DuckDB does not take what belongs to it."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(
+            f"DuckDB cannot take its extensions for a lake: {reason.rstrip('.')}; run pip install '.[lake]' in this "
+            "project's folder, and see that it may write into the folder .duckdb of your home."
+        )
+
+
+class CatalogUnreachable(WistiaError):
+    """The Postgres of the catalog does not answer, or not to us."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(
+            f"The lake's catalog cannot be reached: {reason.rstrip('.')}; check the server and "
+            "DESTINATION__DUCKLAKE__CREDENTIALS__CATALOG."
+        )
 
 
 class CatalogBusy(WistiaError):
@@ -68,26 +84,30 @@ class DuckLake(Destination):
         kind, name = self._credentials.catalog.drivername, self._credentials.ducklake_name
         if Path(self._credentials.storage_url).absolute() == Path(DUCKLAKE_STORAGE_PATTERN % name).absolute():
             # what dlt takes where nothing is set: a folder of whoever runs this where they happen to be
-            raise SettingInvalid(f"Where the lake's files are is not set; {_FORM}.")
+            raise SettingInvalid(f"Where the lake's files are is not set; {LAKE_FORM}.")
         if kind not in POSTGRES:
-            raise SettingInvalid(f"The lake's catalog is in {kind}, which only one machine can use; {_FORM}.")
+            raise SettingInvalid(f"The lake's catalog is to be in Postgres, which all machines can reach; {LAKE_FORM}.")
         _install_extensions()
 
     @property
     def exists(self) -> bool:
-        with closing(_driver().connect(self._url)) as connection, connection.cursor() as cursor:
+        with closing(self._connect()) as connection, connection.cursor() as cursor:
             cursor.execute("select to_regclass(%s) is not null", [f"{quoted(self._schema)}.ducklake_metadata"])
             ((found,),) = cursor.fetchall()
             return bool(found)
 
     def held(self, by: str | None = None) -> AbstractContextManager[Hold]:
         lake = f"{self._schema} {self.pipeline.dataset_name}"
-        return advisory_held(self._url, lake, by or self.pipeline.pipeline_name)
+        return advisory_held(self._connect, lake, by or self.pipeline.pipeline_name)
 
-    @property
-    def _url(self) -> str:
-        url = self._credentials.catalog.to_url()
-        return str(url.set(drivername="postgresql").render_as_string(hide_password=False))
+    def _connect(self) -> Any:
+        """A connection to the catalog. Raises `CatalogUnreachable` or `MissingDependencyException`."""
+        url = self._credentials.catalog.to_url().set(drivername="postgresql").render_as_string(hide_password=False)
+        driver = _driver()
+        try:
+            return driver.connect(url)
+        except driver.Error as error:
+            raise CatalogUnreachable(first_line(error)) from error
 
     @property
     def _schema(self) -> str:
@@ -107,7 +127,6 @@ class DuckLake(Destination):
 
     def profile(self) -> Profile:
         name = self._credentials.ducklake_name
-        client: Any = self.pipeline.sql_client()
         output = {
             "type": "duckdb",
             "path": ":memory:",
@@ -119,18 +138,42 @@ class DuckLake(Destination):
             "threads": 1,
             "settings": MODELS,
         }
-        statements = [statement["sql"] for statement in client.attach_statements(alias=name)]
-        return Profile(output, {STATEMENTS: json.dumps(statements)})
+        return Profile(output, {STATEMENTS: json.dumps(self._attach_statements())})
 
     def try_to_land(self) -> str:
         catalog, files = self._credentials.catalog.host, self._credentials.storage_url
         where = f"ducklake, catalog in Postgres at {catalog}, files in {files}"
         with self.held():
+            self._try_storage()
             if not self.exists:
+                # to attach the lake would make it
+                with closing(self._connect()) as connection, connection.cursor() as cursor:
+                    cursor.execute(f"create schema if not exists {quoted(self._schema)}")
                 return f"{where}, which the first sync makes"
             with connected(self.pipeline) as client:
                 make_and_forget(self.pipeline, client)
         return where
+
+    def _try_storage(self) -> None:
+        """Writes a file and takes it back: as one of another lake, whose catalog is in memory."""
+        where = self._credentials.storage_url
+        if self._credentials.storage.is_local_filesystem:
+            with TemporaryFile(dir=next(above for above in (Path(where), *Path(where).parents) if above.is_dir())):
+                return
+        *secrets, _ = self._attach_statements()
+        with closing(duckdb.connect()) as connection:
+            for secret in secrets:
+                connection.execute(secret)
+            connection.execute(f"attach 'ducklake::memory:' as probe (data_path '{where}')")
+            connection.execute("begin")
+            # fewer rows would not leave the catalog
+            connection.execute("create table probe._check as select * from range(1000)")
+            connection.execute("rollback")
+
+    def _attach_statements(self) -> list[str]:
+        """What dlt does to know the lake: how its storage is reached, and at last its catalog."""
+        client: Any = self.pipeline.sql_client()
+        return [statement["sql"] for statement in client.attach_statements(alias=self._credentials.ducklake_name)]
 
     def load(self) -> None:
         """Loads what is pending, table by table: writers that are at it side by side lose changes of one another
@@ -155,23 +198,40 @@ class DuckLake(Destination):
     def compact(self, tables: Iterable[tuple[str, str]]) -> None:
         try:
             with connected(self.pipeline) as client:
-                forget_deleted_rows(client.native_connection, self._credentials.ducklake_name)
+                schemas = (client.dataset_name, client.staging_dataset_name, *model_schemas(client.dataset_name))
+                name = self._credentials.ducklake_name
+                is_gone = forget_deleted_rows(client.native_connection, name, schemas)
             self._forget_bounds()
         except (duckdb.Error, _driver().Error) as error:
             raise NotCompacted(
                 "The rows are gone, but their bytes are still in files of the lake, which cannot be written anew: "
-                f"{str(error).splitlines()[0]}; mend that, then run again."
+                f"{first_line(error)}; mend that, then run again."
             ) from error
+        if not is_gone:
+            raise NotCompacted(
+                "The rows are gone, but their bytes may still be in files that killed runs have left, which cannot be "
+                "told from those of another program that is writing to the lake; run again when it has ended."
+            )
 
     def _forget_bounds(self) -> None:
         """Takes the least and the greatest text of each column out of the catalog, which may be somebody's name: it
         keeps those of whole tables for ever, and none means that nothing is known."""
-        with closing(_driver().connect(self._url)) as connection, connection, connection.cursor() as cursor:
-            cursor.execute("select set_config('search_path', %s, true)", [quoted(self._schema)])
+        schema = quoted(self._schema)
+        with closing(self._connect()) as connection, connection.cursor() as cursor:
             cursor.execute(
-                "update ducklake_table_column_stats set min_value = null, max_value = null where (table_id, column_id) "
-                "in (select table_id, column_id from ducklake_column where column_type = 'varchar')"
+                f"update {schema}.ducklake_table_column_stats set min_value = null, max_value = null "  # noqa: S608
+                "where (table_id, column_id) in "
+                f"(select table_id, column_id from {schema}.ducklake_column where column_type = 'varchar')"
             )
+            cursor.execute(
+                "select tablename from pg_tables where schemaname = %s and tablename similar to %s",
+                [self._schema, "ducklake_(%stats|inlined_data%)"],
+            )
+            tables = ", ".join(f"{schema}.{quoted(table)}" for (table,) in cursor.fetchall())
+            connection.commit()
+            # a plain one leaves the bytes of dead rows where they are
+            connection.autocommit = True
+            cursor.execute(f"vacuum (full) {tables}")
 
     def maintain(self, keep: timedelta) -> dict[str, int]:
         with connected(self.pipeline) as client:
@@ -188,10 +248,12 @@ def _driver() -> Any:
 
 @cache
 def _install_extensions() -> None:
-    """Raises `MissingDependencyException` where one is not there."""
+    """Raises `MissingDependencyException` where one is not there, or `ExtensionsUnusable`."""
     try:
         importer = import_module("duckdb_extensions")
         for name in EXTENSIONS:
             importer.import_extension(name)
     except ImportError as error:
         raise MissingDependencyException("lake", ["duckdb-extensions"]) from error
+    except duckdb.Error as error:
+        raise ExtensionsUnusable(first_line(error)) from error

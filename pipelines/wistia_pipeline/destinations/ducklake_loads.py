@@ -30,6 +30,11 @@ _OPEN: Counter[str] = Counter()
 
 @configspec(init=False)
 class _Credentials(DuckLakeCredentials):
+    def catalog_location(self) -> str:
+        # dlt asks before it knows whether there is one
+        known = self.catalog and self.catalog.drivername
+        return super().catalog_location() if known else ""
+
     def _conn_str(self) -> str:
         lake = f"{self.ducklake_name} {self.catalog_location()} {self.storage_url}"
         return f":memory:{sha256(lake.encode()).hexdigest()}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
@@ -67,15 +67,12 @@ def file_held(lock: Path) -> Iterator[Hold]:
 
 
 @contextmanager
-def advisory_held(url: str, warehouse: str, by: str) -> Iterator[Hold]:
-    """A warehouse about which several machines ask the Postgres at an address.
+def advisory_held(connect: Callable[[], Any], warehouse: str, by: str) -> Iterator[Hold]:
+    """A warehouse about which several machines ask a Postgres, to which `connect` opens a connection of psycopg2.
 
-    It gives back what a run holds when the run's connection ends. Raises `WarehouseBusy`, and what the driver says.
+    It gives back what a run holds when the run's connection ends. Raises `WarehouseBusy`, and what `connect` raises.
     """
-    # not every installation has it
-    import psycopg2
-
-    with closing(psycopg2.connect(url)) as connection:
+    with closing(connect()) as connection:
         connection.autocommit = True
         hold = _AdvisoryHold(connection, warehouse)
         shared = "" if by == EVERYTHING else "_shared"
@@ -93,6 +90,7 @@ class _AdvisoryHold(Hold):
 
     @contextmanager
     def alone(self) -> Iterator[None]:
+        # not every installation has it
         import psycopg2
 
         try:

@@ -2,41 +2,64 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import timedelta
 from typing import Any
 
 import duckdb
 
 GRACE = timedelta(days=1)
-"""Files that nothing needs any more are deleted this much later: a query that is under way may be reading them."""
+"""Files that nothing needs any more are deleted this much later: a query that is under way may be reading them, and
+what no table knows may be what another program is about to commit."""
 
 
 def tidy(lake: duckdb.DuckDBPyConnection, name: str, keep: timedelta) -> dict[str, int]:
-    """Merges small files, drops deleted rows from files, and lets go of older states of the attached lake.
+    """Merges small files of the attached lake, drops deleted rows from them, and lets go of older states.
 
     `keep` is how long states can be queried yet. Returns what was done, and how often.
     """
     done: dict[str, int] = {}
     # rows so few that they are in the catalog
     done["rows moved out of the catalog"] = sum(row[2] for row in _call(lake, f"ducklake_flush_inlined_data('{name}')"))
-    older = f"older_than => now() - interval '{int(keep.total_seconds())} seconds'"
-    done["states expired"] = len(_call(lake, f"ducklake_expire_snapshots('{name}', {older})"))
+    rewritten = _without_deleted_rows(lake, name)
     merged = _call(lake, f"ducklake_merge_adjacent_files('{name}')")
-    rewritten = _call(lake, f"ducklake_rewrite_data_files('{name}')")
-    done["files merged or rewritten"] = sum(row[2] for row in (*merged, *rewritten))
-    done["files written instead"] = sum(row[3] for row in (*merged, *rewritten))
-    after = f"older_than => now() - interval '{int(GRACE.total_seconds())} seconds'"
-    done["files deleted"] = len(_call(lake, f"ducklake_cleanup_old_files('{name}', {after})"))
+    done["files merged or rewritten"] = sum(row[2] for row in (*rewritten, *merged))
+    done["files written instead"] = sum(row[3] for row in (*rewritten, *merged))
+    done["states let go"] = len(_call(lake, f"ducklake_expire_snapshots('{name}', {_older(keep)})"))
+    done["files deleted"] = len(_call(lake, f"ducklake_cleanup_old_files('{name}', {_older(GRACE)})")) + len(
+        # of loads that were killed
+        _call(lake, f"ducklake_delete_orphaned_files('{name}', {_older(GRACE)})")
+    )
     return done
 
 
-def forget_deleted_rows(lake: duckdb.DuckDBPyConnection, name: str) -> None:
-    """Rewrites each file of the attached lake that has deleted rows, and lets go of all states but the last."""
+def forget_deleted_rows(lake: duckdb.DuckDBPyConnection, name: str, schemas: Collection[str]) -> bool:
+    """Rewrites each file of the attached lake that has deleted rows, and lets go of all states but the last.
+
+    Files of loads and builds into these schemas that were killed go, too; whether none is left.
+    """
     _call(lake, f"ducklake_flush_inlined_data('{name}')")
-    _call(lake, f"ducklake_rewrite_data_files('{name}', delete_threshold => 0.0)")
-    _call(lake, f"ducklake_expire_snapshots('{name}', older_than => now())")
+    _without_deleted_rows(lake, name)
+    _call(lake, f"ducklake_expire_snapshots('{name}', {_older(timedelta(0))})")
     _call(lake, f"ducklake_cleanup_old_files('{name}', cleanup_all => true)")
+    stray = _stray_files(lake, name, schemas)
+    _call(lake, f"ducklake_delete_orphaned_files('{name}', {_older(GRACE if False in stray else timedelta(0))})")
+    return True not in _stray_files(lake, name, schemas)
+
+
+def _without_deleted_rows(lake: duckdb.DuckDBPyConnection, name: str) -> Sequence[Sequence[Any]]:
+    # by itself it leaves files as they are, and never merges them, until all but one in twenty rows are gone
+    return _call(lake, f"ducklake_rewrite_data_files('{name}', delete_threshold => 0.0)")
+
+
+def _stray_files(lake: duckdb.DuckDBPyConnection, name: str, schemas: Collection[str]) -> set[bool]:
+    """Of the files that no table knows: whether they are in these schemas."""
+    found = _call(lake, f"ducklake_delete_orphaned_files('{name}', dry_run => true, cleanup_all => true)")
+    return {any(f"/{schema}/" in path for schema in schemas) for (path,) in found}
+
+
+def _older(than: timedelta) -> str:
+    return f"older_than => now() - interval '{int(than.total_seconds())} seconds'"
 
 
 def _call(lake: duckdb.DuckDBPyConnection, function: str) -> Sequence[Sequence[Any]]:

@@ -41,11 +41,17 @@ class Postgres(Destination):
         _arrow_driver()
 
     def held(self, by: str | None = None) -> AbstractContextManager[Hold]:
-        return advisory_held(self._url, self.pipeline.dataset_name, by or self.pipeline.pipeline_name)
+        return advisory_held(self._connect, self.pipeline.dataset_name, by or self.pipeline.pipeline_name)
 
     @property
     def _url(self) -> str:
         return str(self.pipeline.sql_client().credentials.to_native_representation())
+
+    def _connect(self) -> Any:
+        # not every installation has it
+        import psycopg2
+
+        return psycopg2.connect(self._url)
 
     def index_for_loads(self) -> None:
         """Makes the indexes that tables still lack: of keys, by which rows are merged, and of a feed's times, by which
