@@ -69,7 +69,7 @@ class Folder:
             env=self.environment(**settings),
             capture_output=True,
             text=True,
-            timeout=100 if self.models else 60,
+            timeout=200 if self.models else 60,
         )
 
     def start(self, *arguments: str, **settings: str | None) -> subprocess.Popen[str]:

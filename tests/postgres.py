@@ -60,12 +60,12 @@ def postgres_server(binaries: Path) -> Iterator[str]:
 
 
 @contextmanager
-def database(server: str) -> Iterator[str]:
-    """A database of its own on the server."""
+def database(server: str, of: str | None = None) -> Iterator[str]:
+    """A database of its own on the server, empty or with what another one holds that nobody is connected to."""
     name = f"test_{os.getpid()}_{time.monotonic_ns()}"
     with closing(psycopg2.connect(server)) as connection:
         connection.autocommit = True
         with connection.cursor() as cursor:
-            cursor.execute(f"create database {name}")
+            cursor.execute(f"create database {name}" + (f" template {of.rpartition('/')[2]}" if of else ""))
             yield f"{server.rpartition('/')[0]}/{name}"
             cursor.execute(f"drop database {name} with (force)")
