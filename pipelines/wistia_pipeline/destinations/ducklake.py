@@ -28,7 +28,7 @@ from ..failures import LAKE_FORM, first_line
 from .base import Cursor, Destination, NotCompacted, NotReadable, Profile, make_and_forget
 from .duckdb_file import MODELS, READER, as_snapshot
 from .holds import Hold, advisory_held
-from .lake_files import forget_deleted_rows, tidy
+from .lake_files import forget_deleted_rows, stray_files, tidy
 from .schemas import model_schemas
 
 EXTENSIONS = ("ducklake", "postgres_scanner", "httpfs", "aws")
@@ -200,17 +200,21 @@ class DuckLake(Destination):
             with connected(self.pipeline) as client:
                 schemas = (client.dataset_name, client.staging_dataset_name, *model_schemas(client.dataset_name))
                 name = self._credentials.ducklake_name
-                is_gone = forget_deleted_rows(client.native_connection, name, schemas)
+                forget_deleted_rows(client.native_connection, name)
+                left = stray_files(client.native_connection, name, schemas)
             self._forget_bounds()
         except (duckdb.Error, _driver().Error) as error:
             raise NotCompacted(
                 "The rows are gone, but their bytes are still in files of the lake, which cannot be written anew: "
                 f"{first_line(error)}; mend that, then run again."
             ) from error
-        if not is_gone:
+        if left:
+            # not deleted from here: another lake may have its files in the same place, which look the same
             raise NotCompacted(
-                "The rows are gone, but their bytes may still be in files that killed runs have left, which cannot be "
-                "told from those of another program that is writing to the lake; run again when it has ended."
+                "The rows are gone, but their bytes may still be in files that killed runs have left (how many: "
+                f"{len(left):,}), such as {left[0]}; delete these (where no other lake is in "
+                f"{self._credentials.storage_url}, by DuckDB's call ducklake_delete_orphaned_files('{name}', "
+                "cleanup_all => true)), then run again."
             )
 
     def _forget_bounds(self) -> None:
@@ -229,9 +233,9 @@ class DuckLake(Destination):
             )
             tables = ", ".join(f"{schema}.{quoted(table)}" for (table,) in cursor.fetchall())
             connection.commit()
-            # a plain one leaves the bytes of dead rows where they are
+            # a plain one leaves the bytes of dead rows where they are, and values of theirs in statistics
             connection.autocommit = True
-            cursor.execute(f"vacuum (full) {tables}")
+            cursor.execute(f"vacuum (full, analyze) {tables}")
 
     def maintain(self, keep: timedelta) -> dict[str, int]:
         with connected(self.pipeline) as client:

@@ -9,8 +9,7 @@ from typing import Any
 import duckdb
 
 GRACE = timedelta(days=1)
-"""Files that nothing needs any more are deleted this much later: a query that is under way may be reading them, and
-what no table knows may be what another program is about to commit."""
+"""Files that nothing needs any more are deleted this much later: a query that is under way may be reading them."""
 
 
 def tidy(lake: duckdb.DuckDBPyConnection, name: str, keep: timedelta) -> dict[str, int]:
@@ -26,36 +25,27 @@ def tidy(lake: duckdb.DuckDBPyConnection, name: str, keep: timedelta) -> dict[st
     done["files merged or rewritten"] = sum(row[2] for row in (*rewritten, *merged))
     done["files written instead"] = sum(row[3] for row in (*rewritten, *merged))
     done["states let go"] = len(_call(lake, f"ducklake_expire_snapshots('{name}', {_older(keep)})"))
-    done["files deleted"] = len(_call(lake, f"ducklake_cleanup_old_files('{name}', {_older(GRACE)})")) + len(
-        # of loads that were killed
-        _call(lake, f"ducklake_delete_orphaned_files('{name}', {_older(GRACE)})")
-    )
+    done["files deleted"] = len(_call(lake, f"ducklake_cleanup_old_files('{name}', {_older(GRACE)})"))
     return done
 
 
-def forget_deleted_rows(lake: duckdb.DuckDBPyConnection, name: str, schemas: Collection[str]) -> bool:
-    """Rewrites each file of the attached lake that has deleted rows, and lets go of all states but the last.
-
-    Files of loads and builds into these schemas that were killed go, too; whether none is left.
-    """
+def forget_deleted_rows(lake: duckdb.DuckDBPyConnection, name: str) -> None:
+    """Rewrites each file of the attached lake that has deleted rows, and lets go of all states but the last."""
     _call(lake, f"ducklake_flush_inlined_data('{name}')")
     _without_deleted_rows(lake, name)
     _call(lake, f"ducklake_expire_snapshots('{name}', {_older(timedelta(0))})")
     _call(lake, f"ducklake_cleanup_old_files('{name}', cleanup_all => true)")
-    stray = _stray_files(lake, name, schemas)
-    _call(lake, f"ducklake_delete_orphaned_files('{name}', {_older(GRACE if False in stray else timedelta(0))})")
-    return True not in _stray_files(lake, name, schemas)
+
+
+def stray_files(lake: duckdb.DuckDBPyConnection, name: str, schemas: Collection[str]) -> list[str]:
+    """Files in the folders of these schemas that no table of the attached lake knows."""
+    found = _call(lake, f"ducklake_delete_orphaned_files('{name}', dry_run => true, cleanup_all => true)")
+    return [path for (path,) in found if any(f"/{schema}/" in path for schema in schemas)]
 
 
 def _without_deleted_rows(lake: duckdb.DuckDBPyConnection, name: str) -> Sequence[Sequence[Any]]:
     # by itself it leaves files as they are, and never merges them, until all but one in twenty rows are gone
     return _call(lake, f"ducklake_rewrite_data_files('{name}', delete_threshold => 0.0)")
-
-
-def _stray_files(lake: duckdb.DuckDBPyConnection, name: str, schemas: Collection[str]) -> set[bool]:
-    """Of the files that no table knows: whether they are in these schemas."""
-    found = _call(lake, f"ducklake_delete_orphaned_files('{name}', dry_run => true, cleanup_all => true)")
-    return {any(f"/{schema}/" in path for schema in schemas) for (path,) in found}
 
 
 def _older(than: timedelta) -> str:
