@@ -65,7 +65,7 @@ def sweep(pipeline: dlt.Pipeline, pii: Pii) -> Swept:
             for account in sorted(accounts):
                 _Sweep(client, pii, swept, account, _forgotten_by(client, account)).run()
             _clear_logs(client, pii)
-            _empty_staging(client)
+            _drop_staging(client)
             if swept:
                 _outdate_models(client)
                 table_name = client.make_qualified_table_name(FORGOTTEN.name)
@@ -280,12 +280,12 @@ def _clear_logs(client: SqlClientBase[Any], pii: Pii) -> None:
                 client.execute_sql(f"update {log} set error = %s where error = %s", new, error)  # noqa: S608
 
 
-def _empty_staging(client: SqlClientBase[Any]) -> None:
-    """dlt leaves the rows of the last load where it had merged them from."""
-    for table in base_tables(client, client.staging_dataset_name):
-        if not table.startswith("_dlt"):
-            with client.with_staging_dataset():
-                client.execute_sql(f"delete from {client.make_qualified_table_name(table)}")  # noqa: S608
+def _drop_staging(client: SqlClientBase[Any]) -> None:
+    """dlt leaves the rows of the last load where it had merged them from; Postgres would keep values of an empty table
+    in its statistics. The next load makes the schema anew."""
+    with client.with_staging_dataset():
+        if client.has_dataset():
+            client.drop_dataset()
 
 
 def _outdate_models(client: SqlClientBase[Any]) -> None:
@@ -304,13 +304,12 @@ def _tables_with_people(client: SqlClientBase[Any]) -> list[tuple[str, str]]:
     """The tables out of which rows are taken, with their schemas."""
     raw = [(client.dataset_name, name) for name in base_tables(client, client.dataset_name)]
     named = {VISITORS.name, EVENTS.name, *(table.name for table in LOG_TABLES)}
-    staging = [(client.staging_dataset_name, name) for name in base_tables(client, client.staging_dataset_name)]
     marts = [
         (schema, table)
         for schema, table, columns in _mart_tables(client)
         if {*_KEYS, "embed_url"}.intersection(columns)
     ]
-    return [*(table for table in raw if table[1] in named), *staging, *marts]
+    return [*(table for table in raw if table[1] in named), *marts]
 
 
 def _batches(keys: Iterable[str]) -> Iterator[list[str]]:
