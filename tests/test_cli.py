@@ -299,7 +299,7 @@ def test_a_second_run_on_a_warehouse_touches_nothing(
         if kind.startswith("postgres"):
             folder.env["DESTINATION__POSTGRES__CREDENTIALS"] = address
             arguments += ["--destination", "postgres"]
-        sandbox.latency = 60
+        sandbox.faults.add(Fault("v1/account.json", kind="hang", seconds=60, times=None))
         first = folder.start(*arguments)
         while not sandbox.log:
             time.sleep(0.02)
@@ -310,7 +310,7 @@ def test_a_second_run_on_a_warehouse_touches_nothing(
         )
         first.kill()
         first.wait()
-        sandbox.latency = 0
+        sandbox.faults.clear()
         assert folder.run(*arguments, **elsewhere).returncode == 0
 
 
