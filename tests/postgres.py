@@ -15,6 +15,9 @@ from pathlib import Path
 
 import psycopg2
 
+LOCKED = "locked"
+"""A user whom a test may make."""
+
 
 def installations() -> list[Path]:
     """Folders of initdb and pg_ctl: those of the development dependency, then the system's."""
@@ -37,7 +40,7 @@ def free_port() -> int:
 
 @contextmanager
 def postgres_server(binaries: Path) -> Iterator[str]:
-    """The address of a server of our own, running on a free loopback port."""
+"""The address of a server of our own, running on a free loopback port. It asks LOCKED alone for a password."""
     port = free_port()
     folder = Path(tempfile.mkdtemp(prefix="wistia-postgres-"))
     # the server refuses to run as root
@@ -52,6 +55,8 @@ def postgres_server(binaries: Path) -> Iterator[str]:
     options = f"-p {port} -k {folder} -c listen_addresses=127.0.0.1 -c fsync=off -c full_page_writes=off"
     try:
         call("initdb", "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-sync")
+        rules = Path(data) / "pg_hba.conf"
+        rules.write_text(f"host all {LOCKED} 127.0.0.1/32 scram-sha-256\n{rules.read_text()}")
         call("pg_ctl", "-D", data, "-o", options, "-w", "-l", str(folder / "log"), "start")
         yield f"postgresql://postgres:unused@127.0.0.1:{port}/postgres"
         call("pg_ctl", "-D", data, "-m", "immediate", "stop")

@@ -58,7 +58,7 @@ def sandboxes() -> Iterator[dict[str, Sandbox]]:
     one, two = (Account(seed=19, start=TODAY, medias=6, projects=2, visitors=40, events=200, days=30) for _ in NAMES)
     two.account_id = 999
     for number, event in enumerate(two.at(TODAY).events()):
-        two.restate_event(event["event_key"], percent_viewed=number / 1_000)
+        two.restate_event(event["event_key"], percent_viewed=1 - number / 1_000)
     with (
         Sandbox(one, now=lambda: TODAY, rate_limit=None, token=f"{TOKEN}-one") as first,
         Sandbox(two, now=lambda: TODAY, rate_limit=None, token=f"{TOKEN}-two") as second,

@@ -176,10 +176,7 @@ class DuckLake(Destination):
         return [statement["sql"] for statement in client.attach_statements(alias=self._credentials.ducklake_name)]
 
     def load(self) -> None:
-        """Loads what is pending, table by table: writers that are at it side by side lose changes of one another
-        (duckdb/ducklake#1094). Where another program changes the same tables, it is tried again for a while."""
-        # a number of workers that is configured would win over one that is asked for
-        self.pipeline.destination.caps_params["max_parallel_load_jobs"] = 1
+        """Loads what is pending; where another program changes the same tables, it is tried again for a while."""
         give_up = monotonic() + BUSY_SECONDS
         while True:
             try:

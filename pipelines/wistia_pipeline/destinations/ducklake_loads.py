@@ -1,8 +1,8 @@
-"""DuckLake as dlt knows it, but for what a connection costs: dlt opens some 40 of them in a run, each in a DuckDB of
-its own, which loads the extensions anew and spends most of the run on their signatures.
+"""DuckLake as dlt knows it, but it loads table by table, each in one transaction, and its connections are cheap.
 
-Here those that a process opens to one lake share a DuckDB. The lake is attached by the first of them and let go by the
-last, as DuckDB wants it, and as dlt does for each.
+dlt opens some 40 of them in a run, each in a DuckDB of its own, which loads the extensions anew and spends most of the
+run on their signatures. Here those that a process opens to one lake share a DuckDB. The lake is attached by the first
+of them and let go by the last, as DuckDB wants it, and as dlt does for each.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import dlt
 import duckdb
 from dlt.common.configuration import configspec
 from dlt.common.destination import DestinationCapabilitiesContext
+from dlt.common.normalizers.naming import NamingConvention
 from dlt.common.schema import Schema
 from dlt.destinations.impl.duckdb.sql_client import DuckDbSqlClient
 from dlt.destinations.impl.ducklake.configuration import DuckLakeClientConfiguration, DuckLakeCredentials
@@ -93,3 +94,18 @@ class ducklake(dlt.destinations.ducklake):
 
     spec = _Configuration
     client_class = _Client
+
+    @classmethod
+    def adjust_capabilities(
+        cls,
+        caps: DestinationCapabilitiesContext,
+        config: DuckLakeClientConfiguration,
+        naming: NamingConvention | None,
+    ) -> DestinationCapabilitiesContext:
+        """What dlt is told of it."""
+        caps = super().adjust_capabilities(caps, config, naming)
+        # writers that are at it side by side lose changes of one another (duckdb/ducklake#1094)
+        caps.loader_parallelism_strategy = "sequential"
+        # else rows that a merge replaces are gone for a moment, and for good where it ends there
+        caps.supports_transactions = True
+        return caps

@@ -1,0 +1,134 @@
+"""A lake in trouble: runs that are killed, and others who change the same tables."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from dlt.destinations.job_client_impl import SqlLoadJob
+from wistia_pipeline.destinations import ducklake
+from wistia_pipeline.destinations.ducklake import CatalogBusy
+from wistia_pipeline.sandbox import Account, Sandbox
+
+from tests.conftest import NOW, TOKEN, sessions, sync
+from tests.folder import empty_folder
+from tests.lake import NAME, Lake, LakeWarehouse
+from tests.lake import lake_in_a_folder as lake_in_a_folder
+from tests.lake import lake_warehouse_in_a_folder as lake_warehouse_in_a_folder
+from wistia_source.endpoints import ENDPOINTS
+from wistia_source.rows import primary_key
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
+
+HOUR = timedelta(hours=1)
+ACCOUNT: dict[str, Any] = {
+    "seed": 29, "medias": 4, "projects": 2, "visitors": 40, "events": 200, "days": 40, "hourly_events": 4
+}  # fmt: skip
+
+
+def test_runs_that_are_killed_while_they_load_leave_nothing_twice(lake_in_a_folder: Lake, tmp_path: Path) -> None:
+    lake, now = lake_in_a_folder, datetime.now(UTC).replace(microsecond=0)
+    with Sandbox(Account(start=now, **ACCOUNT), now=lambda: now, rate_limit=None, token=TOKEN) as sandbox:
+        folder = empty_folder(tmp_path / "user", sandbox, now)
+        folder.env.update(lake.settings())
+        command = ("sync", "--destination", "ducklake")
+        # some tables have their rows by then, others have not; the next run begins with what is left
+        for further in (29, 6):
+            until = state(lake) + further
+            run = folder.start(*command)
+            while state(lake) < until:
+                assert run.poll() is None, run.communicate()
+                time.sleep(0.01)
+            run.kill()
+            run.communicate()
+            assert run.returncode == -signal.SIGKILL
+            counts = [lake.rows(f"select count(*) from wistia_raw.{table.name}")[0][0] for table in ENDPOINTS]
+            assert min(counts) == 0 < max(counts)
+        # nothing is held by who is gone
+        assert folder.sync(*command[1:])["status"] == "ok"
+        for endpoint in ENDPOINTS:
+            for table in (endpoint, *endpoint.children):
+                key = ", ".join(primary_key(table))
+                ((count, distinct),) = lake.rows(
+                    f"select count(*), count(distinct ({key})) from wistia_raw.{table.name}"
+                )
+                assert count == distinct > 0, table.name
+        assert_whole(lake, sandbox, now)
+        runs = dict(lake.rows("select status, count(distinct run_id) from wistia_raw.sync_runs group by 1"))
+        assert runs == {"killed": 2, "ok": 1}
+
+
+def state(lake: Lake) -> int:
+    """The number of the lake's newest state, which each change raises by one."""
+    if not lake.catalogued("select to_regclass(%s) is not null", f"{NAME}.ducklake_snapshot")[0][0]:
+        return -1
+    return int(lake.catalogued(f"select max(snapshot_id) from {NAME}.ducklake_snapshot")[0][0])
+
+
+def assert_whole(lake: Lake, sandbox: Sandbox, now: datetime) -> None:
+    """Every viewing session and visitor is there, as it is."""
+    view = sandbox.account.at(now)
+    events = LakeWarehouse(lake).rows("events")
+    assert sessions(events, "percent_viewed") == sessions(view.events(), "percent_viewed")
+    assert dict(lake.rows("select visitor_key, play_count from wistia_raw.visitors")) == {
+        row["visitor_key"]: row["play_count"] for row in view.visitors()
+    }
+
+
+def test_a_load_in_whose_way_another_program_has_come_is_tried_again_for_a_while(
+    lake_warehouse_in_a_folder: LakeWarehouse, living: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    warehouse, lake = lake_warehouse_in_a_folder, lake_warehouse_in_a_folder.lake
+    sync(warehouse, living, select=("events",))
+    keys = [event["event_key"] for event in living.account.at(NOW).events() if event.get("event_key")]
+
+    def restate(percent: float) -> None:
+        for key in keys[:3]:
+            living.account.restate_event(key, percent_viewed=percent)
+
+    def change() -> None:
+        with lake.cursor() as cursor:
+            # nothing that anybody reads
+            cursor.execute("update wistia_raw.events set _row_hash = _row_hash")
+
+    restate(0.25)
+    with coming_between(change, times=1) as changes:
+        sync(warehouse, living, NOW + HOUR, select=("events",), events_lookback_hours=1000)
+    assert changes
+    shown = living.account.at(NOW + HOUR).events()
+    assert sessions(warehouse.rows("events"), "percent_viewed") == sessions(shown, "percent_viewed")
+
+    restate(0.75)
+    monkeypatch.setattr(ducklake, "BUSY_SECONDS", 0)
+    before = warehouse.rows("events", "event_key, percent_viewed")
+    with coming_between(change), pytest.raises(CatalogBusy, match="what is loaded stays: run again when it has ended"):
+        sync(warehouse, living, NOW + 2 * HOUR, select=("events",), events_lookback_hours=1000)
+    assert warehouse.rows("events", "event_key, percent_viewed") == before
+    sync(warehouse, living, NOW + 3 * HOUR, select=("events",), events_lookback_hours=1000)
+    shown = living.account.at(NOW + 3 * HOUR).events()
+    assert sessions(warehouse.rows("events"), "percent_viewed") == sessions(shown, "percent_viewed")
+
+
+@contextmanager
+def coming_between(change: Callable[[], None], times: int = 1_000) -> Iterator[list[str]]:
+    """Something is done, as by another program, just before a load of sessions commits; each time it was done."""
+    done: list[str] = []
+    original = SqlLoadJob.maybe_transaction
+
+    @contextmanager
+    def interrupted(job: Any, sql: str) -> Iterator[None]:
+        with original(job, sql):
+            yield
+            if "events." in job._file_path and len(done) < times:
+                change()
+                done.append(job._file_path)
+
+    with pytest.MonkeyPatch.context() as patches:
+        patches.setattr(SqlLoadJob, "maybe_transaction", interrupted)
+        yield done
