@@ -40,7 +40,7 @@ def free_port() -> int:
 
 @contextmanager
 def postgres_server(binaries: Path) -> Iterator[str]:
-"""The address of a server of our own, running on a free loopback port. It asks LOCKED alone for a password."""
+    """The address of a server of our own, running on a free loopback port. It asks LOCKED alone for a password."""
     port = free_port()
     folder = Path(tempfile.mkdtemp(prefix="wistia-postgres-"))
     # the server refuses to run as root
