@@ -27,7 +27,7 @@ from .files import OutputStopped
 _SECRET = re.compile(r"(Bearer )\S+|(://[^:/@\s]*:)[^@\s]+(?=@)")
 _TYPES = {int: "a whole number", float: "a number", bool: "true or false", dict: "a JSON object"}
 _DUCKDB_FORM = "set DESTINATION__DUCKDB__CREDENTIALS to the path of a file, such as warehouse.duckdb"
-_EXTRAS = {"lake": "^lake ", "postgres": "postgres|psycopg2|adbc", "report": "^report "}
+_EXTRAS = {"lake": "^lake ", "postgres": "postgres|psycopg2|adbc", "report": "^report ", "spark": "^spark "}
 _IN_STORAGE = re.compile(r"^HTTPException|^IOException.*(for HTTP|\.parquet|create directory)")
 _POSTGRES_FORM = (
     "set DESTINATION__POSTGRES__CREDENTIALS to an address such as postgresql://user:password@host:5432/database"

@@ -14,7 +14,8 @@
 
 {% macro spark__json_elements(array, alias) -%}
     cross join lateral (
-        select posexplode(from_json({{ array }}, 'array<string>')) as (position, element)
+        select cast(place as bigint) as position, element
+        from (select posexplode(from_json({{ array }}, 'array<string>')) as (place, element)) as elements
     ) as {{ alias }}
 {%- endmacro %}
 

@@ -13,6 +13,7 @@ from .maintenance import maintain
 from .models import docs, models
 from .outputs import export, report
 from .privacy import forget
+from .spark import spark
 from .tries import demo, sandbox
 
 
@@ -36,5 +37,5 @@ def main() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-for command in (check, sync, backfill, status, report, export, models, docs, maintain, forget, demo, sandbox):
+for command in (check, sync, backfill, status, report, export, models, docs, spark, maintain, forget, demo, sandbox):
     main.add_command(command)

@@ -145,10 +145,12 @@ def name_failures(what: str, failures: Sequence[str]) -> None:
         click.echo(f"{what}: {more:,} more; --json names them all.", err=True)
 
 
-def show_models(result: ModelsResult) -> None:
+def show_models(
+    result: ModelsResult, what_now: str = "The data stays loaded; wistia-pipeline models tries again."
+) -> None:
     """The models and data tests that failed, by name, on standard error."""
     name_failures("Failed", [f"{failure['kind']} {failure['name']}: {failure['error']}" for failure in result.failures])
     if result.skipped:
         click.echo(f"Left out because of these: {', '.join(sorted(result.skipped))}.", err=True)
     if result.failures:
-        click.echo("The data stays loaded; wistia-pipeline models tries again.", err=True)
+        click.echo(what_now, err=True)

@@ -1,4 +1,4 @@
-"""The raw tables on Spark: views of files to which every load appends, with the newest version of each row."""
+"""The raw tables on Spark: the newest version of each row in files to which every load appends."""
 
 from __future__ import annotations
 
@@ -19,30 +19,48 @@ TYPES: dict[DataType, str] = {
     "json": "string",
 }
 LOADS = "_dlt_loads"
+LOADS_COLUMNS = "load_id string, schema_name string"
 
 
-def raw_tables() -> list[Endpoint]:
-    """All that the models read but the loads."""
-    return [*(table for endpoint in (*ENDPOINTS, *RECORDS) for table in (endpoint, *endpoint.children)), *LOG_TABLES]
+def loaded_tables() -> list[Endpoint]:
+    """All that is loaded and that the models read, but the loads."""
+    return [table for endpoint in (*ENDPOINTS, *RECORDS) for table in (endpoint, *endpoint.children)]
 
 
-def newest_rows(table: Endpoint, path: str, loads: str, there: Collection[str]) -> str:
+def columns_of(table: Endpoint) -> str:
+    """The columns of a table with their types: those that its files lack are null."""
+    columns = table.columns if table in LOG_TABLES else (*all_columns(table), Column(LOAD_ID, "text", ""))
+    return ", ".join(f"{column.name} {TYPES[column.data_type]}" for column in columns)
+
+
+def newest_rows(table: Endpoint, files: str, loads: str, unfinished: Collection[str]) -> str:
     """A query for the rows of a table as they are now.
 
-    `there` are the columns that its files have, none where there is no file; `path` and `loads` are folders. Rows of a
-    load that was never completed are left out, and so are those of which the newest version says that they are gone.
+    `files` is a table of all versions, `loads` one of the completed loads; `unfinished` are names of files that are not
+    to be opened. Rows of which the newest version says that they are gone are left out.
     """
-    columns = [*all_columns(table), Column(LOAD_ID, "text", "")] if table not in LOG_TABLES else [*table.columns]
-    selected = ", ".join(
-        f"{column.name if column.name in there else f'cast(null as {TYPES[column.data_type]})'} as {column.name}"
-        for column in columns
+    # of several versions in one load the last, and if nothing else tells, always the same
+    order = ", ".join(
+        f"{column} desc"
+        for column in (
+            LOAD_ID,
+            "_metadata.file_modification_time",
+            "_metadata.row_index",
+            "_metadata.file_name",
+        )
     )
-    if not there:
-        return f"select {selected} where false"
-    order = f"{LOAD_ID} desc, _metadata.file_modification_time desc, _metadata.row_index desc"
-    gone = f" and not coalesce({DELETED.name}, false)" if DELETED.name in there else ""
+    where = f"{LOAD_ID} in (select load_id from {loads})"  # noqa: S608
+    if unfinished:
+        where += f" and _metadata.file_name not in ({', '.join(map(literal, unfinished))})"
+    gone = f" and not coalesce({DELETED.name}, false)" if DELETED in table.columns else ""
     return (
-        f"select {selected} from (select *, row_number() over (partition by {', '.join(primary_key(table))} "  # noqa: S608
-        f"order by {order}) as _place from parquet.`{path}` "
-        f"where {LOAD_ID} in (select load_id from json.`{loads}`)) as versions where _place = 1{gone}"
+        "select * except (_place) from (select *, "  # noqa: S608
+        f"row_number() over (partition by {', '.join(primary_key(table))} order by {order}) as _place "
+        f"from {files} where {where}) as versions where _place = 1{gone}"
     )
+
+
+def literal(text: str) -> str:
+    """A text in Spark's SQL."""
+    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"

@@ -28,7 +28,7 @@ select
     media_id,
     media_name,
     kind,
-    place as dropoff_rank,
+    cast(place as bigint) as dropoff_rank,
     position,
     start_seconds,
     cell_seconds,

@@ -99,5 +99,5 @@ select
         + 2 * least(coalesce(play_rate, 0), 1)
         + least(interaction_fraction, 1)
     end as engagement_score,
-    rank() over (partition by account_id order by session_count desc) as session_rank
+    cast(rank() over (partition by account_id order by session_count desc) as bigint) as session_rank
 from measured

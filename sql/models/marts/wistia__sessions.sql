@@ -118,8 +118,8 @@ events as (
 numbered as (
     select
         events.*,
-        row_number() over viewer as number_of_all,
-        row_number() over viewer_of_media as number_of_media,
+        cast(row_number() over viewer as bigint) as number_of_all,
+        cast(row_number() over viewer_of_media as bigint) as number_of_media,
         cast(
             round({{ wistia.seconds_between("lag(events.received_at) over viewer", "events.received_at") }}) as bigint
         ) as seconds_since_previous_session
@@ -127,11 +127,11 @@ numbered as (
     window
         viewer as (
             partition by events.account_id, events.viewer_key
-            order by events.received_at, {{ wistia.bytewise("events.event_key") }}
+            order by events.received_at nulls last, {{ wistia.bytewise("events.event_key") }}
         ),
         viewer_of_media as (
             partition by events.account_id, events.viewer_key, events.media_id
-            order by events.received_at, {{ wistia.bytewise("events.event_key") }}
+            order by events.received_at nulls last, {{ wistia.bytewise("events.event_key") }}
         )
 ),
 
