@@ -39,10 +39,13 @@ BUILD = {"batch", "viewer_batch", "load_batch", "media_batch", "viewer_number", 
 """Columns by which builds know what is new."""
 
 
+TURNS = {"refresh_within_hours": 0.01, "captions_refresh_within_hours": 0.01, "history_refresh_within_hours": 0.01}
+"""All numbers of the medias are those of now."""
+
+
 def load(warehouse: Warehouse, sandbox: Sandbox, now: datetime = NOW, **settings: Any) -> ModelsResult:
-    """One run with its models. All numbers of the medias are those of now."""
-    turns = {"refresh_within_hours": 0.01, "captions_refresh_within_hours": 0.01, "history_refresh_within_hours": 0.01}
-    result = warehouse.sync(settings_for(sandbox, now, start_date=START, **turns, **settings), models=True)
+    """One run with its models."""
+    result = warehouse.sync(settings_for(sandbox, now, start_date=START, **TURNS, **settings), models=True)
     assert result.models
     assert not result.models.failures, result.models.failures
     assert not result.models.skipped

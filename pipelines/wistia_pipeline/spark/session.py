@@ -89,8 +89,6 @@ def spark_session(how: SparkBuild, folder: Path, private: Mapping[str, str]) -> 
 
     # without types
     py4j, launch = import_module("py4j.protocol"), import_module("pyspark.java_gateway").launch_gateway
-    # it logs each call of which the answer is lost when Spark is stopped
-    logging.getLogger("py4j").setLevel(logging.CRITICAL)
     scratch = folder / "scratch"
     # of a build that was killed, and the logs of the last one's executors
     for old in (scratch, *folder.glob("worker-*/")):
@@ -104,6 +102,7 @@ def spark_session(how: SparkBuild, folder: Path, private: Mapping[str, str]) -> 
     }
     settings = {**DEFAULTS, "spark.sql.warehouse.dir": scratch.as_uri(), **how.settings, **FORCED}
     with ExitStack() as stack:
+        stack.enter_context(_unheard())
         if how.master is None:
             # without a secret, whoever is on this machine could have the workers run what they like
             secret = {"spark.authenticate": "true", "spark.authenticate.secret": token_hex()}
@@ -174,6 +173,17 @@ def stopped_by_signals(first: Callable[[], None] = lambda: None) -> Iterator[Non
 
 
 @contextmanager
+def _unheard() -> Iterator[None]:
+    """Without the log lines of which nobody has said where they are to go: one for each call that was stopped."""
+    nowhere = logging.NullHandler()
+    logging.root.addHandler(nowhere)
+    try:
+        yield
+    finally:
+        logging.root.removeHandler(nowhere)
+
+
+@contextmanager
 def _environment(wanted: Mapping[str, str]) -> Iterator[None]:
     before = {name: os.environ.get(name) for name in wanted}
     os.environ.update(wanted)
@@ -206,19 +216,21 @@ def _require_master(master: str) -> None:
 
 def _require_executor(spark: Any, master: str, log: Path) -> None:
     """Raises `NoCluster` where nobody runs a first task in time: Spark itself would wait for ever."""
-    from pyspark.errors import PySparkException
-
-    late = threading.Event()
+    done, late = threading.Event(), threading.Event()
 
     def give_up() -> None:
-        late.set()
-        spark.sparkContext.cancelAllJobs()
+        wait = float(RESOURCES_SECONDS)
+        while not done.wait(wait):
+            late.set()
+            # the task may only be about to ask
+            spark.sparkContext.cancelAllJobs()
+            wait = 1.0
 
-    timer = threading.Timer(RESOURCES_SECONDS, give_up)
-    timer.start()
+    watch = threading.Thread(target=give_up, name="resources", daemon=True)
+    watch.start()
     try:
         spark.range(1).collect()
-    except PySparkException:
+    except Exception:
         if not late.is_set():
             raise
         raise NoCluster(
@@ -226,7 +238,8 @@ def _require_executor(spark: Any, master: str, log: Path) -> None:
             f"less, such as --conf spark.executor.memory=512m; see {log}."
         ) from None
     finally:
-        timer.cancel()
+        done.set()
+        watch.join()
 
 
 def _end(gateway: Any) -> None:

@@ -45,7 +45,7 @@ class Storage:
             # each kind of storage has errors of its own
             said = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
             raise StorageFailed(
-                f"The files at {client.config.bucket_url} cannot be read: {said}; correct what is set under "
+                f"The files at {self.address(self.path())} cannot be read: {said}; correct what is set under "
                 "DESTINATION__FILESYSTEM__."
             ) from error
         if not loads:
