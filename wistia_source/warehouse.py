@@ -243,11 +243,13 @@ class Warehouse:
 
         Nobody needs rows of before `since`, by the cursor, which no row goes back from: files are read from there.
         """
-        where, values = (f" where {BY_NAME[table].cursor} >= %s", (since,)) if since else ("", ())
+        begin, values = (f" and {BY_NAME[table].cursor} >= %s", (since,)) if since else ("", ())
         gone = f" and not coalesce({DELETED.name}, false)" if DELETED.name in self.columns(table) else ""
         return (
             f"(select * from (select *, row_number() over (partition by {self._keys[table]} order by {LOAD_ID} desc) "  # noqa: S608
-            f"as _place from {rows}{where}) as versions where _place = 1{gone}) as newest"
+            # what a load has brought that was never completed is read again, and is no version yet
+            f"as _place from {rows} where {LOAD_ID} in (select load_id from {{loads}}){begin}) as versions "
+            f"where _place = 1{gone}) as newest"
         ), values
 
     def _connected(self) -> SqlClientBase[Any]:
