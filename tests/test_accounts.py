@@ -118,6 +118,13 @@ def test_each_account_is_asked_by_its_own_settings_and_has_its_own_rows(
     runs = rows(folder.warehouse, "select pipeline, account_id, status from wistia_raw.sync_runs order by 1")
     assert runs == [("wistia_one", "210019", "ok"), ("wistia_two", "999", "ok")]
 
+    # a run that fails before it knows the account is not taken for one of the other
+    monkeypatch.setenv("SOURCES__ONE__ACCESS_TOKEN", "wrong")
+    assert command("sync", "--account", "one", "--select", "events").exit_code == 1
+    status = json.loads(command("status", "--json").stdout)
+    last = {row["account_id"]: row["last_run"]["status"] for row in status["resources"]}
+    assert last == {"210019": "failed", "999": "ok"}
+
 
 @pytest.mark.parametrize(
     ("setting", "value", "says"),

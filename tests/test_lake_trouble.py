@@ -27,6 +27,7 @@ from tests.lake import lake_in_a_folder as lake_in_a_folder
 from tests.lake import lake_warehouse_in_a_folder as lake_warehouse_in_a_folder
 from wistia_source.endpoints import ENDPOINTS
 from wistia_source.rows import primary_key
+from wistia_source.warehouse import connected
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
@@ -150,6 +151,11 @@ def test_a_build_in_whose_way_another_program_has_come_is_tried_again(
 ) -> None:
     warehouse, lake = lake_warehouse_in_a_folder, lake_warehouse_in_a_folder.lake
     sync(warehouse, living, select=("medias",))
+    with connected(warehouse.pipeline()) as client:
+        # of what a process shares, nothing is taken away from others
+        with connected(warehouse.pipeline()) as another:
+            assert another.execute_sql("select count(*) from medias") == [(4,)]
+        assert client.execute_sql("select count(*) from medias") == [(4,)]
     happened: list[str] = []
     commit: Any = DuckDBConnectionManager.add_commit_query
     run_dbt = models.run_dbt
