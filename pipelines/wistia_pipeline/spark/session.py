@@ -90,9 +90,11 @@ def spark_session(how: SparkBuild, folder: Path, private: Mapping[str, str]) -> 
     # without types
     py4j, launch = import_module("py4j.protocol"), import_module("pyspark.java_gateway").launch_gateway
     scratch = folder / "scratch"
-    # of a build that was killed, and the logs of the last one's executors
+    # what a build has left that was killed, and the logs of the last one
     for old in (scratch, *folder.glob("worker-*/")):
         shutil.rmtree(old, ignore_errors=True)
+    for log in folder.glob("*.log"):
+        log.unlink()
     scratch.mkdir(parents=True)
     environment = {
         "JAVA_HOME": java_home(folder),
