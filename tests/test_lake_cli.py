@@ -201,9 +201,16 @@ def test_nothing_of_a_forgotten_person_is_in_any_file_or_in_the_catalog(
     ((address, key),) = lake.rows(
         "select email, visitor_key from wistia_raw.events where visitor_key <> '' order by email desc limit 1"
     )
+    # a row alone is kept in the catalog
+    session = next(row["event_key"] for row in sandbox.account.at(FIRST).events() if row["visitor_key"] == key)
+    sandbox.account.restate_event(session, percent_viewed=0.123)
+    alone = folder.sync(*TO_LAKE, "--no-models", "--event-key", session)
+    assert alone["resources"]["events"]["rows"] == 1
+    lake.catalogued("analyze")
     texts = [text.encode() for text in (address, key)]
     before = where_found(lake, texts)
-    assert {"ducklake_table_column_stats", "ducklake_file_column_stats"} <= before
+    assert {"pg_stats", "ducklake_table_column_stats", "ducklake_file_column_stats"} <= before
+    assert any(found.startswith("ducklake_inlined_data_") for found in before)
     assert sum("/wistia_raw/events/" in found for found in before) == 2
 
     refused = folder.run("forget", "--email", address, *TO_LAKE)
