@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -443,6 +444,23 @@ def test_two_builds_are_not_made_at_once(loaded: Folder) -> None:
         "wistia/wistia__sessions/part.parquet": b"of the build that was killed",
     }
     assert not (lake / "wistia.building").exists()
+
+
+def test_the_package_that_a_storage_needs_is_named(tmp_path: Path) -> None:
+    # as Spark says so where it has none
+    said = (
+        "An error occurred while calling o42.sql.\n: java.lang.RuntimeException: java.lang.ClassNotFoundException: "
+        "Class org.apache.hadoop.fs.s3a.S3AFileSystem not found\n\tat org.apache.hadoop.conf.Configuration.getClass"
+    )
+    assert re.fullmatch(
+        r"Spark lacks the package of this storage; name it, for S3 with "
+        r"--conf spark\.jars\.packages=org\.apache\.hadoop:hadoop-aws:3\.\d+\.\d+\.",
+        session.worded(said, tmp_path / "driver.log"),
+    )
+    assert session.worded(said.replace("FileSystem", "Other"), tmp_path / "driver.log") == (
+        "Spark says: java.lang.ClassNotFoundException: Class org.apache.hadoop.fs.s3a.S3AOther not found; "
+        f"see {tmp_path}/driver.log."
+    )
 
 
 def test_s3_is_set_up_for_spark_as_it_is_for_dlt() -> None:

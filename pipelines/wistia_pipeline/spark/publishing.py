@@ -36,14 +36,14 @@ class Building:
                 self._turn.require()
                 mart, replaced = f"{published}/{name}", f"{self._folder}/{_REPLACED}/{name}"
                 done.append((mart, replaced))
-                if self._files.exists(mart):
-                    self._files.mv(mart, replaced, recursive=True)
-                self._files.mv(f"{self._folder}/{self._marts}/{name}", mart, recursive=True)
+                if _is_there(self._storage, mart):
+                    _move(self._storage, mart, replaced)
+                _move(self._storage, f"{self._folder}/{self._marts}/{name}", mart)
         except BaseException:
             for mart, replaced in done:
-                if self._files.exists(replaced):
+                if _is_there(self._storage, replaced):
                     _delete(self._storage, mart)
-                    self._files.mv(replaced, mart, recursive=True)
+                    _move(self._storage, replaced, mart)
             raise
         return self._storage.address(published)
 
@@ -66,20 +66,34 @@ def _clear(storage: Storage, builds: str, published: str) -> None:
     for build in _folders(storage, builds):
         for replaced in _folders(storage, f"{build}/{_REPLACED}"):
             mart = f"{published}/{replaced.rpartition('/')[2]}"
-            if not storage.files.exists(mart):
-                storage.files.mv(replaced, mart, recursive=True)
+            if not _is_there(storage, mart):
+                _move(storage, replaced, mart)
         _delete(storage, build)
 
 
 def _folders(storage: Storage, path: str) -> list[str]:
-    # others have written there, too
-    storage.files.invalidate_cache()
-    if not storage.files.isdir(path):
+    if not _is_there(storage, path):
         return []
     return [found["name"] for found in storage.files.ls(path, detail=True) if found["type"] == "directory"]
 
 
-def _delete(storage: Storage, path: str) -> None:
+def _move(storage: Storage, old: str, new: str) -> None:
     storage.files.invalidate_cache()
-    if storage.files.exists(path):
+    if storage.is_local:
+        storage.files.mv(old, new)
+        return
+    # what is called a folder there is the beginning of names, which cannot be moved itself
+    found = storage.files.find(old)
+    storage.files.copy(found, [new + path.removeprefix(old) for path in found], on_error="raise")
+    storage.files.rm(old, recursive=True)
+
+
+def _delete(storage: Storage, path: str) -> None:
+    if _is_there(storage, path):
         storage.files.rm(path, recursive=True)
+
+
+def _is_there(storage: Storage, path: str) -> bool:
+    # Spark, and other machines, have written there, too
+    storage.files.invalidate_cache()
+    return bool(storage.files.exists(path))

@@ -137,12 +137,24 @@ def spark_session(how: SparkBuild, folder: Path, private: Mapping[str, str]) -> 
                 f"Spark has ended before the models were built, perhaps for lack of memory; see {log}."
             ) from error
         except (py4j.Py4JError, PySparkException) as error:
-            raise SparkFailed(f"Spark says: {reason(error)}; see {log}.") from error
+            raise SparkFailed(worded(error, log)) from error
         finally:
             with suppress(py4j.Py4JError, OSError), warnings.catch_warnings():
                 # that it has ended already
                 warnings.simplefilter("ignore")
                 context.stop()
+
+
+def worded(error: object, log: Path) -> str:
+    """What Spark says, and what to do about it."""
+    if re.search(r"ClassNotFoundException: Class \S+FileSystem not found|No FileSystem for scheme", str(error)):
+        (hadoop,) = Path(str(files("pyspark"))).glob("jars/hadoop-client-api-*.jar")
+        version = hadoop.stem.rpartition("-")[2]
+        return (
+            "Spark lacks the package of this storage; name it, for S3 with "
+            f"--conf spark.jars.packages=org.apache.hadoop:hadoop-aws:{version}."
+        )
+    return f"Spark says: {reason(error)}; see {log}."
 
 
 def reason(error: object) -> str:

@@ -36,7 +36,7 @@ class Storage:
         if protocol not in SCHEMES:
             known = ", ".join(f"{scheme}://" for scheme in SCHEMES)
             raise StorageFailed(f"Spark does not read {protocol}:// but {known}; load into one of these.")
-        self._client, self.files = client, client.fs_client
+        self._client, self.files, self.is_local = client, client.fs_client, client.is_local_filesystem
         try:
             loads = self._file_names(LOADS)
         except MissingDependencyException:
@@ -64,11 +64,11 @@ class Storage:
 
     def address(self, path: str) -> str:
         """A place as people know it."""
-        return path if self._client.is_local_filesystem else self._client.make_remote_url(path)
+        return path if self.is_local else self._client.make_remote_url(path)
 
     def as_spark(self, path: str) -> str:
         """A place as Spark knows it."""
-        if self._client.is_local_filesystem:
+        if self.is_local:
             # what is encoded in an address Spark takes for letters of the name
             return f"file://{path}"
         scheme, _, rest = self._client.make_remote_url(path).partition("://")
