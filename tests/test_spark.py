@@ -251,9 +251,14 @@ def add_what_killed_runs_leave(raw: Path, duckdb_warehouse: Warehouse) -> None:
         "order by event_key limit 1"
     )
     with closing(duckdb.connect(duckdb_warehouse.destination.config_params["credentials"])) as file:
-        for name, key, load_id in (("a", "untimed", newest), ("b", "untimed", newest), ("c", "unfinished", unfinished)):
+        for name, key, load_id in (
+            (f"{newest}.a", "untimed", newest),
+            (f"{newest}.b", "untimed", newest),
+            # as files may be called, too
+            ("c", "unfinished", unfinished),
+        ):
             query = row.format(key=key, load_id=load_id)
-            file.execute(f"copy ({query}) to '{raw}/events/{load_id}.{name}.parquet' (format parquet)")
+            file.execute(f"copy ({query}) to '{raw}/events/{name}.parquet' (format parquet)")
         file.execute(f"insert into wistia_raw.events {row.format(key='untimed', load_id=newest)}")
     (raw / "events" / f"{unfinished}.d.parquet").write_bytes(b"PAR1 and no more")
 

@@ -92,10 +92,8 @@ class DuckDBFile(Destination):
         with self.held():
             if not file.exists():
                 return f"duckdb, {file}, which the first sync makes"
-            client = self.pipeline.sql_client()
             # not waited for: who has it open is what is asked
-            client.open_connection()
-            with closing(client.native_connection):
+            with self.pipeline.sql_client() as client:
                 make_and_forget(self.pipeline, client)
         return f"duckdb, {file}"
 

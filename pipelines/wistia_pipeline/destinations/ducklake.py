@@ -24,6 +24,7 @@ from wistia_source.errors import SettingInvalid, WistiaError
 from wistia_source.warehouse import connected
 
 from ..catalog import quoted
+from ..extras import of_extra
 from ..failures import LAKE_FORM, first_line
 from .base import Cursor, Destination, NotCompacted, NotReadable, Profile, make_and_forget
 from .duckdb_file import MODELS, READER, as_snapshot
@@ -31,6 +32,7 @@ from .holds import Hold, advisory_held
 from .lake_files import forget_deleted_rows, stray_files, tidy
 from .schemas import model_schemas
 
+_DRIVER = "psycopg2"
 EXTENSIONS = ("ducklake", "postgres_scanner", "httpfs", "aws")
 """Of DuckDB: they come as Python packages, so that nothing is fetched while a run is under way."""
 POSTGRES = ("postgres", "postgresql")
@@ -103,7 +105,7 @@ class DuckLake(Destination):
     def _connect(self) -> Any:
         """A connection to the catalog. Raises `CatalogUnreachable` or `MissingDependencyException`."""
         url = self._credentials.catalog.to_url().set(drivername="postgresql").render_as_string(hide_password=False)
-        driver = _driver()
+        driver = of_extra("lake", _DRIVER)
         try:
             return driver.connect(url)
         except driver.Error as error:
@@ -200,7 +202,7 @@ class DuckLake(Destination):
                 forget_deleted_rows(client.native_connection, name)
                 left = stray_files(client.native_connection, name, schemas)
             self._forget_bounds()
-        except (duckdb.Error, _driver().Error) as error:
+        except (duckdb.Error, of_extra("lake", _DRIVER).Error) as error:
             raise NotCompacted(
                 "The rows are gone, but their bytes are still in files of the lake, which cannot be written anew: "
                 f"{first_line(error)}; mend that, then run again."
@@ -237,14 +239,6 @@ class DuckLake(Destination):
     def maintain(self, keep: timedelta) -> dict[str, int]:
         with connected(self.pipeline) as client:
             return tidy(client.native_connection, self._credentials.ducklake_name, keep)
-
-
-def _driver() -> Any:
-    """The driver of the catalog. Raises `MissingDependencyException`."""
-    try:
-        return import_module("psycopg2")
-    except ImportError as error:
-        raise MissingDependencyException("lake", ["psycopg2"]) from error
 
 
 @cache

@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
 from datetime import timedelta
-from importlib import import_module
 from typing import Any
-
-from dlt.common.exceptions import MissingDependencyException
 
 from wistia_source.endpoints import ACCOUNT_ID, ENDPOINTS, EVENTS, RECORDS, Endpoint
 from wistia_source.rows import LOAD_ID, primary_key
 from wistia_source.warehouse import connected
 
 from ..catalog import base_tables
+from ..extras import of_extra
 from .base import Cursor, Destination, NotTried, Profile, make_and_forget
 from .holds import Hold, advisory_held
 from .schemas import model_schemas
@@ -24,6 +22,7 @@ OF_THE_URL = ("sslmode", "sslcert", "sslkey", "sslrootcert", "application_name")
 """What a Postgres URL may ask for that dbt knows, too."""
 PASSWORD = "DBT_ENV_SECRET_WISTIA_PASSWORD"  # noqa: S105
 """dbt keeps variables of this name out of its logs and errors."""
+_ARROW = "adbc_driver_postgresql.dbapi"
 _BATCH_BYTES = "adbc.postgresql.batch_size_hint_bytes"
 
 
@@ -37,8 +36,9 @@ class Postgres(Destination):
     loader_file_format = "parquet"
 
     def require_packages(self) -> None:
+        of_extra("postgres", "psycopg2")
         # without it dlt would take another format, without a word
-        _arrow_driver()
+        of_extra("postgres", _ARROW)
 
     def held(self, by: str | None = None) -> AbstractContextManager[Hold]:
         return advisory_held(self._connect, self.pipeline.dataset_name, by or self.pipeline.pipeline_name)
@@ -48,10 +48,7 @@ class Postgres(Destination):
         return str(self.pipeline.sql_client().credentials.to_native_representation())
 
     def _connect(self) -> Any:
-        # not every installation has it
-        import psycopg2
-
-        return psycopg2.connect(self._url)
+        return of_extra("postgres", "psycopg2").connect(self._url)
 
     def index_for_loads(self) -> None:
         """Makes the indexes that tables still lack: of keys, by which rows are merged, and of a feed's times, by which
@@ -79,7 +76,10 @@ class Postgres(Destination):
 
     @contextmanager
     def cursor(self) -> Iterator[Cursor]:
-        with closing(_arrow_driver().connect(self._url)) as connection, closing(connection.cursor()) as cursor:
+        with (
+            closing(of_extra("postgres", _ARROW).connect(self._url)) as connection,
+            closing(connection.cursor()) as cursor,
+        ):
             cursor.execute("set session characteristics as transaction isolation level repeatable read read only")
             cursor.execute("set timezone to 'UTC'")
             connection.commit()
@@ -103,7 +103,7 @@ class Postgres(Destination):
         return Profile(output, {PASSWORD: credentials.password or ""})
 
     def try_to_land(self) -> str:
-        _arrow_driver()
+        self.require_packages()
         with self.held(), connected(self.pipeline) as client:
             make_and_forget(self.pipeline, client)
             ((number, text),) = client.execute_sql(
@@ -133,14 +133,6 @@ class Postgres(Destination):
                 with client.with_alternative_dataset_name(schema):
                     # a plain one leaves the bytes of dead rows where they are, and values of theirs in statistics
                     client.execute_sql(f"vacuum (full, analyze) {client.make_qualified_table_name(table)}")
-
-
-def _arrow_driver() -> Any:
-    """The Arrow driver's DB-API module, which not every installation has. Raises `MissingDependencyException`."""
-    try:
-        return import_module("adbc_driver_postgresql.dbapi")
-    except ImportError as error:
-        raise MissingDependencyException("postgres", ["adbc-driver-postgresql"]) from error
 
 
 def _tables() -> Iterator[Endpoint]:

@@ -9,8 +9,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from dlt.common.exceptions import MissingDependencyException
-
+from ..extras import of_extra
 from . import charts
 from .figures import Curve, Figures, Row
 
@@ -65,11 +64,8 @@ _SHARES = _SESSIONS | {"share": ("Share", "percent")}
 
 def page(figures: Figures) -> str:
     """The page. Raises `MissingDependencyException` where the packages that draw it are not installed."""
-    try:
-        import jinja2
-        import vl_convert
-    except ImportError as error:
-        raise MissingDependencyException("report", ["jinja2", "vl-convert-python"]) from error
+    jinja2 = of_extra("report", "jinja2")
+    vl_convert = of_extra("report", "vl_convert")
     templates = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_HERE),
         autoescape=True,
@@ -80,7 +76,7 @@ def page(figures: Figures) -> str:
     templates.filters["shown"] = _shown
     drawn = {chart.name: chart for chart in _charts(figures)}
     scripts = [vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;"), (_HERE / "page.js").read_text("utf-8")]
-    return templates.get_template("page.html").render(
+    html: str = templates.get_template("page.html").render(
         figures=figures,
         charts=drawn,
         data={
@@ -95,6 +91,7 @@ def page(figures: Figures) -> str:
         # no other script can run, whatever a media is called
         allowed=" ".join(f"'sha256-{b64encode(sha256(script.encode()).digest()).decode()}'" for script in scripts),
     )
+    return html
 
 
 def _charts(figures: Figures) -> list[Chart]:

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from time import monotonic
 from typing import Any
 
 import dlt
-from dlt.common.exceptions import MissingDependencyException
 
 from wistia_source.endpoints import Endpoint
 
 from ..destinations.base import Profile
 from ..destinations.schemas import model_schemas
+from ..extras import of_extra
 from ..models import ModelsResult, note, require_settings, run_dbt
 from ..run_log import LOG_TABLES
 from .publishing import Building, building
@@ -42,11 +41,8 @@ def build_on_spark(pipeline: dlt.Pipeline, how: SparkBuild) -> SparkResult:
     `MissingDependencyException`.
     """
     started, result = monotonic(), SparkResult()
-    try:
-        import_module("pyspark")
-        import_module("dbt.adapters.spark")
-    except ImportError as error:
-        raise MissingDependencyException("spark", ["pyspark", "dbt-spark"]) from error
+    of_extra("spark", "pyspark")
+    of_extra("spark", "dbt.adapters.spark")
     require_settings()
     folder = Path(pipeline.pipelines_dir) / "spark"
     folder.mkdir(parents=True, exist_ok=True)

