@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import glob
-import signal
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from time import time
-from types import FrameType
 from uuid import uuid4
 
 from dlt.common.exceptions import SignalReceivedException
 
 from wistia_source.errors import WistiaError
+
+from .signals import stopped_by_signals
 
 _ABANDONED_SECONDS = 24 * 3600
 
@@ -52,7 +51,7 @@ def replaced_when_whole(output: Path) -> Iterator[Path]:
             f"{output} cannot be written: {error.strerror}; choose another file with --output."
         ) from error
     try:
-        with _told_to_stop():
+        with stopped_by_signals(OutputStopped):
             yield half
             half.replace(output)
     finally:
@@ -72,21 +71,3 @@ def _clear_abandoned(folder: Path, beside: str) -> None:
     for half in folder.glob(f"{glob.escape(beside)}????????.half"):
         if half.stat().st_mtime < time() - _ABANDONED_SECONDS:
             half.unlink(missing_ok=True)
-
-
-@contextmanager
-def _told_to_stop() -> Iterator[None]:
-    """Raises `OutputStopped`: by itself SIGTERM would end the process with the half file still there."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def stop(number: int, _: FrameType | None) -> None:
-        raise OutputStopped(number)
-
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

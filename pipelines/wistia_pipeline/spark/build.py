@@ -17,8 +17,9 @@ from ..destinations.schemas import model_schemas
 from ..extras import of_extra
 from ..models import ModelsResult, note, require_settings, run_dbt
 from ..run_log import LOG_TABLES
+from ..signals import stopped_by_signals
 from .publishing import Building, building
-from .session import SparkBuild, reason, spark_session, stopped_by_signals
+from .session import SparkBuild, reason, spark_session
 from .storage import Storage
 from .versions import LOADS, LOADS_COLUMNS, columns_of, literal, loaded_tables, newest_rows
 

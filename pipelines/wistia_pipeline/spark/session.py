@@ -6,25 +6,22 @@ import logging
 import os
 import re
 import shutil
-import signal
 import socket
 import subprocess
 import threading
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from importlib import import_module
 from importlib.resources import files
 from pathlib import Path
 from secrets import token_hex
-from types import FrameType
 from typing import Any
-
-from dlt.common.exceptions import SignalReceivedException
 
 from wistia_source.errors import SettingInvalid, WistiaError
 
+from ..signals import stopped_by_signals
 from .cluster import NoCluster, cluster
 from .java import java_home
 
@@ -127,7 +124,7 @@ def spark_session(how: SparkBuild, folder: Path, private: Mapping[str, str]) -> 
         except (py4j.Py4JError, PySparkException, RuntimeError, TypeError) as error:
             raise NoCluster(f"Spark cannot begin on {master}: {reason(error)}; see {log}.") from error
         # Spark's own answer to Ctrl-C waits for what it is doing
-        stack.enter_context(stopped_by_signals(gateway.proc.kill))
+        stack.enter_context(stopped_by_signals(first=gateway.proc.kill))
         try:
             spark = SparkSession(context)
             _require_executor(spark, master, log)
@@ -165,25 +162,6 @@ def reason(error: object) -> str:
     )
     words = re.sub(r"^:? ?(?:[a-z]\w*\.)+\w+: ", "", said)
     return words if len(words) <= LONGEST_REASON else f"{words[:LONGEST_REASON]}..."
-
-
-@contextmanager
-def stopped_by_signals(first: Callable[[], None] = lambda: None) -> Iterator[None]:
-    """Ends what is inside by an exception where the process is asked to end, after something that has to come first."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        first()
-        raise SignalReceivedException(number)
-
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 @contextmanager
