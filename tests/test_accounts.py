@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import dlt
+import duckdb
 import psycopg2
 import pytest
 from click.testing import CliRunner, Result
@@ -186,6 +187,23 @@ def test_of_a_file_one_account_at_a_time_is_loaded(folder: Folder, sandboxes: di
     for name in NAMES:
         assert folder.sync("--account", name, "--select", "events")["status"] == "ok"
     assert_events(lambda query: rows(folder.warehouse, query), sandboxes)
+
+    # whoever forgets somebody is no account
+    assert folder.run("forget", "--email", "nobody@example.com").returncode == 0
+    status = json.loads(folder.run("status", "--json").stdout)
+    assert sorted(run["pipeline"] for run in status["last_runs"]) == ["wistia_one", "wistia_two"]
+
+
+def test_into_files_accounts_are_loaded_side_by_side(folder: Folder, sandboxes: dict[str, Sandbox]) -> None:
+    folder.env["DESTINATION__FILESYSTEM__BUCKET_URL"] = str(folder.work / "files")
+    to_files = ("--destination", "filesystem", "--select", "events")
+    with under_way(folder, sandboxes["one"], "sync", "--account", "one", *to_files):
+        assert folder.sync("--account", "two", *to_files)["status"] == "ok"
+        refused = folder.run("sync", "--account", "one", *to_files)
+        assert (refused.returncode, refused.stdout, refused.stderr) == (1, "", BUSY)
+    assert folder.sync("--account", "one", *to_files)["status"] == "ok"
+    files = f"read_parquet('{folder.work}/files/wistia_raw/events/*.parquet')"
+    assert_events(lambda query: duckdb.sql(query.replace("wistia_raw.events", files)).fetchall(), sandboxes)
 
 
 @pytest.mark.slow

@@ -415,7 +415,7 @@ BAD_SETTINGS = {
     "no address": Bad("base_url must be", (), setting("BASE_URL", "wistia")),
     "nobody there": Bad("cannot be reached", (), setting("BASE_URL", "http://127.0.0.1:9")),
     "no such event": Bad("check the key", ("--event-key", "nosuch")),
-    "unknown destination": Bad("no such destination; use duckdb or postgres", ("--destination", "nosuch")),
+    "unknown destination": Bad("no such destination; use duckdb, postgres or ducklake", ("--destination", "nosuch")),
     "no Postgres": Bad(
         "Postgres cannot be reached", TO_POSTGRES, postgres(f"postgresql://u:{PASSWORD}@127.0.0.1:9/warehouse")
     ),

@@ -16,7 +16,7 @@ from dbt.adapters.duckdb.connections import DuckDBConnectionManager
 from dlt.destinations.job_client_impl import SqlLoadJob
 from wistia_pipeline import models
 from wistia_pipeline.destinations import ducklake
-from wistia_pipeline.destinations.ducklake import CatalogBusy
+from wistia_pipeline.lake_errors import CatalogBusy
 from wistia_pipeline.models import build_models
 from wistia_pipeline.sandbox import Account, Sandbox
 

@@ -128,7 +128,7 @@ def test_without_data_there_is_nothing_to_build_on(tmp_path: Path, sandbox: Sand
 def test_models_for_another_destination_are_refused(tmp_path: Path, sandbox: Sandbox) -> None:
     done = empty_folder(tmp_path / "user", sandbox, NOW).run("models", "--destination", "filesystem")
     assert done.returncode == 1
-    assert "Error: The models are written for duckdb, postgres and ducklake, not for filesystem." in done.stderr
+    assert "Error: The models are written for duckdb, postgres and ducklake, not for filesystem; " in done.stderr
 
 
 @pytest.mark.slow

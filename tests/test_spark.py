@@ -405,7 +405,7 @@ def test_what_is_missing_is_said_in_one_sentence(loaded: Folder) -> None:
 
 
 def test_what_cannot_be_read_is_said_in_one_sentence(folder: Folder) -> None:
-    nothing = "There is nothing to build models on yet; run wistia-pipeline sync first."
+    nothing = "There is nothing to build models on yet; run wistia-pipeline sync --destination filesystem first."
     assert refused(folder) == nothing
     assert not (folder.path / "a lake").exists()
     assert refused(folder, "--destination", "duckdb") == (

@@ -114,5 +114,5 @@ def test_what_a_lake_and_spark_need_comes_with_their_extras(wheel: Path, tmp_pat
     )
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1] == (
-        "Error: There is nothing to build models on yet; run wistia-pipeline sync first."
+        "Error: There is nothing to build models on yet; run wistia-pipeline sync --destination filesystem first."
     )

@@ -156,7 +156,11 @@ def _check_destination(found: Checks, destination: TDestinationReferenceArg) -> 
 
 def _check_models(found: Checks, destination: Destination) -> None:
     if not destination.adapter:
-        found.skip(["models"], f"they are written for {MODELLED}, so that {destination.kind} is loaded without them")
+        found.skip(
+            ["models"],
+            f"they are written for {MODELLED}, so that {destination.kind} is loaded without them; "
+            "wistia-pipeline spark builds them from files",
+        )
         return
     require_settings()
     if missing := [name for name in ("dbt.cli.main", f"dbt.adapters.{destination.adapter}") if not _is_installed(name)]:

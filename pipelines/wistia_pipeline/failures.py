@@ -5,13 +5,15 @@ from __future__ import annotations
 import re
 import signal
 import tomllib
-from collections.abc import Iterator
-from typing import get_origin
+from collections.abc import Iterator, Mapping
+from typing import Any, get_origin
 
+import duckdb
 from dlt.common.configuration.exceptions import (
     ConfigFieldMissingException,
     ConfigurationException,
     ConfigValueCannotBeCoercedException,
+    LookupTraces,
     ValueNotSecretException,
 )
 from dlt.common.configuration.specs.exceptions import InvalidConnectionString
@@ -22,20 +24,15 @@ from dlt.destinations.impl.duckdb.exceptions import InvalidInMemoryDuckdbCredent
 
 from wistia_source.errors import RequestFailed, WistiaError
 
+from . import lake_errors
 from .files import OutputStopped
 
 _SECRET = re.compile(r"(Bearer )\S+|(://[^:/@\s]*:)[^@\s]+(?=@)")
 _TYPES = {int: "a whole number", float: "a number", bool: "true or false", dict: "a JSON object"}
 _DUCKDB_FORM = "set DESTINATION__DUCKDB__CREDENTIALS to the path of a file, such as warehouse.duckdb"
 _EXTRAS = {"lake": "^lake ", "postgres": "postgres|psycopg2|adbc", "report": "^report ", "spark": "^spark "}
-_IN_STORAGE = re.compile(r"^HTTPException|^IOException.*(for HTTP|\.parquet|create directory)")
 _POSTGRES_FORM = (
     "set DESTINATION__POSTGRES__CREDENTIALS to an address such as postgresql://user:password@host:5432/database"
-)
-LAKE_FORM = (
-    "set DESTINATION__DUCKLAKE__CREDENTIALS__CATALOG to postgresql://user:password@host:5432/database, and "
-    "DESTINATION__DUCKLAKE__CREDENTIALS__STORAGE__BUCKET_URL to a folder that all machines share, such as "
-    "s3://bucket/folder"
 )
 
 
@@ -86,7 +83,7 @@ def _known(error: BaseException) -> str | None:
     if isinstance(error, MissingDependencyException):
         return _missing_package(error)
     if isinstance(error, UnknownDestinationModule | InvalidDestinationReference):
-        return "There is no such destination; use duckdb or postgres (or another that dlt knows)."
+        return "There is no such destination; use duckdb, postgres or ducklake (or another that dlt knows)."
     if isinstance(error, DestinationConnectionError):
         # the cause comes first, so this is what nothing better is known of
         reason = first_line(next(causes(error))).rstrip(".")
@@ -108,7 +105,7 @@ def _of_settings(error: BaseException) -> str | None:
     if isinstance(error, InvalidConnectionString) and "Postgres" in str(error):
         return f"The Postgres credentials cannot be read; {_POSTGRES_FORM}."
     if isinstance(error, InvalidConnectionString) and "`ConnectionStringCredentials`" in str(error):
-        return f"The address of the lake's catalog cannot be read; {LAKE_FORM}."
+        return f"The address of the lake's catalog cannot be read; {lake_errors.FORM}."
     if isinstance(error, InvalidInMemoryDuckdbCredentials):
         return f"A DuckDB in memory would be gone with the run; {_DUCKDB_FORM}."
     if isinstance(error, InvalidConnectionString) and "DuckDb" in str(error):
@@ -129,7 +126,19 @@ def _missing_setting(error: ConfigFieldMissingException) -> str:
     if "PostgresCredentials" in str(error):
         # dlt insists on a password even where the server does not
         return f"The Postgres credentials are missing, or lack a part such as the password; {_POSTGRES_FORM}."
-    return f"A setting is missing: {', '.join(error.fields)}; see .dlt/config.toml and .dlt/example.secrets.toml."
+    return f"A setting is missing; set {' and '.join(_where_to_set(error.traces))}, or the same in .dlt/secrets.toml."
+
+
+def _where_to_set(traces: Mapping[str, Any]) -> Iterator[str]:
+    """The environment variables of settings that were looked for."""
+    for looked in traces.values():
+        inner = next((found for found in looked if isinstance(found, LookupTraces)), None)
+        if inner:
+            yield from _where_to_set(inner.traces)
+        else:
+            # each is looked for first as that of one pipeline, and with ever fewer words then
+            names = [str(found.key) for found in looked]
+            yield next((name for name in names if name.startswith(("DESTINATION__", "SOURCES__"))), names[0])
 
 
 def _missing_package(error: MissingDependencyException) -> str:
@@ -146,15 +155,15 @@ def _of_duckdb(error: BaseException) -> str | None:
     if _module(error) not in ("duckdb", "_duckdb"):
         return None
     text = str(error)
-    if _IN_STORAGE.search(f"{type(error).__name__}: {text}"):
-        # the last line is what the storage itself says
-        reason = text.strip().splitlines()[-1].removeprefix("IO Error: ").rstrip(".")
-        return (
-            f"The lake's files cannot be reached: {reason}; check the storage and what is set under "
-            "DESTINATION__DUCKLAKE__CREDENTIALS__STORAGE."
-        )
+    if of_lake := lake_errors.lake_error(text):
+        return str(of_lake)
     if "lock on file" in text:
         return f"The DuckDB file is open in another program{_lock_holder(text)}; close it there, then run again."
+    if "version number" in text:
+        return (
+            f"The DuckDB file was written by a newer DuckDB than this one ({duckdb.__version__}); install that one, "
+            "or choose another file (DESTINATION__DUCKDB__CREDENTIALS)."
+        )
     if type(error).__name__ == "IOException":
         reason = first_line(error).removeprefix("IO Error: ").rstrip("!.")
         return (
@@ -211,4 +220,9 @@ def _module(error: BaseException) -> str:
 def first_line(error: BaseException) -> str:
     """What an error says, as one line without secrets."""
     lines = str(error).strip().splitlines()
-    return _SECRET.sub(r"\1\2***", lines[0].strip().rstrip(";:")) if lines else ""
+    return on_one_line(lines[0]).rstrip(";:") if lines else ""
+
+
+def on_one_line(text: str) -> str:
+    """All of a text, without secrets."""
+    return _SECRET.sub(r"\1\2***", " ".join(text.split()))

@@ -33,8 +33,9 @@ from wistia_source.windows import DEEP_EVERY
 from .destinations import destination_of
 from .destinations.base import MODELLED, Profile
 from .destinations.schemas import model_schemas
-from .failures import explain
+from .failures import explain, on_one_line
 from .files import replaced_when_whole
+from .lake_errors import lake_error
 from .run_log import RunLog, create_table, make_log_tables
 from .settings import packaged
 
@@ -126,7 +127,10 @@ def require_settings() -> None:
 def _require_data(pipeline: dlt.Pipeline) -> None:
     destination = destination_of(pipeline)
     if not destination.adapter:
-        raise ModelsFailed(f"The models are written for {MODELLED}, not for {destination.kind}.")
+        raise ModelsFailed(
+            f"The models are written for {MODELLED}, not for {destination.kind}; "
+            "wistia-pipeline spark builds them from files."
+        )
     if not destination.is_loaded:
         raise ModelsFailed("There is nothing to build models on yet; run wistia-pipeline sync first.")
 
@@ -188,7 +192,7 @@ def note(nodes: Iterable[Any], result: ModelsResult) -> None:
         elif node.status == "skipped":
             result.skipped.append(name)
         else:
-            result.failures.append({"kind": kind, "name": name, "error": " ".join(str(node.message).split())})
+            result.failures.append({"kind": kind, "name": name, "error": on_one_line(str(node.message))})
 
 
 def _run_until_free(pipeline: dlt.Pipeline, command: list[str]) -> Sequence[Any]:
@@ -314,7 +318,8 @@ def run_dbt(pipeline: dlt.Pipeline, command: list[str], profile: Profile | None 
     if isinstance(answer.exception, KeyboardInterrupt):
         raise answer.exception
     if answer.exception:
-        raise ModelsFailed(f"The models cannot be built: {' '.join(str(answer.exception).split())}")
+        text = str(answer.exception)
+        raise ModelsFailed(str(lake_error(text) or f"The models cannot be built: {on_one_line(text)}"))
     return answer
 
 

@@ -125,11 +125,14 @@ def _read_runs(reader: Reader, found: WarehouseStatus, whose: str) -> None:
     )
     for row in reader.rows(
         f"select * from (select *, max(case when command = 'sync' and status = 'ok' then finished_at end) "  # noqa: S608
-        "over (partition by pipeline) as last_ok_at, row_number() over (partition by pipeline, status = 'running' "
-        f"order by started_at desc) as newest from ({per_run}) as runs) as numbered where newest = 1 "
+        "over (partition by pipeline) as last_ok_at, "
+        # who forgets somebody may have no account of its own
+        "count(case when command <> 'forget' then 1 end) over (partition by pipeline) as loads, "
+        "row_number() over (partition by pipeline, status = 'running' "
+        f"order by started_at desc) as newest from ({per_run}) as runs) as numbered where newest = 1 and loads > 0 "
         "order by started_at desc"
     ):
-        del row["newest"]
+        del row["newest"], row["loads"]
         if row["status"] == "running":
             found.running.append({name: row[name] for name in ("pipeline", "run_id", "command", "started_at")})
         else:

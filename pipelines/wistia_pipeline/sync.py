@@ -101,7 +101,7 @@ def run_sync(
     started = monotonic()
     now = (source_args or {}).get("now") or datetime.now(UTC)
     destination = destination_of(pipeline)
-    destination.require_packages()
+    destination.require_usable()
     package_seconds = setting("wistia_pipeline.package_seconds")
     account = account or WistiaAccount()
     source = account.source(**{"run_id": result.run_id, "package_seconds": package_seconds, **(source_args or {})})
@@ -143,7 +143,7 @@ def run_sync(
             finally:
                 result.seconds = round(monotonic() - started, 3)
                 result.fill(source)
-                _write(log, hold, result, source)
+                _write(pipeline, log, hold, result, source)
     except BaseException:
         result.status = "failed"
         raise
@@ -232,10 +232,11 @@ def make_empty_tables(pipeline: dlt.Pipeline) -> None:
             client.update_stored_schema(force=True)
 
 
-def _write(log: RunLog, hold: Hold, result: SyncResult, source: DltSource) -> None:
+def _write(pipeline: dlt.Pipeline, log: RunLog, hold: Hold, result: SyncResult, source: DltSource) -> None:
     try:
         with hold.alone():
-            log.end(result.as_log(source), result.failures)
+            rows = result.as_log(source)
+            destination_of(pipeline).retried(lambda: log.end(rows, result.failures))
     except Exception:
         # where the run has failed, that is the news
         if result.status != "failed":

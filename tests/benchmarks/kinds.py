@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from io import StringIO
@@ -20,6 +20,7 @@ from unittest.mock import patch
 import psycopg2
 from rich.console import Console
 from wistia_pipeline.accounts import WistiaAccount
+from wistia_pipeline.destinations.holds import Hold
 from wistia_pipeline.models import rebuild
 from wistia_pipeline.progress import Progress
 from wistia_pipeline.results import SyncResult
@@ -43,10 +44,13 @@ class Figures:
 
     load_seconds: float
     """A first load, without the models."""
+    load_turn_seconds: float
+    """That part of it in which nobody else can load into the same warehouse."""
     build_seconds: float
     """All models, from nothing."""
     hour_load_seconds: float
-    """A sync an hour later, without the models; then the models."""
+    hour_turn_seconds: float
+    """A sync an hour later, without the models, and its turn; then the models."""
     hour_build_seconds: float
     raw_bytes: int
     bytes: int
@@ -84,6 +88,27 @@ def _database_size(url: str) -> int:
         return int(cursor.fetchall()[0][0])
 
 
+@contextmanager
+def turns() -> Iterator[list[float]]:
+    """The seconds of each time in which one run alone can change the warehouse."""
+    taken: list[float] = []
+
+    def timed(alone: Callable[[Hold], AbstractContextManager[None]]) -> Callable[[Hold], AbstractContextManager[None]]:
+        @contextmanager
+        def held(hold: Hold) -> Iterator[None]:
+            with alone(hold):
+                began = perf_counter()
+                yield
+                taken.append(perf_counter() - began)
+
+        return held
+
+    with ExitStack() as stack:
+        for kind in (Hold, *Hold.__subclasses__()):
+            stack.enter_context(patch.object(kind, "alone", timed(kind.alone)))
+        yield taken
+
+
 def figures(kind: str, events: int) -> Figures:
     """Of a kind of warehouse, with so many events and then an hour more."""
     account = Account(
@@ -104,15 +129,15 @@ def figures(kind: str, events: int) -> Figures:
     ):
         use_defaults()
 
-        def load(now: datetime) -> float:
+        def load(now: datetime) -> tuple[float, float]:
             sandbox.now = lambda: now
             source = {"access_token": sandbox.token, "base_url": sandbox.url, "requests_per_minute": UNLIMITED}
             source |= {"now": now, "start_date": (START - timedelta(days=DAYS)).date().isoformat()}
             began = perf_counter()
-            with Progress(Console(file=StringIO())) as progress:
+            with Progress(Console(file=StringIO())) as progress, turns() as taken:
                 pipeline = make_pipeline(destination, progress, WistiaAccount().pipeline_name)
                 run_sync(pipeline, progress, SyncResult(), (), source, models=False)
-            return perf_counter() - began
+            return perf_counter() - began, sum(taken)
 
         def build() -> float:
             pipeline = make_pipeline(destination, Progress(Console(file=StringIO())))
@@ -122,7 +147,7 @@ def figures(kind: str, events: int) -> Figures:
 
         first, raw = load(START), size()
         built, whole = build(), size()
-        return Figures(first, built, load(START + timedelta(hours=1)), build(), raw, whole)
+        return Figures(*first, built, *load(START + timedelta(hours=1)), build(), raw, whole)
 
 
 def run(kinds: list[str], events: int) -> dict[str, Figures]:

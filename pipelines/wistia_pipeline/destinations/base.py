@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 from uuid import uuid4
 
 import dlt
 import duckdb
 import pyarrow as pa
+from dlt.destinations.impl.filesystem.filesystem import FilesystemClient
 from dlt.destinations.job_client_impl import SqlJobClientBase
 from dlt.destinations.sql_client import SqlClientBase
 
@@ -21,6 +22,8 @@ from wistia_source.warehouse import connected
 
 from .holds import Hold, file_held
 from .schemas import model_schemas
+
+Result = TypeVar("Result")
 
 MODELLED = "duckdb, postgres and ducklake"
 """Whose SQL the models and the readers know."""
@@ -104,8 +107,9 @@ class Destination:
         with connected(self.pipeline) as client:
             return bool(client.has_dataset())
 
-    def require_packages(self) -> None:
-        """Raises `MissingDependencyException` where a package is missing that dlt would do without."""
+    def require_usable(self) -> None:
+        """Raises what would come in the way of a load, before anything is made; `MissingDependencyException` also of a
+        package that dlt would do without."""
 
     def held(self, by: str | None = None) -> AbstractContextManager[Hold]:
         """Keeps out other runs, at least those of the same name; a run that dies leaves no lock behind.
@@ -114,6 +118,10 @@ class Destination:
         """
         folder = Path(self.pipeline.pipelines_dir)
         folder.mkdir(parents=True, exist_ok=True)
+        if issubclass(self.pipeline.destination.client_class, FilesystemClient):
+            # every load adds files of its own
+            return file_held(folder / f"{by or self.pipeline.pipeline_name}.lock")
+        # dlt merges by way of tables that all runs have in common
         return file_held(folder / "one_writer.lock")
 
     def kept_open(self) -> AbstractContextManager[object]:
@@ -122,7 +130,11 @@ class Destination:
 
     def load(self) -> None:
         """Loads what is pending."""
-        self.pipeline.load()
+        self.retried(self.pipeline.load)
+
+    def retried(self, work: Callable[[], Result]) -> Result:
+        """What `work` comes to; where another program is in the way, it is tried again for a while."""
+        return work()
 
     def index_for_loads(self) -> None:
         """Makes what loads need to cost the same however long the history is."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
 from datetime import timedelta
 from functools import cache
@@ -13,6 +14,7 @@ from random import uniform
 from tempfile import TemporaryFile
 from time import monotonic, sleep
 from typing import Any
+from urllib.parse import quote
 
 import dlt
 import duckdb
@@ -20,16 +22,27 @@ from dlt.common.exceptions import MissingDependencyException
 from dlt.destinations.impl.ducklake.configuration import DUCKLAKE_STORAGE_PATTERN
 from dlt.pipeline.exceptions import PipelineStepFailed
 
-from wistia_source.errors import SettingInvalid, WistiaError
+from wistia_source.errors import SettingInvalid
 from wistia_source.warehouse import connected
 
 from ..catalog import quoted
 from ..extras import of_extra
-from ..failures import LAKE_FORM, first_line
-from .base import Cursor, Destination, NotCompacted, NotReadable, Profile, make_and_forget
+from ..failures import first_line
+from ..lake_errors import (
+    FORM,
+    SETTINGS,
+    CatalogBusy,
+    CatalogRefuses,
+    CatalogUnreachable,
+    ExtensionsUnusable,
+    StorageUnreachable,
+    is_busy,
+)
+from .base import Cursor, Destination, NotCompacted, NotReadable, Profile, Result, make_and_forget
 from .duckdb_file import MODELS, READER, as_snapshot
 from .holds import Hold, advisory_held
 from .lake_files import forget_deleted_rows, stray_files, tidy
+from .postgres import PASSWORD
 from .schemas import model_schemas
 
 _DRIVER = "psycopg2"
@@ -42,36 +55,6 @@ BUSY_SECONDS = 120
 """How long a load is tried again that another program has come in the way of."""
 
 
-class ExtensionsUnusable(WistiaError):
-    """DuckDB does not take what belongs to it."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(
-            f"DuckDB cannot take its extensions for a lake: {reason.rstrip('.')}; run pip install '.[lake]' in this "
-            "project's folder, and see that it may write into the folder .duckdb of your home."
-        )
-
-
-class CatalogUnreachable(WistiaError):
-    """The Postgres of the catalog does not answer, or not to us."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(
-            f"The lake's catalog cannot be reached: {reason.rstrip('.')}; check the server and "
-            "DESTINATION__DUCKLAKE__CREDENTIALS__CATALOG."
-        )
-
-
-class CatalogBusy(WistiaError):
-    """Another program changes the same tables of the lake all the time."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            f"The lake is busy: another program has been changing the same tables for {BUSY_SECONDS / 60:.0f} minutes; "
-            "what is loaded stays: run again when it has ended."
-        )
-
-
 class DuckLake(Destination):
     """A lake whose catalog is in Postgres: other catalogs are files, which one machine alone can use."""
 
@@ -81,15 +64,26 @@ class DuckLake(Destination):
     loader_file_format = "parquet"
 
     def __init__(self, pipeline: dlt.Pipeline) -> None:
+        _install_extensions()
+        of_extra("lake", _DRIVER)
         super().__init__(pipeline)
         self._credentials = pipeline.sql_client().credentials
         kind, name = self._credentials.catalog.drivername, self._credentials.ducklake_name
+        bucket = str(self._credentials.storage.original_bucket_url())
         if Path(self._credentials.storage_url).absolute() == Path(DUCKLAKE_STORAGE_PATTERN % name).absolute():
             # what dlt takes where nothing is set: a folder of whoever runs this where they happen to be
-            raise SettingInvalid(f"Where the lake's files are is not set; {LAKE_FORM}.")
+            raise SettingInvalid(f"Where the lake's files are is not set; {FORM}.")
         if kind not in POSTGRES:
-            raise SettingInvalid(f"The lake's catalog is to be in Postgres, which all machines can reach; {LAKE_FORM}.")
-        _install_extensions()
+            raise SettingInvalid(f"The lake's catalog is to be in Postgres, which all machines can reach; {FORM}.")
+        if not re.fullmatch(r"[A-Za-z_]\w*", name):
+            raise SettingInvalid(
+                f"{SETTINGS}__DUCKLAKE_NAME is {name!r}, which SQL takes for no name; use letters, digits and _."
+            )
+        if "://" not in bucket and not Path(bucket).is_absolute():
+            raise SettingInvalid(
+                f"{SETTINGS}__STORAGE__BUCKET_URL is {bucket!r}, which is another folder wherever a run begins; give "
+                "all of its path, or an address such as s3://bucket/folder."
+            )
 
     @property
     def exists(self) -> bool:
@@ -140,7 +134,11 @@ class DuckLake(Destination):
             "threads": 1,
             "settings": MODELS,
         }
-        return Profile(output, {STATEMENTS: json.dumps(self._attach_statements())})
+        secrets = {STATEMENTS: json.dumps(self._attach_statements())}
+        if self._credentials.catalog.password:
+            # DuckDB names the catalog with it where it cannot be reached
+            secrets[PASSWORD] = quote(self._credentials.catalog.password, safe=" +")
+        return Profile(output, secrets)
 
     def try_to_land(self) -> str:
         catalog, files = self._credentials.catalog.host, self._credentials.storage_url
@@ -150,7 +148,10 @@ class DuckLake(Destination):
             if not self.exists:
                 # to attach the lake would make it
                 with closing(self._connect()) as connection, connection.cursor() as cursor:
-                    cursor.execute(f"create schema if not exists {quoted(self._schema)}")
+                    try:
+                        cursor.execute(f"create schema if not exists {quoted(self._schema)}")
+                    except of_extra("lake", _DRIVER).Error as error:
+                        raise CatalogRefuses(first_line(error)) from error
                 return f"{where}, which the first sync makes"
             with connected(self.pipeline) as client:
                 make_and_forget(self.pipeline, client)
@@ -160,8 +161,12 @@ class DuckLake(Destination):
         """Writes a file and takes it back: as one of another lake, whose catalog is in memory."""
         where = self._credentials.storage_url
         if self._credentials.storage.is_local_filesystem:
-            with TemporaryFile(dir=next(above for above in (Path(where), *Path(where).parents) if above.is_dir())):
-                return
+            folder = next(above for above in (Path(where), *Path(where).parents) if above.is_dir())
+            try:
+                with TemporaryFile(dir=folder):
+                    return
+            except OSError as error:
+                raise StorageUnreachable(f"nothing can be written into {folder} ({error.strerror})") from error
         *secrets, _ = self._attach_statements()
         with closing(duckdb.connect()) as connection:
             for secret in secrets:
@@ -177,14 +182,12 @@ class DuckLake(Destination):
         client: Any = self.pipeline.sql_client()
         return [statement["sql"] for statement in client.attach_statements(alias=self._credentials.ducklake_name)]
 
-    def load(self) -> None:
-        """Loads what is pending; where another program changes the same tables, it is tried again for a while."""
+    def retried(self, work: Callable[[], Result]) -> Result:
         give_up = monotonic() + BUSY_SECONDS
         while True:
             try:
-                self.pipeline.load()
-                return
-            except PipelineStepFailed as error:
+                return work()
+            except (PipelineStepFailed, duckdb.Error) as error:
                 if not self.is_busy(str(error)):
                     raise
                 if monotonic() > give_up:
@@ -192,7 +195,7 @@ class DuckLake(Destination):
                 sleep(uniform(0.5, 2))
 
     def is_busy(self, error: str) -> bool:
-        return "Failed to commit DuckLake transaction" in error
+        return is_busy(error)
 
     def compact(self, tables: Iterable[tuple[str, str]]) -> None:
         try:
@@ -236,7 +239,15 @@ class DuckLake(Destination):
             connection.autocommit = True
             cursor.execute(f"vacuum (full, analyze) {tables}")
 
+    def require_usable(self) -> None:
+        if not self.exists:
+            # a lake that is made keeps to where its files were to be, even if they cannot be there
+            self._try_storage()
+
     def maintain(self, keep: timedelta) -> dict[str, int]:
+        return self.retried(lambda: self._maintain(keep))
+
+    def _maintain(self, keep: timedelta) -> dict[str, int]:
         with connected(self.pipeline) as client:
             return tidy(client.native_connection, self._credentials.ducklake_name, keep)
 

@@ -35,7 +35,7 @@ class Postgres(Destination):
     # dlt's default, CSV, would turn "" into NULL
     loader_file_format = "parquet"
 
-    def require_packages(self) -> None:
+    def require_usable(self) -> None:
         of_extra("postgres", "psycopg2")
         # without it dlt would take another format, without a word
         of_extra("postgres", _ARROW)
@@ -103,7 +103,7 @@ class Postgres(Destination):
         return Profile(output, {PASSWORD: credentials.password or ""})
 
     def try_to_land(self) -> str:
-        self.require_packages()
+        self.require_usable()
         with self.held(), connected(self.pipeline) as client:
             make_and_forget(self.pipeline, client)
             ((number, text),) = client.execute_sql(

@@ -49,7 +49,9 @@ class Storage:
                 "DESTINATION__FILESYSTEM__."
             ) from error
         if not loads:
-            raise ModelsFailed("There is nothing to build models on yet; run wistia-pipeline sync first.")
+            raise ModelsFailed(
+                "There is nothing to build models on yet; run wistia-pipeline sync --destination filesystem first."
+            )
         self._completed = {found[0] for name in loads if (found := _LOAD_ID.search(name))}
 
     @property

@@ -1,0 +1,88 @@
+"""What can be wrong with a lake, told from the words of DuckDB and of Postgres."""
+
+from __future__ import annotations
+
+import re
+
+from wistia_source.errors import SettingInvalid, WistiaError
+
+SETTINGS = "DESTINATION__DUCKLAKE__CREDENTIALS"
+FORM = (
+    f"set {SETTINGS}__CATALOG to postgresql://user:password@host:5432/database, and {SETTINGS}__STORAGE__BUCKET_URL to "
+    "a folder that all machines share, such as s3://bucket/folder"
+)
+_BUSY = re.compile("Failed to commit DuckLake transaction|Failed to delete flushed inlined data in DuckLake")
+_IN_STORAGE = re.compile(r"HTTP Error:|IO Error:.*(for HTTP|\.parquet|create directory)")
+_NO_CATALOG = re.compile(r'Unable to connect to Postgres at "[^"]*": (?P<reason>.+)')
+_OTHER_PLACE = re.compile(r'DATA_PATH parameter "(?P<set>[^"]*)" does not match [^"]*"(?P<held>[^"]*)"')
+
+
+class ExtensionsUnusable(WistiaError):
+    """DuckDB does not take what belongs to it."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(
+            f"DuckDB cannot take its extensions for a lake: {reason.rstrip('.')}; run pip install '.[lake]' in this "
+            "project's folder, and see that it may write into the folder .duckdb of your home."
+        )
+
+
+class CatalogUnreachable(WistiaError):
+    """The Postgres of the catalog does not answer, or not to us."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(
+            f"The lake's catalog cannot be reached: {reason.rstrip('.')}; check the server and {SETTINGS}__CATALOG."
+        )
+
+
+class CatalogRefuses(WistiaError):
+    """The Postgres of the catalog does not let its user do what is needed."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(
+            f"The lake's catalog refuses: {reason.rstrip('.')}; grant it to the user of {SETTINGS}__CATALOG."
+        )
+
+
+class CatalogBusy(WistiaError):
+    """Another program changes the same tables of the lake all the time."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The lake is busy: another program keeps changing the same tables; what is loaded stays: run again when it "
+            "has ended."
+        )
+
+
+class StorageUnreachable(WistiaError):
+    """The lake's files cannot be read or written."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(
+            f"The lake's files cannot be reached: {reason.rstrip('.')}; check the storage and what is set under "
+            f"{SETTINGS}__STORAGE."
+        )
+
+
+def is_busy(text: str) -> bool:
+    """Whether another program was in the way, so that the same may go well the next time."""
+    return bool(_BUSY.search(text))
+
+
+def lake_error(text: str) -> WistiaError | None:
+    """What an error of DuckDB says of a lake; null where it is of something else."""
+    if is_busy(text):
+        return CatalogBusy()
+    if found := _NO_CATALOG.search(text):
+        return CatalogUnreachable(found["reason"].strip())
+    if found := _OTHER_PLACE.search(text):
+        return SettingInvalid(
+            f"The files of this lake are in {found['held']}, not in {found['set']}; correct "
+            f"{SETTINGS}__STORAGE__BUCKET_URL, or make another lake with another {SETTINGS}__DUCKLAKE_NAME."
+        )
+    if _IN_STORAGE.search(text):
+        # what failed, what the storage says of it, and DuckDB's advice about settings of its own
+        said = text.strip().split("\n\n")
+        return StorageUnreachable(said[min(1, len(said) - 1)].splitlines()[-1].removeprefix("IO Error: "))
+    return None
