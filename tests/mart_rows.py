@@ -7,11 +7,13 @@ import math
 from datetime import UTC, date, datetime
 from typing import Any
 
+import pytest
 from wistia_pipeline.models import ModelsResult
 from wistia_pipeline.sandbox import Sandbox
 
 from tests.conftest import NOW, Warehouse, settings_for
 from tests.marts import PAGE, Mart, Marts
+from wistia_source.windows import BY_DATE_ZONE
 
 ACCOUNT = {"seed": 37, "medias": 14, "projects": 3, "visitors": 90, "events": 900, "days": 90, "hourly_events": 6}
 START = "2026-03-15"
@@ -117,6 +119,14 @@ def differences(mart: str, found: Mart, wanted: Mart) -> list[str]:
 def without_build(rows: Mart) -> Mart:
     """Rows without the columns that only builds need."""
     return {key: {name: value for name, value in row.items() if name not in BUILD} for key, row in rows.items()}
+
+
+def skip_if_a_day_has_ended_since(moment: datetime) -> None:
+    """The command line has no other clock than the machine's, and marts tell which days are over: those of UTC, and
+    those of Wistia's by_date."""
+    for zone in (UTC, BY_DATE_ZONE):
+        if moment.astimezone(zone).date() != datetime.now(zone).date():
+            pytest.skip(f"a day of {zone} has ended since the test began")
 
 
 def assert_right(warehouse: Warehouse, marts: Marts, *, is_only: bool = True) -> None:

@@ -43,7 +43,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 TURNS = range(len(FAULTS))
 """In each turn every request is struck, and by another kind of fault than in the turns before."""
 SOME_TURNS = TURNS[::4]
-"""For second syncs: each of their requests meets the other kinds in the test that strikes all of them in one run."""
+"""For second syncs and for Postgres: each request meets the other kinds in the test that strikes all of them in one run,
+and what a fault does to a request is the same whatever is loaded."""
 OF_THE_RUNS = {"sync_runs", "sync_failures", "restatements"}
 """Tables that tell of the runs, and so of their retries."""
 
@@ -153,7 +154,11 @@ def assert_no_token(folder: Path, *texts: str) -> None:
     assert not files_with_token(folder)
 
 
-@pytest.mark.parametrize("turn", TURNS)
+@pytest.mark.parametrize(
+    ("warehouse", "turn"),
+    [*(("duckdb", turn) for turn in TURNS), *(("postgres", turn) for turn in SOME_TURNS)],
+    indirect=["warehouse"],
+)
 def test_a_fault_at_each_request_of_a_first_sync(
     warehouse: Warehouse, sandbox: Sandbox, turn: int, tmp_path: Path, shown: Callable[[], str]
 ) -> None:

@@ -21,7 +21,7 @@ from tests.conftest import TOKEN
 from tests.folder import Folder, empty_folder
 from tests.lake import NAME, Lake, LakeWarehouse, lake_in
 from tests.lake import storage as storage
-from tests.mart_rows import assert_right
+from tests.mart_rows import assert_right, skip_if_a_day_has_ended_since
 from tests.marts import Marts
 from tests.object_storage import ObjectStorage
 
@@ -84,6 +84,7 @@ def right(lake: Lake, sandbox: Sandbox) -> None:
     """Every mart holds what the account shows."""
     account, now = sandbox.account, sandbox.now()
     first_day = (TODAY - timedelta(days=40)).date()
+    skip_if_a_day_has_ended_since(TODAY)
     assert_right(LakeWarehouse(lake), Marts(account.at(now), str(account.account_id), now, first_day))
 
 

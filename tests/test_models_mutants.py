@@ -131,8 +131,8 @@ FAULTS: tuple[tuple[str, str, str, str, str], ...] = (
         "absent since the first session",
         "wistia__viewers",
         "models/marts/wistia__viewers.sql",
-        "extract(epoch from sessions.last_session_at) as seconds_away",
-        "extract(epoch from sessions.first_session_at) as seconds_away",
+        'seconds_between("sessions.last_session_at", "newest.newest_session_at") }} as seconds_away',
+        'seconds_between("sessions.first_session_at", "newest.newest_session_at") }} as seconds_away',
     ),
     (
         "a wrong join: the viewer of another account",

@@ -52,7 +52,7 @@ POSTGRES = ("postgres", "postgresql")
 STATEMENTS = "DBT_ENV_SECRET_WISTIA_LAKE"
 """The environment variable of how dbt attaches the lake; dbt keeps variables of this name out of logs and errors."""
 BUSY_SECONDS = 120
-"""How long a load is tried again that another program has come in the way of."""
+"""How long that is tried again in whose way another program has come."""
 
 
 class DuckLake(Destination):
@@ -68,6 +68,10 @@ class DuckLake(Destination):
         of_extra("lake", _DRIVER)
         super().__init__(pipeline)
         self._credentials = pipeline.sql_client().credentials
+        self._require_settings()
+
+    def _require_settings(self) -> None:
+        """Raises `SettingInvalid`."""
         kind, name = self._credentials.catalog.drivername, self._credentials.ducklake_name
         bucket = str(self._credentials.storage.original_bucket_url())
         if Path(self._credentials.storage_url).absolute() == Path(DUCKLAKE_STORAGE_PATTERN % name).absolute():
