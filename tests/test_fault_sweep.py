@@ -43,8 +43,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 TURNS = range(len(FAULTS))
 """In each turn every request is struck, and by another kind of fault than in the turns before."""
 SOME_TURNS = TURNS[::4]
-"""For second syncs and for Postgres: each request meets the other kinds in the test that strikes all of them in one run,
-and what a fault does to a request is the same whatever is loaded."""
+"""For second syncs and for Postgres: each request meets the other kinds in the test that strikes all of them in one
+run, and what a fault does to a request is the same whatever is loaded."""
 OF_THE_RUNS = {"sync_runs", "sync_failures", "restatements"}
 """Tables that tell of the runs, and so of their retries."""
 
