@@ -512,9 +512,13 @@ def difference(got: dict[str, Counter[str]], wanted: dict[str, Counter[str]]) ->
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("part", range(PARTS))
 @pytest.mark.parametrize("scenario", ["first", "hourly"])
-@pytest.mark.parametrize("place", ["duckdb", "postgres"], indirect=True)
+@pytest.mark.parametrize(
+    ("place", "part"),
+    # what a kill leaves in the working folder is the same wherever it is loaded: half of them are enough for Postgres
+    [*(("duckdb", part) for part in range(PARTS)), ("postgres", 0)],
+    indirect=["place"],
+)
 def test_one_sync_after_a_kill_ends_as_if_nothing_had_happened(
     place: Place, scenario: str, part: int, run: Run
 ) -> None:

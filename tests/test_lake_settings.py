@@ -176,9 +176,10 @@ def test_a_catalog_that_goes_away_is_named_and_is_carried_on_with(
         open_to_all(False)
         return original(*arguments, **options)
 
+    sync = ("sync", "--select", "events", *([] if step == "building" else ["--no-models"]))
     with monkeypatch.context() as patches:
         patches.setattr(owner, name, without)
-        done = command("sync", "--select", "events", CATALOG=catalog)
+        done = command(*sync, CATALOG=catalog)
     open_to_all(True)
     wrong = f'database "{database}" is not currently accepting connections; check the server and'
     assert done.exit_code == 1
@@ -187,13 +188,11 @@ def test_a_catalog_that_goes_away_is_named_and_is_carried_on_with(
     assert "DuckDB" not in done.stderr
     assert "s3cret" not in done.output
     logs = [file.read_text("utf-8") for file in (folder.work / "dlt").rglob("*.log")]
-    assert len(logs) == (step != "loading")
+    assert len(logs) == (step == "building")
     assert not any("s3cret" in log for log in logs)
-    assert command("sync", "--select", "events", CATALOG=catalog).exit_code == 0
-    raw, mart = (
-        lake.rows(f"select count(*) from {table}") for table in ("wistia_raw.events", "wistia.wistia__sessions")
-    )
-    assert raw == mart != [(0,)]
+    assert command(*sync, CATALOG=catalog).exit_code == 0
+    tables = ("wistia_raw.events", *(["wistia.wistia__sessions"] if step == "building" else []))
+    assert {table: lake.rows(f"select count(*) from {table}") for table in tables} == {name: [(20,)] for name in tables}
 
 
 @pytest.mark.parametrize("package", ["psycopg2", "duckdb_extensions", "duckdb_extension_ducklake"])

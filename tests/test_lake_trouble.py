@@ -8,17 +8,26 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 from dbt.adapters.duckdb.connections import DuckDBConnectionManager
 from dlt.destinations.job_client_impl import SqlLoadJob
+from rich.console import Console
 from wistia_pipeline import models
 from wistia_pipeline.destinations import ducklake
+from wistia_pipeline.destinations.lake_files import tidy
 from wistia_pipeline.lake_errors import CatalogBusy
+from wistia_pipeline.maintenance import maintain
 from wistia_pipeline.models import build_models
+from wistia_pipeline.progress import Progress
+from wistia_pipeline.results import SyncResult
+from wistia_pipeline.run_log import RunLog
 from wistia_pipeline.sandbox import Account, Sandbox
+from wistia_pipeline.sync import run_sync
 
 from tests.conftest import NOW, TOKEN, sessions, sync
 from tests.folder import empty_folder
@@ -119,6 +128,36 @@ def test_a_load_in_whose_way_another_program_has_come_is_tried_again_for_a_while
     sync(warehouse, living, NOW + 3 * HOUR, select=("events",), events_lookback_hours=1000)
     shown = living.account.at(NOW + 3 * HOUR).events()
     assert sessions(warehouse.rows("events"), "percent_viewed") == sessions(shown, "percent_viewed")
+
+
+def test_maintenance_and_the_end_of_a_run_wait_for_others_too(
+    lake_warehouse_in_a_folder: LakeWarehouse, living: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    warehouse = lake_warehouse_in_a_folder
+    in_the_way = iter("123456")
+
+    def after_others(work: Callable[..., Any]) -> Callable[..., Any]:
+        def late(*arguments: Any) -> Any:
+            if next(in_the_way, "7") not in "36":
+                raise duckdb.TransactionException("Failed to commit DuckLake transaction.")
+            return work(*arguments)
+
+        return late
+
+    monkeypatch.setattr(RunLog, "end", after_others(RunLog.end))
+    result = SyncResult()
+    with Progress(Console(file=StringIO())) as progress:
+        source = {"access_token": living.token, "base_url": living.url, "now": NOW}
+        run_sync(warehouse.pipeline(), progress, result, ("medias",), source, models=False)
+    assert {row["status"] for row in warehouse.rows("sync_runs")} == {"ok"}
+
+    monkeypatch.setattr(ducklake, "tidy", after_others(tidy))
+    assert maintain(warehouse.pipeline(), timedelta(0))["states let go"] > 0
+    assert next(in_the_way, None) is None
+    monkeypatch.setattr(ducklake, "BUSY_SECONDS", 0)
+    in_the_way = iter("12")
+    with pytest.raises(CatalogBusy):
+        maintain(warehouse.pipeline(), timedelta(0))
 
 
 @contextmanager
