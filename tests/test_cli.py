@@ -551,6 +551,16 @@ def test_postgres_without_its_packages(folder: Folder, tmp_path: Path, package: 
     told(done, "pip install '.[postgres]'")
 
 
+def test_a_file_that_a_newer_duckdb_has_written_is_named() -> None:
+    # as DuckDB 1.5 says of a file of DuckDB 2
+    of_duckdb = (
+        "IO Error: Trying to read a database file with version number 999, but we can only read versions between"
+    )
+    said = explain(duckdb.IOException(f"{of_duckdb} 64 and 68."))
+    assert said.startswith("The DuckDB file was written by a newer DuckDB than this one (")
+    assert said.endswith("; install that one, or choose another file (DESTINATION__DUCKDB__CREDENTIALS).")
+
+
 def test_no_secret_in_what_nobody_expected() -> None:
     error = RuntimeError(f"postgresql://u:{PASSWORD}@localhost/db and Authorization: Bearer {TOKEN}\nmore")
     said = explain(error)
