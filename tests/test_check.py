@@ -405,7 +405,7 @@ def test_a_file_that_another_program_has_open_is_named_at_once(sandbox: Sandbox)
 def test_a_destination_that_there_is_not(sandbox: Sandbox) -> None:
     found = checked("warehouse9")
     assert with_status(found, "failed") == {"destination"}
-    assert "duckdb or postgres" in (found["destination"].advice or "")
+    assert "duckdb, postgres or ducklake" in (found["destination"].advice or "")
 
 
 def test_files_are_not_tried(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
