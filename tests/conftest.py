@@ -31,6 +31,10 @@ from wistia_pipeline.sync import make_empty_tables, run_sync
 from tests.postgres import installations, postgres_server
 from wistia_source import wistia
 
+_BEGAN = os.environ.setdefault("WISTIA_TESTS_BEGAN", datetime.now(UTC).isoformat(timespec="seconds"))
+BEGAN = datetime.fromisoformat(_BEGAN)
+"""When the tests began, by the clock: the same for all workers of pytest, which have their environment from the process
+that starts them."""
 NOW = datetime(2026, 6, 15, 12, 30, tzinfo=UTC)
 """The time of a first run in the tests."""
 

@@ -8,17 +8,17 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from filelock import FileLock
 from wistia_pipeline.sandbox import Account, Sandbox
 
-from tests.conftest import TOKEN
+from tests.conftest import BEGAN, TOKEN
 from tests.folder import Folder, empty_folder
 
-NOW = datetime.now(UTC).replace(microsecond=0)
+NOW = BEGAN
 HOSTILE = "</script><img src=x onerror=\"document.title='run'\"> 'n' \"q\", \\ 🎬\n{{ 7*7 }} &amp;"
 TWICE = "Called the same"
 """The names of the most watched media, and of the five that follow it."""
