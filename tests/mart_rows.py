@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 import math
 from datetime import UTC, date, datetime
+from operator import itemgetter
 from typing import Any
 
 import pytest
 from wistia_pipeline.models import ModelsResult
-from wistia_pipeline.sandbox import Sandbox
+from wistia_pipeline.sandbox import Account, Sandbox
 
 from tests.conftest import NOW, Warehouse, settings_for
-from tests.marts import PAGE, Mart, Marts
+from tests.marts import PAGE, Mart, Marts, grouped
 from wistia_source.windows import BY_DATE_ZONE
 
 ACCOUNT = {"seed": 37, "medias": 14, "projects": 3, "visitors": 90, "events": 900, "days": 90, "hourly_events": 6}
@@ -119,6 +120,19 @@ def differences(mart: str, found: Mart, wanted: Mart) -> list[str]:
 def without_build(rows: Mart) -> Mart:
     """Rows without the columns that only builds need."""
     return {key: {name: value for name, value in row.items() if name not in BUILD} for key, row in rows.items()}
+
+
+def with_a_lead(account: Account, now: datetime) -> Account:
+    """Few visitors leave an address, and which of them sees a media to its end hangs on the hour at which a small
+    account begins. At any hour, whoever comes back after the longest time has done both the first time, and only
+    looked in the last time."""
+    known = [row | {"at": datetime.fromisoformat(row["received_at"])} for row in account.at(now).events()]
+    known = sorted((row for row in known if row.get("event_key") and row["visitor_key"]), key=itemgetter("at"))
+    visits = grouped(known, itemgetter("visitor_key")).values()
+    first, *_, last = max(visits, key=lambda rows: rows[-1]["at"] - rows[0]["at"])
+    account.restate_event(first["event_key"], percent_viewed=1.0, email="lead@example.com")
+    account.restate_event(last["event_key"], percent_viewed=0.1)
+    return account
 
 
 def skip_if_a_day_has_ended_since(moment: datetime) -> None:

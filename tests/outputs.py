@@ -17,6 +17,7 @@ from wistia_pipeline.sandbox import Account, Sandbox
 
 from tests.conftest import BEGAN, TOKEN
 from tests.folder import Folder, empty_folder
+from tests.mart_rows import with_a_lead
 
 NOW = BEGAN
 HOSTILE = "</script><img src=x onerror=\"document.title='run'\"> 'n' \"q\", \\ 🎬\n{{ 7*7 }} &amp;"
@@ -32,7 +33,7 @@ def account_of_all_names() -> Iterator[Sandbox]:
     most = [media_id for media_id, _ in counted.most_common(6)]
     for media_id, name in zip(most, [HOSTILE, *[TWICE] * 5], strict=True):
         account.rename_media(media_id, name)
-    with Sandbox(account, now=lambda: NOW, rate_limit=None, token=TOKEN) as sandbox:
+    with Sandbox(with_a_lead(account, NOW), now=lambda: NOW, rate_limit=None, token=TOKEN) as sandbox:
         yield sandbox
 
 

@@ -29,7 +29,7 @@ from tests.lake import NAME, Lake, LakeWarehouse
 from tests.lake import lake as lake
 from tests.lake import lake_in_a_folder as lake_in_a_folder
 from tests.lake import storage as storage
-from tests.mart_rows import GRAINS, assert_right, skip_if_a_day_has_ended_since
+from tests.mart_rows import GRAINS, assert_right, skip_if_a_day_has_ended_since, with_a_lead
 from tests.marts import Marts
 from tests.postgres import database
 from wistia_source.endpoints import ENDPOINTS
@@ -60,6 +60,8 @@ def sandboxes() -> Iterator[dict[str, Sandbox]]:
     two.account_id = 999
     for number, event in enumerate(two.at(TODAY).events()):
         two.restate_event(event["event_key"], percent_viewed=1 - number / 1_000)
+    for account in (one, two):
+        with_a_lead(account, TODAY)
     with (
         Sandbox(one, now=lambda: TODAY, rate_limit=None, token=f"{TOKEN}-one") as first,
         Sandbox(two, now=lambda: TODAY, rate_limit=None, token=f"{TOKEN}-two") as second,

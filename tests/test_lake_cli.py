@@ -21,7 +21,7 @@ from tests.conftest import TOKEN
 from tests.folder import Folder, empty_folder
 from tests.lake import NAME, Lake, LakeWarehouse, lake_in
 from tests.lake import storage as storage
-from tests.mart_rows import assert_right, skip_if_a_day_has_ended_since
+from tests.mart_rows import assert_right, skip_if_a_day_has_ended_since, with_a_lead
 from tests.marts import Marts
 from tests.object_storage import ObjectStorage
 
@@ -40,7 +40,7 @@ TO_LAKE = ("--destination", "ducklake")
 def sandbox() -> Iterator[Sandbox]:
     """One account for all."""
     account = Account(seed=5, start=FIRST, medias=6, projects=2, visitors=40, events=200, days=30)
-    with Sandbox(account, now=lambda: FIRST, rate_limit=None, token=TOKEN) as server:
+    with Sandbox(with_a_lead(account, FIRST), now=lambda: FIRST, rate_limit=None, token=TOKEN) as server:
         yield server
 
 
