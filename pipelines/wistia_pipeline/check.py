@@ -21,7 +21,7 @@ from wistia_source.windows import RETENTION
 from .account_check import check_account
 from .accounts import WistiaAccount
 from .destinations import Destination, destination_of
-from .destinations.base import MODELLED, NotTried
+from .destinations.base import BY_SPARK, MODELLED, NotTried
 from .destinations.holds import WarehouseBusy
 from .failures import explain
 from .models import require_settings
@@ -158,8 +158,7 @@ def _check_models(found: Checks, destination: Destination) -> None:
     if not destination.adapter:
         found.skip(
             ["models"],
-            f"they are written for {MODELLED}, so that {destination.kind} is loaded without them; "
-            "wistia-pipeline spark builds them from files",
+            f"they are written for {MODELLED}, so that {destination.kind} is loaded without them; {BY_SPARK}",
         )
         return
     require_settings()

@@ -31,11 +31,10 @@ from wistia_source.warehouse import connected
 from wistia_source.windows import DEEP_EVERY
 
 from .destinations import destination_of
-from .destinations.base import MODELLED, Profile
+from .destinations.base import BY_SPARK, MODELLED, Profile
 from .destinations.schemas import model_schemas
 from .failures import explain, on_one_line
 from .files import replaced_when_whole
-from .lake_errors import lake_error
 from .run_log import RunLog, create_table, make_log_tables
 from .settings import packaged
 
@@ -127,10 +126,7 @@ def require_settings() -> None:
 def _require_data(pipeline: dlt.Pipeline) -> None:
     destination = destination_of(pipeline)
     if not destination.adapter:
-        raise ModelsFailed(
-            f"The models are written for {MODELLED}, not for {destination.kind}; "
-            "wistia-pipeline spark builds them from files."
-        )
+        raise ModelsFailed(f"The models are written for {MODELLED}, not for {destination.kind}; {BY_SPARK}.")
     if not destination.is_loaded:
         raise ModelsFailed("There is nothing to build models on yet; run wistia-pipeline sync first.")
 
@@ -319,7 +315,8 @@ def run_dbt(pipeline: dlt.Pipeline, command: list[str], profile: Profile | None 
         raise answer.exception
     if answer.exception:
         text = str(answer.exception)
-        raise ModelsFailed(str(lake_error(text) or f"The models cannot be built: {on_one_line(text)}"))
+        known = destination_of(pipeline).known_error(text)
+        raise ModelsFailed(str(known or f"The models cannot be built: {on_one_line(text)}"))
     return answer
 
 

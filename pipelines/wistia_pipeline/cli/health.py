@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .options import ACCOUNT, AS_JSON, EXIT_FAILED, VERBOSE, WHERE_THE_DATA_IS, finite, guarded
+from .options import ACCOUNT, AS_JSON, EXIT_FAILED, VERBOSE, WHERE_THE_DATA_IS, finite, guarded, warehouse
 
 if TYPE_CHECKING:
     from ..accounts import WistiaAccount
@@ -18,12 +18,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option(
-    "--destination",
-    default="duckdb",
-    show_default=True,
-    help="Where a sync would load: duckdb, postgres, ducklake, or any other destination that dlt knows.",
-)
+@warehouse("Where a sync would load: duckdb, postgres, ducklake, or any other destination that dlt knows.")
 @ACCOUNT
 @AS_JSON
 @VERBOSE

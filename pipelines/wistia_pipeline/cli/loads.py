@@ -28,6 +28,7 @@ from .options import (
     names,
     noted,
     show_models,
+    warehouse,
 )
 
 if TYPE_CHECKING:
@@ -38,12 +39,7 @@ if TYPE_CHECKING:
 def _loads(command: Callable[..., None]) -> Callable[..., None]:
     """The options of every command that loads an account."""
     options = (
-        click.option(
-            "--destination",
-            default="duckdb",
-            show_default=True,
-            help="Where to load: duckdb, postgres, ducklake, or any other destination that dlt knows.",
-        ),
+        warehouse("Where to load: duckdb, postgres, ducklake, or any other destination that dlt knows."),
         ACCOUNT,
         click.option("--select", callback=names, metavar="NAMES", help="Only these resources: events,visitors,..."),
         click.option("--no-models", is_flag=True, help="Load only: leave the SQL models as they are."),

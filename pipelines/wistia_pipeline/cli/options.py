@@ -25,9 +25,14 @@ LARGEST = 1_000_000
 """Of hours or seconds: nobody means more."""
 
 VERBOSE = click.option("--verbose", is_flag=True, help="Show the traceback of a failure.")
-WHERE_THE_DATA_IS = click.option(
-    "--destination", default="duckdb", show_default=True, help="Where the data is: duckdb, postgres or ducklake."
-)
+
+
+def warehouse(meaning: str, default: str = "duckdb") -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """The option of which warehouse."""
+    return click.option("--destination", default=default, show_default=True, help=meaning)
+
+
+WHERE_THE_DATA_IS = warehouse("Where the data is: duckdb, postgres or ducklake.")
 
 
 def day(name: str, meaning: str, default: str) -> Callable[[Callable[..., None]], Callable[..., None]]:

@@ -9,7 +9,7 @@ import re
 import click
 from click.core import ParameterSource
 
-from .options import EXIT_PARTIAL, VERBOSE, guarded, key, show_models
+from .options import EXIT_PARTIAL, VERBOSE, guarded, key, show_models, warehouse
 
 OWN_CLUSTER = ("workers", "cores", "memory")
 """Options of the cluster that is started here."""
@@ -35,12 +35,7 @@ def _memory(_context: click.Context, _option: click.Parameter, value: str) -> st
 
 
 @click.command()
-@click.option(
-    "--destination",
-    default="filesystem",
-    show_default=True,
-    help="Where the files are: filesystem, or what a destination of that type is called.",
-)
+@warehouse("Where the files are: filesystem, or what a destination of that type is called.", "filesystem")
 @click.option(
     "--master",
     callback=key,

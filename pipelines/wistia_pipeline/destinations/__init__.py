@@ -7,11 +7,17 @@ import dlt
 from .base import Destination
 from .duckdb_file import DuckDBFile
 from .ducklake import DuckLake
+from .files import Files
 from .postgres import Postgres
 
 __all__ = ["Destination", "destination_of"]
 
-_KINDS: dict[str, type[Destination]] = {"duckdb": DuckDBFile, "ducklake": DuckLake, "postgres": Postgres}
+_KINDS: dict[str, type[Destination]] = {
+    "duckdb": DuckDBFile,
+    "ducklake": DuckLake,
+    "filesystem": Files,
+    "postgres": Postgres,
+}
 
 
 def destination_of(pipeline: dlt.Pipeline) -> Destination:

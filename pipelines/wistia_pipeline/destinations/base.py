@@ -13,7 +13,6 @@ from uuid import uuid4
 import dlt
 import duckdb
 import pyarrow as pa
-from dlt.destinations.impl.filesystem.filesystem import FilesystemClient
 from dlt.destinations.job_client_impl import SqlJobClientBase
 from dlt.destinations.sql_client import SqlClientBase
 
@@ -27,6 +26,8 @@ Result = TypeVar("Result")
 
 MODELLED = "duckdb, postgres and ducklake"
 """Whose SQL the models and the readers know."""
+BY_SPARK = "wistia-pipeline spark builds them from files"
+"""What to do about the models elsewhere."""
 
 
 class NotReadable(WistiaError):
@@ -116,13 +117,14 @@ class Destination:
 
         `by` is the run's name, by default the pipeline's; `EVERYTHING` keeps out all others. Raises `WarehouseBusy`.
         """
+        # dlt merges by way of tables that all runs have in common
+        return self._held_by_a_file("one_writer")
+
+    def _held_by_a_file(self, name: str) -> AbstractContextManager[Hold]:
+        """By a lock file in dlt's working folder."""
         folder = Path(self.pipeline.pipelines_dir)
         folder.mkdir(parents=True, exist_ok=True)
-        if issubclass(self.pipeline.destination.client_class, FilesystemClient):
-            # every load adds files of its own
-            return file_held(folder / f"{by or self.pipeline.pipeline_name}.lock")
-        # dlt merges by way of tables that all runs have in common
-        return file_held(folder / "one_writer.lock")
+        return file_held(folder / f"{name}.lock")
 
     def kept_open(self) -> AbstractContextManager[object]:
         """Keeps out who only reads, where that is needed to load."""
@@ -163,6 +165,10 @@ class Destination:
     def is_busy(self, error: str) -> bool:
         """Whether another program was in the way, so that the same may go well the next time."""
         return False
+
+    def known_error(self, text: str) -> WistiaError | None:
+        """What an error of the warehouse says, told from its words; null where nothing better is known."""
+        return None
 
     def maintain(self, keep: timedelta) -> dict[str, int]:
         """Does what keeps it small and fast; older states that can be queried are kept that long.

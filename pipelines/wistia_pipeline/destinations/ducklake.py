@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
 from datetime import timedelta
 from functools import cache
-from importlib import import_module
 from pathlib import Path
 from random import uniform
 from tempfile import TemporaryFile
@@ -18,11 +17,10 @@ from urllib.parse import quote
 
 import dlt
 import duckdb
-from dlt.common.exceptions import MissingDependencyException
 from dlt.destinations.impl.ducklake.configuration import DUCKLAKE_STORAGE_PATTERN
 from dlt.pipeline.exceptions import PipelineStepFailed
 
-from wistia_source.errors import SettingInvalid
+from wistia_source.errors import SettingInvalid, WistiaError
 from wistia_source.warehouse import connected
 
 from ..catalog import quoted
@@ -37,6 +35,7 @@ from ..lake_errors import (
     ExtensionsUnusable,
     StorageUnreachable,
     is_busy,
+    lake_error,
 )
 from .base import Cursor, Destination, NotCompacted, NotReadable, Profile, Result, make_and_forget
 from .duckdb_file import MODELS, READER, as_snapshot
@@ -45,7 +44,6 @@ from .lake_files import forget_deleted_rows, stray_files, tidy
 from .postgres import PASSWORD
 from .schemas import model_schemas
 
-_DRIVER = "psycopg2"
 EXTENSIONS = ("ducklake", "postgres_scanner", "httpfs", "aws")
 """Of DuckDB: they come as Python packages, so that nothing is fetched while a run is under way."""
 POSTGRES = ("postgres", "postgresql")
@@ -65,7 +63,7 @@ class DuckLake(Destination):
 
     def __init__(self, pipeline: dlt.Pipeline) -> None:
         _install_extensions()
-        of_extra("lake", _DRIVER)
+        self._driver = of_extra("lake", "psycopg2")
         super().__init__(pipeline)
         self._credentials = pipeline.sql_client().credentials
         self._require_settings()
@@ -101,12 +99,11 @@ class DuckLake(Destination):
         return advisory_held(self._connect, lake, by or self.pipeline.pipeline_name)
 
     def _connect(self) -> Any:
-        """A connection to the catalog. Raises `CatalogUnreachable` or `MissingDependencyException`."""
+        """A connection to the catalog. Raises `CatalogUnreachable`."""
         url = self._credentials.catalog.to_url().set(drivername="postgresql").render_as_string(hide_password=False)
-        driver = of_extra("lake", _DRIVER)
         try:
-            return driver.connect(url)
-        except driver.Error as error:
+            return self._driver.connect(url)
+        except self._driver.Error as error:
             raise CatalogUnreachable(first_line(error)) from error
 
     @property
@@ -154,7 +151,7 @@ class DuckLake(Destination):
                 with closing(self._connect()) as connection, connection.cursor() as cursor:
                     try:
                         cursor.execute(f"create schema if not exists {quoted(self._schema)}")
-                    except of_extra("lake", _DRIVER).Error as error:
+                    except self._driver.Error as error:
                         raise CatalogRefuses(first_line(error)) from error
                 return f"{where}, which the first sync makes"
             with connected(self.pipeline) as client:
@@ -201,6 +198,9 @@ class DuckLake(Destination):
     def is_busy(self, error: str) -> bool:
         return is_busy(error)
 
+    def known_error(self, text: str) -> WistiaError | None:
+        return lake_error(text)
+
     def compact(self, tables: Iterable[tuple[str, str]]) -> None:
         try:
             with connected(self.pipeline) as client:
@@ -209,7 +209,7 @@ class DuckLake(Destination):
                 forget_deleted_rows(client.native_connection, name)
                 left = stray_files(client.native_connection, name, schemas)
             self._forget_bounds()
-        except (duckdb.Error, of_extra("lake", _DRIVER).Error) as error:
+        except (duckdb.Error, self._driver.Error) as error:
             raise NotCompacted(
                 "The rows are gone, but their bytes are still in files of the lake, which cannot be written anew: "
                 f"{first_line(error)}; mend that, then run again."
@@ -259,11 +259,10 @@ class DuckLake(Destination):
 @cache
 def _install_extensions() -> None:
     """Raises `MissingDependencyException` where one is not there, or `ExtensionsUnusable`."""
-    try:
-        importer = import_module("duckdb_extensions")
-        for name in EXTENSIONS:
+    importer = of_extra("lake", "duckdb_extensions")
+    for name in EXTENSIONS:
+        of_extra("lake", f"duckdb_extension_{name}")
+        try:
             importer.import_extension(name)
-    except ImportError as error:
-        raise MissingDependencyException("lake", ["duckdb-extensions"]) from error
-    except duckdb.Error as error:
-        raise ExtensionsUnusable(first_line(error)) from error
+        except duckdb.Error as error:
+            raise ExtensionsUnusable(first_line(error)) from error
