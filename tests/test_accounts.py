@@ -182,6 +182,7 @@ def test_only_runs_of_its_own_or_of_an_earlier_release_does_a_run_call_killed(wa
 # at once
 
 
+@pytest.mark.slow
 def test_of_a_file_one_account_at_a_time_is_loaded(folder: Folder, sandboxes: dict[str, Sandbox]) -> None:
     with under_way(folder, sandboxes["one"], "sync", "--account", "one"):
         refused = folder.run("sync", "--account", "two")
@@ -196,6 +197,7 @@ def test_of_a_file_one_account_at_a_time_is_loaded(folder: Folder, sandboxes: di
     assert sorted(run["pipeline"] for run in status["last_runs"]) == ["wistia_one", "wistia_two"]
 
 
+@pytest.mark.slow
 def test_into_files_accounts_are_loaded_side_by_side(folder: Folder, sandboxes: dict[str, Sandbox]) -> None:
     folder.env["DESTINATION__FILESYSTEM__BUCKET_URL"] = str(folder.work / "files")
     to_files = ("--destination", "filesystem", "--select", "events")

@@ -280,6 +280,7 @@ def test_a_backfill_up_to_today_asks_for_no_day_that_has_not_begun(
     assert {call.query["end_date"] for call in living.log if "end_date" in call.query} == {"2026-06-15"}
 
 
+@pytest.mark.slow
 def test_a_resumed_backfill_asks_again_for_what_had_failed(
     duckdb_warehouse: Warehouse, living: Sandbox, narrow: None
 ) -> None:

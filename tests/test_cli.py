@@ -175,7 +175,8 @@ def on_terminal(folder: Folder, *arguments: str) -> tuple[str, int]:
 # parents that fail
 
 
-@pytest.mark.parametrize("status", [500, pytest.param(404, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("status", [500, 404])
 def test_one_bad_media_costs_no_other(folder: Folder, sandbox: Sandbox, status: int) -> None:
     medias = [media["hashed_id"] for media in sandbox.account.at(START).medias()]
     bad = medias[1]

@@ -91,6 +91,7 @@ def test_a_backfill_can_be_foreseen_too(duckdb_warehouse: Warehouse, living: San
     assert not any("/events" in call.path for call in living.log)
 
 
+@pytest.mark.slow
 def test_a_file_that_another_program_has_open_is_waited_for(duckdb_warehouse: Warehouse, living: Sandbox) -> None:
     duckdb_warehouse.sync(settings_for(living), ["account_stats"])
     file = str(duckdb_warehouse.destination.config_params["credentials"])

@@ -375,7 +375,7 @@ def test_a_row_that_does_not_fit_costs_only_its_media(duckdb_warehouse: Warehous
     assert len({row["media_id"] for row in duckdb_warehouse.rows("media_stats_by_date")}) == 39
 
 
-@pytest.mark.parametrize("status", [404, 500])
+@pytest.mark.parametrize("status", [pytest.param(404, marks=pytest.mark.slow), 500])
 def test_one_failing_media_costs_the_others_nothing_and_is_asked_again(
     duckdb_warehouse: Warehouse, living: Sandbox, status: int
 ) -> None:
@@ -450,6 +450,7 @@ def test_project_by_date_may_be_absent_from_the_api(duckdb_warehouse: Warehouse,
     assert not asked(living, before, "stats/projects")
 
 
+@pytest.mark.slow
 def test_local_state_may_be_lost(warehouse: Warehouse, living: Sandbox, tmp_path: Path) -> None:
     first = sync(warehouse, living)
     before = contents(warehouse)

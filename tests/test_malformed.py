@@ -70,6 +70,7 @@ def test_an_answer_without_rows_is_a_failure_of_its_media(
     assert row["play_count"] == stats["play_count"]
 
 
+@pytest.mark.slow
 def test_days_that_were_answered_with_an_empty_list_are_still_to_be_read(
     duckdb_warehouse: Warehouse, living: Sandbox
 ) -> None:
@@ -85,6 +86,7 @@ def test_days_that_were_answered_with_an_empty_list_are_still_to_be_read(
     assert counts[media_id] == max(counts.values())
 
 
+@pytest.mark.slow
 def test_captions_without_a_key_are_counted_and_delete_none(duckdb_warehouse: Warehouse, living: Sandbox) -> None:
     sync(duckdb_warehouse, living)
     media_id = duckdb_warehouse.rows("captions")[0]["media_id"]
@@ -95,6 +97,7 @@ def test_captions_without_a_key_are_counted_and_delete_none(duckdb_warehouse: Wa
     assert rows_of(duckdb_warehouse, "captions", media_id) == known
 
 
+@pytest.mark.slow
 def test_a_media_is_not_deleted_because_an_answer_about_it_is_empty(
     duckdb_warehouse: Warehouse, living: Sandbox
 ) -> None:

@@ -174,6 +174,7 @@ def test_all_that_is_read_shares_one_budget(
     assert all(later - earlier >= window for earlier, later in zip(arrived, arrived[limit:], strict=False))
 
 
+@pytest.mark.slow
 def test_medias_are_asked_side_by_side(living: Sandbox) -> None:
     living.latency = 1.0
     assert sum(table.num_rows for table in source_of(living).resources["media_engagement"]) == 40
