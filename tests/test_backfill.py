@@ -12,8 +12,9 @@ from wistia_pipeline.results import SyncResult
 from wistia_pipeline.sandbox import Account, Fault, Sandbox
 
 from tests.conftest import NOW, RUN_LOG, Warehouse, calls, settings_for
-from wistia_source import feeds, wistia
+from wistia_source import wistia
 from wistia_source.errors import CredentialsRejected, SettingInvalid
+from wistia_source.tuning import Tuning
 
 START = "2026-03-01"
 ACCOUNT = {"seed": 17, "medias": 5, "projects": 2, "visitors": 330, "events": 700, "days": 106, "hourly_events": 6}
@@ -24,11 +25,8 @@ NOT_ACCEPTED = Fault(
 )
 
 
-@pytest.fixture
-def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Walks and windows as small as those of a busy account are large."""
-    monkeypatch.setattr(feeds, "PLAYS_PER_WALK", 80)
-    monkeypatch.setattr(feeds, "PLAYS_PER_WINDOW", 150)
+NARROW = Tuning(plays_per_walk=80, plays_per_window=150)
+"""Walks and windows as small as those of a busy account are large."""
 
 
 def contents(warehouse: Warehouse, leave_out: tuple[str, ...] = ()) -> dict[str, Counter[str]]:
@@ -52,12 +50,12 @@ def backfill(warehouse: Warehouse, sandbox: Sandbox, start: str, end: str, **mor
 
 
 @pytest.mark.slow
-def test_many_load_packages_bring_the_same_as_one(warehouse: Warehouse, living: Sandbox, narrow: None) -> None:
-    warehouse.sync(settings_for(living, start_date=START))
+def test_many_load_packages_bring_the_same_as_one(warehouse: Warehouse, living: Sandbox) -> None:
+    warehouse.sync(settings_for(living, start_date=START, tuning=NARROW))
     in_one, requests = contents(warehouse), len(living.log)
     assert loads(warehouse) == 1
     warehouse.clear()
-    result = warehouse.sync(settings_for(living, start_date=START, package_seconds=0))
+    result = warehouse.sync(settings_for(living, start_date=START, tuning=NARROW, package_seconds=0))
     assert loads(warehouse) > 6
     assert contents(warehouse) == in_one
     # visitors go on a page before the one where they stopped
@@ -65,16 +63,14 @@ def test_many_load_packages_bring_the_same_as_one(warehouse: Warehouse, living: 
     assert result.requests == len(living.log) - requests
     assert len(calls(living, requests, "v1/medias.json")) == len(calls(living, 0, "v1/medias.json")) / 2
     before = len(living.log)
-    warehouse.sync(settings_for(living, start_date=START))
+    warehouse.sync(settings_for(living, start_date=START, tuning=NARROW))
     assert len(living.log) - before <= 12
 
 
 @pytest.mark.slow
-def test_newest_days_come_first_and_a_stopped_first_load_goes_on(
-    duckdb_warehouse: Warehouse, living: Sandbox, narrow: None
-) -> None:
+def test_newest_days_come_first_and_a_stopped_first_load_goes_on(duckdb_warehouse: Warehouse, living: Sandbox) -> None:
     living.faults.add(Fault(NOT_ACCEPTED.path, status=401, body=NOT_ACCEPTED.body, times=None, after=4))
-    settings = settings_for(living, start_date=START, package_seconds=0)
+    settings = settings_for(living, start_date=START, tuning=NARROW, package_seconds=0)
     with pytest.raises(Exception, match="does not accept") as stopped:
         duckdb_warehouse.sync(settings)
     assert isinstance(root_of(stopped.value), CredentialsRejected)
@@ -108,10 +104,10 @@ def duckdb_keys(warehouse: Warehouse, table: str, column: str) -> list[Any]:
 
 
 @pytest.mark.slow
-def test_a_first_load_asks_each_media_once(duckdb_warehouse: Warehouse, living: Sandbox, narrow: None) -> None:
+def test_a_first_load_asks_each_media_once(duckdb_warehouse: Warehouse, living: Sandbox) -> None:
     media_id = living.account.at(NOW).medias()[0]["hashed_id"]
     living.faults.add(Fault(f"medias/{media_id}/engagement", status=500, times=None))
-    result = duckdb_warehouse.sync(settings_for(living, start_date=START, package_seconds=0))
+    result = duckdb_warehouse.sync(settings_for(living, start_date=START, tuning=NARROW, package_seconds=0))
     assert result.status == "partial"
     assert [(failure["resource"], failure["parent_id"]) for failure in result.failures] == [
         ("media_engagement", media_id)
@@ -174,12 +170,10 @@ def reads(warehouse: Warehouse) -> dict[str, Any]:
     return {name: (resources[name]["reads"], resources[name].get("incremental")) for name in ("events", "visitors")}
 
 
-def test_windows_are_read_newest_first_and_committed_one_by_one(
-    duckdb_warehouse: Warehouse, living: Sandbox, narrow: None
-) -> None:
-    duckdb_warehouse.sync(settings_for(living, start_date="2026-06-15"))
+def test_windows_are_read_newest_first_and_committed_one_by_one(duckdb_warehouse: Warehouse, living: Sandbox) -> None:
+    duckdb_warehouse.sync(settings_for(living, start_date="2026-06-15", tuning=NARROW))
     since, packages = len(living.log), loads(duckdb_warehouse)
-    backfill(duckdb_warehouse, living, START, "2026-06-10", select=["events"])
+    backfill(duckdb_warehouse, living, START, "2026-06-10", tuning=NARROW, select=["events"])
     first_pages = [call.query for call in calls(living, since, "stats/events") if call.query["page"] == "1"]
     days = sorted((date.fromisoformat(q["start_date"]), date.fromisoformat(q["end_date"])) for q in first_pages)
     assert days[0][0] == date(2026, 3, 1)
@@ -200,23 +194,23 @@ def test_a_quiet_account_is_read_a_month_at_a_time(duckdb_warehouse: Warehouse, 
 
 @pytest.mark.slow
 def test_a_stopped_backfill_goes_on_and_a_finished_one_begins_again(
-    duckdb_warehouse: Warehouse, living: Sandbox, narrow: None
+    duckdb_warehouse: Warehouse, living: Sandbox
 ) -> None:
-    whole = backfill(duckdb_warehouse, living, START, "2026-06-10").requests
+    whole = backfill(duckdb_warehouse, living, START, "2026-06-10", tuning=NARROW).requests
     events = [call.query["start_date"] for call in calls(living, 0, "stats/events") if call.query["page"] == "1"]
     duckdb_warehouse.clear()
     since = len(living.log)
     living.faults.add(Fault(NOT_ACCEPTED.path, status=401, body=NOT_ACCEPTED.body, times=None, after=len(events) // 2))
     result = SyncResult()
     with pytest.raises(Exception, match="does not accept"):
-        backfill(duckdb_warehouse, living, START, "2026-06-10", result=result)
+        backfill(duckdb_warehouse, living, START, "2026-06-10", tuning=NARROW, result=result)
     assert result.status == "failed"
     done = {call.query["start_date"] for call in calls(living, since, "stats/events") if call.status == 200}
     held = len(duckdb_warehouse.rows("events"))
     assert held > 0
     living.faults.clear()
     since = len(living.log)
-    assert backfill(duckdb_warehouse, living, START, "2026-06-10").status == "ok"
+    assert backfill(duckdb_warehouse, living, START, "2026-06-10", tuning=NARROW).status == "ok"
     again = {call.query["start_date"] for call in calls(living, since, "stats/events")} & done
     # a window has two walks here
     assert len(again) <= 2
@@ -224,7 +218,7 @@ def test_a_stopped_backfill_goes_on_and_a_finished_one_begins_again(
     wanted = [e for e in living.account.at(NOW).events() if START <= e["received_at"] < "2026-06-10"]
     assert len(duckdb_warehouse.rows("events")) == len(wanted)
     assert len(duckdb_warehouse.rows("media_stats_by_date")) == 5 * 101
-    assert abs(backfill(duckdb_warehouse, living, START, "2026-06-10").requests - whole) <= 2
+    assert abs(backfill(duckdb_warehouse, living, START, "2026-06-10", tuning=NARROW).requests - whole) <= 2
 
 
 @pytest.mark.slow
@@ -281,16 +275,14 @@ def test_a_backfill_up_to_today_asks_for_no_day_that_has_not_begun(
 
 
 @pytest.mark.slow
-def test_a_resumed_backfill_asks_again_for_what_had_failed(
-    duckdb_warehouse: Warehouse, living: Sandbox, narrow: None
-) -> None:
+def test_a_resumed_backfill_asks_again_for_what_had_failed(duckdb_warehouse: Warehouse, living: Sandbox) -> None:
     media_id = living.account.at(NOW).medias()[0]["hashed_id"]
     living.faults.add(Fault(f"medias/{media_id}/by_date", status=404, times=None))
     living.faults.add(Fault(NOT_ACCEPTED.path, status=401, body=NOT_ACCEPTED.body, times=None, after=4))
     with pytest.raises(Exception, match="does not accept"):
-        backfill(duckdb_warehouse, living, START, "2026-06-10")
+        backfill(duckdb_warehouse, living, START, "2026-06-10", tuning=NARROW)
     living.faults.clear()
-    assert backfill(duckdb_warehouse, living, START, "2026-06-10").status == "ok"
+    assert backfill(duckdb_warehouse, living, START, "2026-06-10", tuning=NARROW).status == "ok"
     assert len(duckdb_warehouse.rows("media_stats_by_date")) == 5 * 101
 
 

@@ -17,6 +17,8 @@ import duckdb
 import psycopg2
 import pytest
 from wistia_pipeline.check import check
+from wistia_pipeline.destinations.base import NotTried
+from wistia_pipeline.destinations.postgres import require_tested
 from wistia_pipeline.sandbox import Account, Fault, Sandbox
 from wistia_pipeline.sandbox.answers import DETAILED_STATS, FOLDERS_AND_MEDIAS
 from wistia_pipeline.verdicts import ORDER, Check
@@ -432,8 +434,12 @@ def test_postgres(sandbox: Sandbox, postgres_url: str, monkeypatch: pytest.Monke
     assert with_status(found, "ok") == set(ORDER)
     assert found["destination"].detail.startswith("postgres 1")
     assert schemas(postgres_url) == before
-    monkeypatch.setattr("wistia_pipeline.destinations.postgres.TESTED", range(1, 9))
-    assert checked("postgres")["destination"].status == "warning"
+
+
+@pytest.mark.parametrize("number", [13, 19])
+def test_another_release_of_postgres_than_those_tested_is_a_warning(number: int) -> None:
+    with pytest.raises(NotTried, match=f"Postgres {number}.2 answers, but 14 to 18 are what is tested"):
+        require_tested(number, f"{number}.2")
 
 
 @pytest.mark.slow

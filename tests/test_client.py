@@ -10,7 +10,6 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
-from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import pairwise
 from math import ceil
@@ -24,10 +23,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from wistia_pipeline.sandbox import Account, Call, Fault, Sandbox
 
-from wistia_source import client as client_module
-from wistia_source import refusals
 from wistia_source.budget import BudgetClosed, RequestBudget
-from wistia_source.client import ATTEMPTS, FIRST_ATTEMPTS, Client, Row, Tally
+from wistia_source.client import ACTIVE_WALKS, WORKERS, Client, Row, Tally
 from wistia_source.endpoints import BY_NAME
 from wistia_source.errors import (
     CredentialsRejected,
@@ -39,6 +36,7 @@ from wistia_source.errors import (
     Unreachable,
     WistiaError,
 )
+from wistia_source.refusals import Patience, pause_seconds
 
 START = datetime(2026, 6, 15, 12, 30, tzinfo=UTC)
 EVENTS, VISITORS = "stats/events", "stats/visitors"
@@ -84,9 +82,14 @@ def connect() -> Iterator[Connect]:
         token: str = TOKEN,
         version: str = "v1",
         per_minute: int = 100_000,
-        backoff_seconds: float = 0.001,
+        window_seconds: float = 60.0,
+        active_walks: int = ACTIVE_WALKS,
+        **patience: Any,
     ) -> Client:
-        clients.append(Client(token, base_url, version, RequestBudget(per_minute), backoff_seconds))
+        budget = RequestBudget(per_minute, window_seconds)
+        clients.append(
+            Client(token, base_url, version, budget, Patience(**{"backoff": 0.001} | patience), active_walks)
+        )
         return clients[-1]
 
     yield made
@@ -220,7 +223,7 @@ def test_a_password_in_the_address_neither_replaces_the_token_nor_is_shown(conne
 @pytest.mark.parametrize("seconds", [0.0, -1.0, float("nan")])
 def test_a_pause_of_nothing_is_a_wrong_setting(seconds: float, connect: Connect) -> None:
     with pytest.raises(SettingInvalid, match="backoff_seconds"):
-        connect("http://127.0.0.1", backoff_seconds=seconds)
+        connect("http://127.0.0.1", backoff=seconds)
 
 
 def test_an_id_cannot_leave_its_place_in_the_path(connect: Connect) -> None:
@@ -256,10 +259,9 @@ def test_the_certificates_of_the_machine_are_used(connect: Connect, monkeypatch:
 # what goes wrong on the way
 
 
-def shorten(monkeypatch: pytest.MonkeyPatch, fault: Fault, seconds: float) -> None:
+def patience(fault: Fault, seconds: float) -> dict[str, float]:
     """Gives up soon where nobody answers, and only there: an answer may be late on a busy machine."""
-    if fault.kind == "hang":
-        monkeypatch.setattr(client_module, "READ_TIMEOUT", seconds)
+    return {"read_timeout": seconds} if fault.kind == "hang" else {}
 
 
 @pytest.mark.parametrize(
@@ -278,26 +280,24 @@ def shorten(monkeypatch: pytest.MonkeyPatch, fault: Fault, seconds: float) -> No
     ids=lambda fault: f"{fault.kind}{fault.status if fault.kind == 'status' else ''}{fault.body or ''}",
 )
 class TestFault:
-    def test_once_costs_one_retry(
-        self, fault: Fault, client: Client, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_once_costs_one_retry(self, fault: Fault, connect: Connect, sandbox: Sandbox) -> None:
+        client = connect(sandbox.url, **patience(fault, 2.0))
         undisturbed = client.get(EVENTS, {"per_page": 100}, {})
-        shorten(monkeypatch, fault, 2.0)
         sandbox.faults.add(fault)
         tally: dict[str, Any] = {}
         assert client.get(EVENTS, {"per_page": 100}, tally) == undisturbed
         assert counts(tally) == {"requests": 2, "retries": 1}
 
     def test_for_ever_fails_after_a_few_requests_and_shows_no_secret(
-        self, fault: Fault, client: Client, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+        self, fault: Fault, connect: Connect, sandbox: Sandbox
     ) -> None:
-        shorten(monkeypatch, fault, 0.2)
+        client = connect(sandbox.url, **patience(fault, 0.2))
         sandbox.faults.add(Fault(fault.path, fault.kind, fault.status, None, body=fault.body))
         tally: dict[str, Any] = {}
         with pytest.raises(RequestFailed, match=f"GET {VISITORS} kept failing: .+") as raised:
             client.get(VISITORS, SEARCH, tally)
-        assert counts(tally) == {"requests": ATTEMPTS, "retries": ATTEMPTS - 1}
-        assert len(sandbox.log) == ATTEMPTS
+        assert counts(tally) == {"requests": Patience().attempts, "retries": Patience().attempts - 1}
+        assert len(sandbox.log) == Patience().attempts
         assert "anna" not in everything_shown(raised.value)
         assert TOKEN not in everything_shown(raised.value)
 
@@ -312,9 +312,9 @@ class TestFault:
     ],
 )
 def test_the_message_says_in_plain_words_what_happened(
-    kind: Any, words: str, client: Client, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+    kind: Any, words: str, connect: Connect, sandbox: Sandbox
 ) -> None:
-    monkeypatch.setattr(client_module, "READ_TIMEOUT", 0.05)
+    client = connect(sandbox.url, **patience(Fault(".", kind), 0.05))
     sandbox.faults.add(Fault(".", kind, times=None))
     with pytest.raises(RequestFailed, match=rf"^GET account kept failing: (\[Errno \d+\] )?({words})\.$"):
         client.get("account", {}, {})
@@ -325,7 +325,7 @@ def test_a_host_where_nobody_listens_is_unreachable(connect: Connect) -> None:
     url = f"http://127.0.0.1:{closed_port()}"
     with pytest.raises(Unreachable, match=rf"^{url} cannot be reached \(.*Connection refused\); check") as raised:
         connect(url).get(VISITORS, SEARCH, tally)
-    assert counts(tally) == {"requests": FIRST_ATTEMPTS, "retries": FIRST_ATTEMPTS - 1}
+    assert counts(tally) == {"requests": Patience().first_attempts, "retries": Patience().first_attempts - 1}
     assert "anna" not in everything_shown(raised.value)
 
 
@@ -334,71 +334,58 @@ def test_a_host_without_the_certificate_we_expect_is_unreachable(sandbox: Sandbo
         connect(sandbox.url.replace("http", "https")).get("account", {}, {})
 
 
-def test_pauses_grow_and_stay_within_a_minute(
-    client: Client, sandbox: Sandbox, connect: Connect, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(client_module, "MAX_BACKOFF_SECONDS", 0.2)
+def test_pauses_grow_up_to_a_limit(sandbox: Sandbox, connect: Connect) -> None:
     sandbox.faults.add(Fault(".", times=5))
-    connect(sandbox.url, backoff_seconds=0.03).get("account", {}, {})
+    tally: dict[str, Any] = {}
+    connect(sandbox.url, backoff=0.03, max_backoff=0.2).get("account", {}, tally)
     at = [call.at for call in sandbox.log]
     gaps = [later - earlier for earlier, later in pairwise(at)]
-    for gap, least in zip(gaps, (0.03, 0.06, 0.1, 0.1, 0.1), strict=True):
-        assert least <= gap < 1
+    shortest = (0.03, 0.06, 0.1, 0.1, 0.1)
+    assert all(least <= gap for gap, least in zip(gaps, shortest, strict=True))
+    # what was to be waited, however long the machine then took
+    assert tally["wait_seconds"] < 2 * sum(shortest) + 0.01
 
 
 @pytest.mark.parametrize(
-    ("status", "retry_after", "least", "most"),
+    ("retry_after", "seconds"),
     [
-        (429, "0.6", 0.6, 1.5),
-        (503, "0.3", 0.3, 1.2),
-        (429, "in two seconds", 0.9, 2.5),
-        (429, "Wed, 21 Oct 2015 07:28:00 GMT", 0.0, 1.0),
-        (429, None, 0.2, 1.2),
-        (429, "soon", 0.2, 1.2),
-        (429, "Mon, 01 Jan 2024 00:00:00 +99999999999999999999", 0.0, 1.2),
-        (429, "0", 0.0, 1.0),
-        (429, "-60", 0.0, 1.0),
-        (429, "nan", 0.0, 1.0),
+        ("0.6", 0.6),
+        ("Mon, 15 Jun 2026 12:30:02 GMT", 2.0),
+        ("Mon, 15 Jun 2026 12:30:02 -0000", 2.0),
+        ("Wed, 21 Oct 2015 07:28:00 GMT", 0.0),
+        (None, 60.0),
+        ("soon", 60.0),
+        ("Mon, 01 Jan 2024 00:00:00 +99999999999999999999", 60.0),
+        ("0", 0.0),
+        ("-60", 0.0),
+        ("nan", 0.0),
+        ("86400", 600.0),
+        ("inf", 600.0),
+        ("Tue, 31 Dec 2999 00:00:00 GMT", 600.0),
     ],
 )
-def test_a_used_up_quota_is_waited_for_as_long_as_told(
-    status: int,
-    retry_after: str | None,
-    least: float,
-    most: float,
-    client: Client,
-    sandbox: Sandbox,
-    monkeypatch: pytest.MonkeyPatch,
+def test_a_pause_is_as_long_as_told_and_no_longer_than_ten_minutes(retry_after: str | None, seconds: float) -> None:
+    assert pause_seconds(retry_after, Patience(), START) == seconds
+
+
+@pytest.mark.parametrize(("status", "retry_after"), [(429, "0.6"), (503, "0.3"), (429, None)])
+def test_a_used_up_quota_is_waited_for(
+    status: int, retry_after: str | None, connect: Connect, sandbox: Sandbox
 ) -> None:
-    monkeypatch.setattr(refusals, "QUOTA_SECONDS", 0.2)
-    if retry_after == "in two seconds":
-        # a date has whole seconds
-        retry_after = format_datetime(datetime.now(UTC) + timedelta(seconds=2), usegmt=True)
     sandbox.faults.add(Fault(".", status=status, retry_after=retry_after))
     tally: dict[str, Any] = {}
-    assert client.get("account", {}, tally)
+    assert connect(sandbox.url, quota_pause=0.2).get("account", {}, tally)
     assert counts(tally) == {"requests": 2, "retries": 1}
     first, second = sandbox.log
-    assert least <= second.at - first.at < most
-
-
-@pytest.mark.parametrize("retry_after", ["86400", "inf", "Tue, 31 Dec 2999 00:00:00 GMT"])
-def test_no_retry_after_is_believed_without_limit(
-    retry_after: str, client: Client, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(refusals, "MAX_PAUSE_SECONDS", 0.2)
-    sandbox.faults.add(Fault(".", status=429, retry_after=retry_after))
-    assert client.get("account", {}, {})
-    first, second = sandbox.log
-    assert 0.2 <= second.at - first.at < 1.2
+    assert second.at - first.at >= float(retry_after or 0.2)
 
 
 @pytest.mark.parametrize("retry_after", ["0", "-1", "nan", "Wed, 21 Oct 2015 07:28:00 GMT", "0.1", "86400", "soon"])
 @pytest.mark.parametrize("status", [429, 503])
 def test_a_quota_used_up_for_ever_fails_after_a_few_requests(
-    status: int, retry_after: str | None, client: Client, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+    status: int, retry_after: str | None, connect: Connect, sandbox: Sandbox
 ) -> None:
-    monkeypatch.setattr(client_module, "MAX_QUOTA_SECONDS", 0.1)
+    client = connect(sandbox.url, max_quota_wait=0.1)
     sandbox.faults.add(Fault(".", status=status, retry_after=retry_after, times=None))
     tally: dict[str, Any] = {}
     with pytest.raises(RequestFailed, match="quota is used up") as raised:
@@ -496,7 +483,7 @@ def test_an_answer_without_a_body_is_a_failure(status: int, connect: Connect) ->
     with server(lambda path: (status, {}, b"")) as (url, asked):
         with pytest.raises(RequestFailed):
             connect(url).get("account", {}, {})
-        assert len(asked) <= ATTEMPTS
+        assert len(asked) <= Patience().attempts
 
 
 def test_a_compressed_answer_is_read(connect: Connect) -> None:
@@ -513,7 +500,7 @@ def test_half_a_compressed_answer_is_a_failure(connect: Connect) -> None:
     with server(lambda path: (200, {"Content-Encoding": "gzip"}, body[: len(body) // 2])) as (url, seen):
         with pytest.raises(RequestFailed, match="kept failing"):
             connect(url).get(EVENTS, {}, {})
-        assert len(seen) == ATTEMPTS
+        assert len(seen) == Patience().attempts
 
 
 def test_an_answer_that_is_not_compressed_as_it_says_is_a_failure(connect: Connect) -> None:
@@ -570,7 +557,7 @@ def test_all_rows_come_once_for_hardly_any_request_more_than_it_takes(
     listed.page_cap = cap
     last = (START - timedelta(days=days)).date().isoformat()
     rows = list(listed.account.at(START).event_rows(end_date=last))
-    with closing(Client(TOKEN, listed.url, "v1", RequestBudget(100_000), 0.001)) as client:
+    with closing(Client(TOKEN, listed.url, "v1", RequestBudget(100_000))) as client:
         for _ in range(walks):
             listed.log.clear()
             got = [row for page in client.pages(EVENTS, {"end_date": last}, {}) for row in page]
@@ -657,14 +644,14 @@ def test_a_page_is_asked_for_only_when_it_is_wanted(client: Client, sandbox: San
 
 
 def test_walks_go_side_by_side(client: Client) -> None:
-    all_are_there = threading.Barrier(client_module.ACTIVE_WALKS, timeout=20)
+    all_are_there = threading.Barrier(ACTIVE_WALKS, timeout=20)
 
     def walk(number: int) -> Iterator[int]:
         client.get("account", {"walk": number}, {})
         all_are_there.wait()
         yield number
 
-    walks = 2 * client_module.ACTIVE_WALKS
+    walks = 2 * ACTIVE_WALKS
     assert sorted(drained(client.stream(walk(number) for number in range(walks)))) == list(range(walks))
 
 
@@ -722,15 +709,13 @@ def test_the_first_failure_ends_all_walks(client: Client, sandbox: Sandbox) -> N
     with pytest.raises(RequestFailed, match="enough"):
         drained(client.stream(walk(number) for number in range(40)))
     at_once = len(sandbox.log)
-    assert settled(sandbox) <= at_once + client_module.ACTIVE_WALKS
-    assert len(begun) <= client_module.ACTIVE_WALKS
+    assert settled(sandbox) <= at_once + ACTIVE_WALKS
+    assert len(begun) <= ACTIVE_WALKS
     assert drained(client.stream([iter([1])])) == [1]
 
 
-def test_a_stream_closed_early_gives_up_what_waits(
-    client: Client, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(client_module, "ACTIVE_WALKS", 200)
+def test_a_stream_closed_early_gives_up_what_waits(sandbox: Sandbox, connect: Connect) -> None:
+    client = connect(sandbox.url, active_walks=200)
     may_go_on = threading.Event()
 
     def walk(number: int) -> Iterator[Any]:
@@ -740,7 +725,7 @@ def test_a_stream_closed_early_gives_up_what_waits(
     with closing(client.stream(walk(number) for number in range(200))) as stream:
         assert next(stream) is None
     may_go_on.set()
-    assert settled(sandbox) <= client_module.WORKERS
+    assert settled(sandbox) <= WORKERS
 
 
 def test_an_interrupted_run_leaves_no_thread_behind(client: Client, sandbox: Sandbox) -> None:
@@ -785,7 +770,7 @@ def test_closing_ends_the_waiting_at_once_and_counts_no_request_that_was_not_sen
 
 
 def test_closing_ends_a_pause_between_attempts(sandbox: Sandbox, connect: Connect) -> None:
-    client = connect(sandbox.url, backoff_seconds=60)
+    client = connect(sandbox.url, backoff=60)
     sandbox.faults.add(Fault("."))
     threading.Timer(0.3, client.close).start()
     started = time.monotonic()
@@ -798,28 +783,29 @@ def test_closing_ends_a_pause_between_attempts(sandbox: Sandbox, connect: Connec
 
 
 def test_a_used_up_quota_holds_back_every_thread(client: Client, sandbox: Sandbox) -> None:
-    sandbox.faults.add(Fault(".", status=429, retry_after="0.8", after=40))
+    sandbox.faults.add(Fault(".", status=429, retry_after="0.8"))
     tally: dict[str, Any] = {}
 
     def walk(number: int) -> Iterator[Any]:
-        for turn in range(20):
-            yield client.get("account", {"walk": number, "turn": turn}, tally)
+        yield client.get("account", {"walk": number}, tally)
 
-    assert len(drained(client.stream(walk(number) for number in range(10)))) == 200
-    (told,) = [call.at for call in sandbox.log if call.status == 429]
-    # what was on its way still arrives
-    assert not [call for call in sandbox.log if told + 0.4 < call.at < told + 0.8]
-    assert len([call for call in sandbox.log if call.at > told + 0.8]) > 100
-    assert counts(tally) == {"requests": 201, "retries": 1}
-    assert len(sandbox.log) == 201
+    refused = client.stream(walk(number) for number in range(1))
+    while not tally.get("retries"):
+        assert next(refused) is None
+    # the pause is known from here on: nobody else may send anything before it is over
+    assert len(drained(client.stream(walk(number) for number in range(1, 40)))) == 39
+    assert len(drained(refused)) == 1
+    told, *others = sorted(sandbox.log, key=lambda call: call.at)
+    assert told.status == 429
+    assert all(call.at >= told.at + 0.8 for call in others)
+    assert counts(tally) == {"requests": 41, "retries": 1}
 
 
-def test_retries_count_against_the_budget(sandbox: Sandbox, connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("wistia_source.budget.WINDOW_SECONDS", 0.4)
+def test_retries_count_against_the_budget(sandbox: Sandbox, connect: Connect) -> None:
     sandbox.latency = 0.02
     for after in range(0, 40, 4):
         sandbox.faults.add(Fault(".", after=after))
-    client = connect(sandbox.url, per_minute=10)
+    client = connect(sandbox.url, per_minute=10, window_seconds=0.4)
     tally: dict[str, Any] = {}
 
     def walk(number: int) -> Iterator[Any]:
@@ -830,4 +816,3 @@ def test_retries_count_against_the_budget(sandbox: Sandbox, connect: Connect, mo
     assert counts(tally) == {"requests": len(at), "retries": len(at) - 30}
     assert tally["retries"] > 0
     assert all(later - earlier >= 0.4 for earlier, later in zip(at, at[10:], strict=False))
-    assert at[-1] - at[0] < 0.4 * len(at) / 10 + 1

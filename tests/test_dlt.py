@@ -28,8 +28,9 @@ from wistia_pipeline.sandbox import Account, Sandbox
 from wistia_pipeline.sync import make_pipeline, run_sync
 
 from tests.conftest import NOW, START, TOKEN, UNLIMITED, Warehouse, settings_for, source_of
-from wistia_source import fan_outs, feeds, wistia
+from wistia_source import wistia
 from wistia_source.endpoints import BY_NAME
+from wistia_source.tuning import Tuning
 
 ACCOUNT = {"seed": 5, "medias": 5, "projects": 2, "visitors": 30, "events": 120, "days": 40, "hourly_events": 6}
 HOUR = timedelta(hours=1)
@@ -252,13 +253,9 @@ def test_appended_rows_are_a_history_of_what_has_changed(
 
 
 @pytest.mark.slow
-def test_what_a_limit_left_out_is_loaded_without_it(
-    living: Sandbox, duckdb_warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_a_limit_left_out_is_loaded_without_it(living: Sandbox, duckdb_warehouse: Warehouse) -> None:
     expected = iterated(source(living))
-    for module in (feeds, fan_outs):
-        monkeypatch.setattr(module, "ROWS_PER_BATCH", 1)
-    given = source(living)
+    given = source(living, tuning=Tuning(rows_per_batch=1))
     for resource in given.resources.values():
         resource.add_limit(1, count_rows=True)
     run(duckdb_warehouse, living, given)

@@ -22,7 +22,7 @@ from dlt.extract import DltSource
 from wistia_pipeline.sandbox import Account, Fault, Sandbox
 
 from tests.conftest import NOW, TOKEN, Warehouse, files_with_token, source_of
-from wistia_source import client as client_module
+from wistia_source.tuning import Tuning
 
 LATER = NOW + timedelta(hours=1)
 START = "2026-06-01"
@@ -98,16 +98,14 @@ def sync(warehouse: Warehouse, sandbox: Sandbox, now: datetime, *faults: Fault) 
     for fault in faults:
         sandbox.faults.add(fault)
     hangs = any(fault.kind == "hang" for fault in faults)
-    source = source_of(sandbox, now, start_date=START)
-    with pytest.MonkeyPatch.context() as patches:
-        if hangs:
-            patches.setattr(client_module, "READ_TIMEOUT", 0.25)
-        warehouse.load(source)
+    # with so little patience a busy machine seems to hang now and then, too
+    tuning = Tuning(read_timeout_seconds=0.25) if hangs else Tuning()
+    source = source_of(sandbox, now, start_date=START, tuning=tuning)
+    warehouse.load(source)
     assert not figures(source, "failures")
     requests: int = sum(figures(source, "requests"))
     retries: int = sum(figures(source, "retries"))
     assert requests == len(sandbox.log)
-    # with so little patience a busy machine seems to hang now and then, too
     assert retries >= len(faults) if hangs else retries == len(faults)
     return requests - retries
 
@@ -272,14 +270,13 @@ def test_faults_without_an_end_show_no_token(
     for path, fault in zip(paths, cycle(FAULTS)):
         sandbox.faults.add(replace(fault, path=f"^{path}$", times=None))
     with pytest.MonkeyPatch.context() as patches:
-        patches.setattr(client_module, "READ_TIMEOUT", 0.25)
-        patches.setattr(client_module, "MAX_QUOTA_SECONDS", 0.3)
         patches.setattr(logging.getLogger("dlt"), "propagate", True)
         for name in ("root", "dlt"):
             caplog.set_level(1, logger=name)
         # as people set it, so that dlt meets it too
         patches.setenv("SOURCES__WISTIA__ACCESS_TOKEN", TOKEN)
-        source = source_of(sandbox, NOW, start_date=START, access_token=dlt.secrets.value)
+        tuning = Tuning(read_timeout_seconds=0.25, max_quota_wait_seconds=0.3)
+        source = source_of(sandbox, NOW, start_date=START, access_token=dlt.secrets.value, tuning=tuning)
         warehouse.load(source)
     failures = [failure for some in figures(source, "failures") for failure in some]
     assert len(failures) == len(paths)

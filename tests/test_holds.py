@@ -11,7 +11,6 @@ from typing import Any
 
 import psycopg2
 import pytest
-from wistia_pipeline.destinations import holds
 from wistia_pipeline.destinations.holds import EVERYTHING, LockLost, OthersStillLoad, WarehouseBusy, advisory_held
 from wistia_pipeline.failures import explain
 
@@ -70,11 +69,8 @@ def test_a_load_waits_for_that_of_another_account(held: Any, url: str) -> None:
     assert order == [ONE, TWO]
 
 
-def test_who_waits_too_long_and_whose_connection_is_gone_hear_of_it(
-    held: Any, url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(holds, "OTHERS_LOAD_SECONDS", 0.05)
-    with held(ONE) as first, held(TWO) as second:
+def test_who_waits_too_long_and_whose_connection_is_gone_hear_of_it(held: Any, url: str) -> None:
+    with held(ONE) as first, held(TWO, 0.05) as second:
         with first.alone(), pytest.raises(OthersStillLoad) as waited, second.alone():
             pass
         assert "run again, and let them begin at other times" in explain(waited.value)

@@ -13,8 +13,9 @@ import pytest
 from wistia_pipeline.sandbox import Account, Fault, Sandbox
 
 from tests.conftest import IN_BOTH, NOW, Warehouse, calls, failed_in, settings_for, source_of
-from wistia_source import client, fan_outs, feeds, run, wistia
+from wistia_source import wistia
 from wistia_source.endpoints import COMPANIONS, ENDPOINTS, Endpoint
+from wistia_source.tuning import Tuning
 from wistia_source.warehouse import Warehouse as KnownRows
 
 HOUR = timedelta(hours=1)
@@ -627,15 +628,10 @@ def test_the_same_source_can_be_run_again(duckdb_warehouse: Warehouse, sandbox: 
 
 
 @pytest.mark.slow
-def test_a_load_package_has_a_bound_of_rows(
-    duckdb_warehouse: Warehouse, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(run, "ROWS_PER_PACKAGE", 6_000)
+def test_a_load_package_has_a_bound_of_rows(duckdb_warehouse: Warehouse, sandbox: Sandbox) -> None:
     # what is under way when a package is full still goes into it
-    monkeypatch.setattr(client, "ACTIVE_WALKS", 1)
-    monkeypatch.setattr(feeds, "ROWS_PER_BATCH", 200)
-    monkeypatch.setattr(fan_outs, "ROWS_PER_BATCH", 200)
-    result = duckdb_warehouse.sync(settings_for(sandbox))
+    tuning = Tuning(rows_per_package=6_000, active_walks=1, rows_per_batch=200)
+    result = duckdb_warehouse.sync(settings_for(sandbox, tuning=tuning))
     packages: Counter[str] = Counter()
     for table in result.resources:
         packages += Counter(row["_dlt_load_id"] for row in duckdb_warehouse.rows(table, "_dlt_load_id"))

@@ -120,7 +120,7 @@ def test_a_load_in_whose_way_another_program_has_come_is_tried_again_for_a_while
     assert sessions(warehouse.rows("events"), "percent_viewed") == sessions(shown, "percent_viewed")
 
     restate(0.75)
-    monkeypatch.setattr(ducklake, "BUSY_SECONDS", 0)
+    monkeypatch.setenv("WISTIA_PIPELINE__LAKE_BUSY_SECONDS", "0")
     before = sessions(warehouse.rows("events"), "percent_viewed")
     with coming_between(change), pytest.raises(CatalogBusy, match="what is loaded stays: run again when it has ended"):
         sync(warehouse, living, NOW + 2 * HOUR, select=("events",), events_lookback_hours=1000)
@@ -154,7 +154,7 @@ def test_maintenance_and_the_end_of_a_run_wait_for_others_too(
     monkeypatch.setattr(ducklake, "tidy", after_others(tidy))
     assert maintain(warehouse.pipeline(), timedelta(0))["states let go"] > 0
     assert next(in_the_way, None) is None
-    monkeypatch.setattr(ducklake, "BUSY_SECONDS", 0)
+    monkeypatch.setenv("WISTIA_PIPELINE__LAKE_BUSY_SECONDS", "0")
     in_the_way = iter("12")
     with pytest.raises(CatalogBusy):
         maintain(warehouse.pipeline(), timedelta(0))
@@ -212,12 +212,10 @@ def test_a_build_in_whose_way_another_program_has_come_is_tried_again(
     # all others take their time
     few = ["--select", "+int_wistia__medias"]
     monkeypatch.setattr(models, "run_dbt", lambda pipeline, command: run_dbt(pipeline, [*command, *few]))
-    monkeypatch.setattr(models, "BUSY_ATTEMPTS", 1)
-    (failure,) = build_models(warehouse.pipeline()).failures
+    (failure,) = build_models(warehouse.pipeline(), attempts=1).failures
     assert (failure["kind"], failure["name"]) == ("model", "int_wistia__medias")
     assert "Failed to commit DuckLake transaction" in failure["error"]
-    monkeypatch.setattr(models, "BUSY_ATTEMPTS", 2)
-    assert build_models(warehouse.pipeline()).failures == []
+    assert build_models(warehouse.pipeline(), attempts=2).failures == []
     assert len(happened) == 2
     medias = {media["hashed_id"] for media in living.account.at(NOW).medias()}
     assert {media for (media,) in lake.rows("select media_id from wistia_intermediate.int_wistia__medias")} == medias

@@ -8,23 +8,26 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import closing
 from datetime import date, datetime, timedelta
+from io import StringIO
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
-from wistia_pipeline import progress
+from rich.console import Console
 from wistia_pipeline.cli import main
+from wistia_pipeline.progress import Progress
+from wistia_pipeline.results import SyncResult
 from wistia_pipeline.sandbox import Account, Fault, Sandbox
 from wistia_pipeline.sandbox.view import View
+from wistia_pipeline.sync import run_sync
 
 from tests.conftest import NOW, Warehouse, at, sessions, settings_for, source_of, without_models
-from wistia_source import budget, feeds
-from wistia_source.batches import ROWS_PER_BATCH
-from wistia_source.client import ACTIVE_WALKS, ATTEMPTS
 from wistia_source.endpoints import BY_NAME, COMPANIONS, ENDPOINTS
+from wistia_source.refusals import Patience
 from wistia_source.rows import primary_key
+from wistia_source.tuning import Tuning
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 START = "2026-05-28"
@@ -138,24 +141,20 @@ def test_150_medias_land_whole_and_the_state_stays_small(warehouse: Warehouse) -
 
 @pytest.mark.parametrize(
     ("resource", "rows_a_request", "side_by_side"),
-    [("events", 10, ACTIVE_WALKS), ("visitors", 10, 1), ("media_stats_by_date", 400, ACTIVE_WALKS)],
+    [("events", 10, Tuning().active_walks), ("visitors", 10, 1), ("media_stats_by_date", 400, Tuning().active_walks)],
 )
-def test_few_rows_are_held_at_a_time(
-    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, resource: str, rows_a_request: int, side_by_side: int
-) -> None:
-    monkeypatch.setattr(feeds, "ROWS_PER_BATCH", 50)
-    monkeypatch.setattr(feeds, "PLAYS_PER_WALK", 100)
+def test_few_rows_are_held_at_a_time(sandbox: Sandbox, resource: str, rows_a_request: int, side_by_side: int) -> None:
+    tuning = Tuning(rows_per_batch=50, plays_per_walk=100) if resource in FEEDS else Tuning()
     sandbox.page_cap = 10
-    source = source_of(sandbox, start_date=(TODAY - 399 * DAY).isoformat())
+    source = source_of(sandbox, start_date=(TODAY - 399 * DAY).isoformat(), tuning=tuning)
     path = BY_NAME[resource].path.replace("{id}", r"\w+") + r"\.json$"
     handed_on, most = 0, 0
     for table in source.resources[resource]:
         asked = len([call for call in list(sandbox.log) if re.search(path, call.path)])
         most = max(most, asked * rows_a_request - handed_on)
         handed_on += table.num_rows
-    batch = 50 if resource in FEEDS else ROWS_PER_BATCH
     # what has arrived and waits for a batch to be full, and what is on its way
-    assert most <= batch + 3 * side_by_side * rows_a_request
+    assert most <= tuning.rows_per_batch + 3 * side_by_side * rows_a_request
     assert handed_on > 600
     assert most < handed_on / 2
 
@@ -163,12 +162,10 @@ def test_few_rows_are_held_at_a_time(
 # requests
 
 
-def test_all_that_is_read_shares_one_budget(
-    duckdb_warehouse: Warehouse, living: Sandbox, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_all_that_is_read_shares_one_budget(duckdb_warehouse: Warehouse, living: Sandbox) -> None:
     window, limit = 0.5, 60
-    monkeypatch.setattr(budget, "WINDOW_SECONDS", window)
-    duckdb_warehouse.load(source_of(living, requests_per_minute=limit, start_date=START))
+    tuning = Tuning(quota_window_seconds=window)
+    duckdb_warehouse.load(source_of(living, requests_per_minute=limit, start_date=START, tuning=tuning))
     arrived = sorted(call.at for call in living.log)
     assert len(arrived) > 3 * limit
     assert all(later - earlier >= window for earlier, later in zip(arrived, arrived[limit:], strict=False))
@@ -200,7 +197,7 @@ def test_retries_do_not_add_up(duckdb_warehouse: Warehouse, living: Sandbox) -> 
     source = source_of(living, backoff_seconds=0.01).with_resources("media_stats", "visitors", "refreshes")
     duckdb_warehouse.load(source)
     asked = Counter(call.path for call in living.log)
-    assert {path: asked[path] for path in failing} == dict.fromkeys(failing, ATTEMPTS)
+    assert {path: asked[path] for path in failing} == dict.fromkeys(failing, Patience().attempts)
     # 2 + 4 + 8 + 16 + 32 times the setting, and a little for the threads
     assert 0.3 < source.resources["visitors"].custom_metrics["wait_seconds"] < 0.7
 
@@ -215,13 +212,14 @@ def test_a_first_load_says_how_many_requests_it_will_take(living: Sandbox, comma
     assert abs(int(said[1].replace(",", "")) - actual) <= 1
 
 
-def test_a_run_that_waits_for_an_answer_shows_that_it_lives(
-    living: Sandbox, command: Command, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(progress, "LINE_SECONDS", 0.2)
+def test_a_run_that_waits_for_an_answer_shows_that_it_lives(duckdb_warehouse: Warehouse, living: Sandbox) -> None:
     living.latency = 1.0
-    done = command(living, "sync", "--select", "account_stats")
-    assert done.stderr.count("so far 0 rows, 0 requests\n") >= 2
+    shown = StringIO()
+    with Progress(Console(file=shown), line_seconds=0.2) as progress:
+        run_sync(
+            duckdb_warehouse.pipeline(), progress, SyncResult(), ["account_stats"], settings_for(living), models=False
+        )
+    assert shown.getvalue().count("so far 0 rows, 0 requests\n") >= 2
 
 
 # rows
@@ -366,14 +364,12 @@ def test_tables_and_columns_are_those_of_the_committed_file(warehouse: Warehouse
     assert lines == SCHEMA.read_text(encoding="utf-8").splitlines(), f"what was found is in {found}"
 
 
-def test_a_quota_used_up_for_ever_is_waited_for_once_and_not_by_each_media(
-    duckdb_warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("wistia_source.client.MAX_QUOTA_SECONDS", 0.5)
+def test_a_quota_used_up_for_ever_is_waited_for_once_and_not_by_each_media(duckdb_warehouse: Warehouse) -> None:
+    tuning = Tuning(max_quota_wait_seconds=0.5)
     account = Account(start=NOW, medias=40, projects=1, visitors=5, events=10, days=5)
     with Sandbox(account, rate_limit=None) as server:
         server.faults.add(Fault("/stats/medias", status=429, retry_after="0.1", times=None))
-        result = duckdb_warehouse.sync(settings_for(server), ["media_stats"])
+        result = duckdb_warehouse.sync(settings_for(server, tuning=tuning), ["media_stats"])
         assert len(result.failures) == len(account.at(NOW).medias())
         calls = [call for call in server.log if "/stats/medias" in call.path]
-        assert len(calls) <= 40 + 6 * ACTIVE_WALKS
+        assert len(calls) <= 40 + 6 * tuning.active_walks

@@ -30,7 +30,6 @@ from wistia_pipeline.sandbox.server import Reply
 from wistia_pipeline.sandbox.view import View
 
 from tests.conftest import NOW, TOKEN, Warehouse, files_with_token, settings_for
-from wistia_source import feeds
 from wistia_source.endpoints import (
     CAPTIONS,
     ENDPOINTS,
@@ -47,10 +46,13 @@ from wistia_source.endpoints import (
     Endpoint,
 )
 from wistia_source.rows import Row, fix_event, primary_key, to_table
+from wistia_source.tuning import Tuning
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+SMALL = Tuning(plays_per_walk=40, plays_per_window=80)
+"""Walks and windows as small as those of a busy account are large."""
 STARTS = ("2026-05-18", "2026-05-04")
 NEVER = datetime.max.replace(tzinfo=UTC)
 
@@ -387,7 +389,7 @@ class Follower:
 
     def _run(self, run: Run) -> SyncResult:
         world, result = self.world, SyncResult()
-        arguments: dict[str, Any] = {**self.lookbacks, "package_seconds": run.package_seconds}
+        arguments: dict[str, Any] = {**self.lookbacks, "package_seconds": run.package_seconds, "tuning": SMALL}
         if run.backfill:
             first, end = self._days(run.backfill)
             arguments |= {"backfill_start": str(first), "backfill_end": str(end)}
@@ -620,13 +622,6 @@ def live(story: Story, warehouse: Warehouse) -> None:
             follower.live(run)
             if not run.trouble and not run.backfill:
                 follower.run_again(run)
-
-
-@pytest.fixture(autouse=True)
-def _small_walks_and_windows(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As small as those of a busy account are large."""
-    monkeypatch.setattr(feeds, "PLAYS_PER_WALK", 40)
-    monkeypatch.setattr(feeds, "PLAYS_PER_WINDOW", 80)
 
 
 @settings(max_examples=8, derandomize=True)

@@ -332,9 +332,9 @@ def test_what_does_not_hold_or_is_stopped_leaves_the_marts_as_they_were(
 
 
 @pytest.mark.slow
-def test_a_worker_with_too_little_for_spark_is_not_waited_for(loaded: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(session, "RESOURCES_SECONDS", 2)
-    sentence = refused(loaded, "--workers", "1", "--conf", "spark.executor.memory=2g")
+def test_a_worker_with_too_little_for_spark_is_not_waited_for(loaded: Folder) -> None:
+    settings = {"WISTIA_PIPELINE__SPARK_RESOURCES_SECONDS": "2"}
+    sentence = refused(loaded, "--workers", "1", "--conf", "spark.executor.memory=2g", **settings)
     assert sentence.startswith("No worker of spark://127.0.0.1:")
     assert "had cores and memory for this within 2 s; free some, or ask for less" in sentence
     assert processes(loaded) == []

@@ -16,9 +16,9 @@ import dlt
 import duckdb
 import pytest
 from rich.console import Console
-from wistia_pipeline import health_tables
 from wistia_pipeline.destinations.base import NotReadable
 from wistia_pipeline.failures import explain
+from wistia_pipeline.health_tables import show_status
 from wistia_pipeline.lookbacks import Lookback, judged
 from wistia_pipeline.models import rebuild
 from wistia_pipeline.reading import reading
@@ -82,13 +82,11 @@ def look(warehouse: Warehouse, max_age: float = 3.0, now: datetime | None = None
         return status(reader, max_age, "somewhere", now)
 
 
-def shown(found: WarehouseStatus, monkeypatch: pytest.MonkeyPatch) -> str:
+def shown(found: WarehouseStatus) -> str:
     """What a person sees of it."""
-    console = Console(file=StringIO(), width=200)
-    monkeypatch.setattr(health_tables, "plain_console", lambda: console)
-    health_tables.show_status(found)
-    text: str = console.file.getvalue()  # type: ignore[attr-defined]
-    return text
+    text = StringIO()
+    show_status(found, Console(file=text, width=200))
+    return text.getvalue()
 
 
 def change(warehouse: Warehouse, *statements: str) -> None:
@@ -176,7 +174,7 @@ def test_requests_of_today_are_those_of_all_runs(loaded: Warehouse, sandbox: San
 # the age
 
 
-def test_the_oldest_resource_decides(loaded: Warehouse, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_oldest_resource_decides(loaded: Warehouse) -> None:
     change(loaded, older(2))
     assert look(loaded).fresh
     change(loaded, older(1.5, "resource = 'captions'"))
@@ -184,15 +182,13 @@ def test_the_oldest_resource_decides(loaded: Warehouse, monkeypatch: pytest.Monk
     assert not found.fresh
     assert found.age_hours == pytest.approx(3.5, abs=0.1)
     assert {row.resource for row in found.resources if not row.is_fresh(3)} == {"captions"}
-    said = shown(found, monkeypatch)
+    said = shown(found)
     assert re.search(r"Not fresh: what was read longest ago was 3\.5 h ago, 3 h are allowed \(captions\);", said)
     assert look(loaded, 4).fresh
     assert not look(loaded, 2).fresh
 
 
-def test_what_was_never_selected_is_shown_and_does_not_count(
-    sandbox: Sandbox, duckdb_warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_was_never_selected_is_shown_and_does_not_count(sandbox: Sandbox, duckdb_warehouse: Warehouse) -> None:
     sync(duckdb_warehouse, sandbox, select=["events"])
     change(duckdb_warehouse, "create table {raw}.captions (account_id varchar, _dlt_load_id varchar)")
     change(duckdb_warehouse, f"insert into {{raw}}.captions values ('{sandbox.account.account_id}', '1')")
@@ -201,19 +197,19 @@ def test_what_was_never_selected_is_shown_and_does_not_count(
     assert found.fresh
     assert held.keys() == {"events", "captions"}
     assert (held["captions"].rows, held["captions"].age_hours, held["captions"].is_watched) == (1, None, False)
-    assert re.search(r"captions .* not selected", shown(found, monkeypatch))
+    assert re.search(r"captions .* not selected", shown(found))
     # what was tried and never read counts
     change(duckdb_warehouse, "drop table {raw}.captions")
     sandbox.faults.add(Fault("medias.json", kind="html", times=None))
     assert sync(duckdb_warehouse, sandbox, select=["events", "captions"]).status == "partial"
     found = look(duckdb_warehouse)
     assert (found.fresh, found.age_hours) == (False, None)
-    said = shown(found, monkeypatch)
+    said = shown(found)
     assert "Not fresh: something was never read (captions);" in said
     assert re.search(r"captions .* never", said)
 
 
-def test_a_failed_run_after_a_good_one(loaded: Warehouse, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_run_after_a_good_one(loaded: Warehouse, sandbox: Sandbox) -> None:
     before = look(loaded)
     assert sync(loaded, sandbox, access_token="wrong-token").status == "failed"
     found = look(loaded)
@@ -221,12 +217,12 @@ def test_a_failed_run_after_a_good_one(loaded: Warehouse, sandbox: Sandbox, monk
     assert [row.read_at for row in found.resources] == [row.read_at for row in before.resources]
     assert {row.last_run["status"] for row in found.resources if row.last_run} == {"failed"}
     assert "does not accept the access token" in found.last_runs[0]["error"]
-    assert "Last run: sync failed" in shown(found, monkeypatch)
+    assert "Last run: sync failed" in shown(found)
     change(loaded, older(4, "status = 'ok'"))
     assert not look(loaded).fresh
 
 
-def test_a_killed_run(loaded: Warehouse, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_killed_run(loaded: Warehouse) -> None:
     change(
         loaded,
         "insert into {raw}.sync_runs (run_id, resource, command, started_at, status) "
@@ -237,7 +233,7 @@ def test_a_killed_run(loaded: Warehouse, monkeypatch: pytest.MonkeyPatch) -> Non
     assert (running["run_id"], running["command"]) == ("x", "sync")
     assert found.fresh
     assert found.last_runs[0]["status"] == "ok"
-    assert "Running: sync" in shown(found, monkeypatch)
+    assert "Running: sync" in shown(found)
     change(loaded, "update {raw}.sync_runs set status = 'killed' where run_id = 'x'", older(4, "run_id <> 'x'"))
     found = look(loaded)
     assert found.running == []
@@ -273,9 +269,7 @@ def test_a_warehouse_of_refreshes_alone_is_not_fresh(duckdb_warehouse: Warehouse
     assert (found.fresh, found.resources) == (False, [])
 
 
-def test_a_lost_resource_of_a_partial_run_stays_old(
-    loaded: Warehouse, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_lost_resource_of_a_partial_run_stays_old(loaded: Warehouse, sandbox: Sandbox) -> None:
     change(loaded, older(4))
     media_id = sandbox.account.at(START).medias()[0]["hashed_id"]
     sandbox.faults.add(Fault("stats/visitors", kind="html", times=None))
@@ -287,7 +281,7 @@ def test_a_lost_resource_of_a_partial_run_stays_old(
     assert not found.fresh
     assert {(row["resource"], row["parent_id"]) for row in found.failures} == {("visitors", ""), ("captions", media_id)}
     assert {row.resource: row.overdue for row in found.resources if row.overdue} == {"captions": 1}
-    said = shown(found, monkeypatch)
+    said = shown(found)
     assert f"Not loaded: captions of {media_id}: " in said
     assert "Overdue: 1 captions" in said
 
@@ -345,7 +339,7 @@ def test_each_account_is_held_to_its_own_settings_and_runs(
         ("wistia", "ok"),
         ("wistia_acme", "failed"),
     }
-    said = shown(found, monkeypatch)
+    said = shown(found)
     for words in (
         f"Account {account_ids['wistia_acme']} (wistia_acme)",
         "Last run of wistia: sync ok",
@@ -368,7 +362,7 @@ def test_models_that_failed_and_were_mended(
     found = look(warehouse)
     assert found.models is not None
     assert (found.models["status"], found.models["marts"], found.models["missing_marts"]) == ("ok", 17, [])
-    assert "Models: 17 marts, built just now, all tests hold." in shown(found, monkeypatch)
+    assert "Models: 17 marts, built just now, all tests hold." in shown(found)
     marts = warehouse.marts
     change(
         warehouse,
@@ -387,7 +381,7 @@ def test_models_that_failed_and_were_mended(
     assert found.models is not None
     assert (found.models["status"], found.models["failed_models"]) == ("partial", ["wistia"])
     assert found.fresh
-    assert "failed model wistia" in shown(found, monkeypatch)
+    assert "failed model wistia" in shown(found)
     assert not rebuild(warehouse.pipeline(), full_refresh=True).failures
     found = look(warehouse)
     assert found.models is not None
@@ -397,7 +391,7 @@ def test_models_that_failed_and_were_mended(
     assert found.last_runs[0]["command"] == "sync"
 
 
-def test_tests_that_failed_are_told_from_models(loaded: Warehouse, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tests_that_failed_are_told_from_models(loaded: Warehouse) -> None:
     change(
         loaded,
         "insert into {raw}.sync_runs (run_id, resource, command, started_at, finished_at, status, failures, error) "
@@ -410,7 +404,7 @@ def test_tests_that_failed_are_told_from_models(loaded: Warehouse, monkeypatch: 
         ["unique_grain_wistia__viewers_x"],
     )
     assert found.fresh
-    assert "failed test unique_grain_wistia__viewers_x" in shown(found, monkeypatch)
+    assert "failed test unique_grain_wistia__viewers_x" in shown(found)
 
 
 # lookbacks
@@ -454,7 +448,7 @@ def test_a_wider_lookback_reaches_more_and_a_pause_says_nothing() -> None:
 
 
 @pytest.mark.slow
-def test_late_rows_in_the_warehouse_are_judged(duckdb_warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_late_rows_in_the_warehouse_are_judged(duckdb_warehouse: Warehouse) -> None:
     account = Account(start=START, **ACCOUNT | {"hourly_events": 0})
     with Sandbox(account, rate_limit=None) as living:
         media_id = account.at(START).medias()[0]["hashed_id"]
@@ -474,7 +468,7 @@ def test_late_rows_in_the_warehouse_are_judged(duckdb_warehouse: Warehouse, monk
     seen = look(duckdb_warehouse)
     (found,) = seen.lookbacks
     assert (found.resource, found.verdict, found.beyond_rows) == ("events", "too narrow", 1)
-    assert "1 of 1 late rows came at age 'older'; raise events_deep_lookback_hours" in shown(seen, monkeypatch)
+    assert "1 of 1 late rows came at age 'older'; raise events_deep_lookback_hours" in shown(seen)
 
 
 # the front door

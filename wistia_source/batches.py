@@ -18,8 +18,6 @@ from .rows import LOAD_ID, all_columns, to_table, with_key
 from .run import Run
 from .warehouse import Held
 
-ROWS_PER_BATCH = 2_000
-
 Batch = pa.Table | None
 """Rows for dlt, or None: nothing yet, let other resources go on."""
 P = ParamSpec("P")

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 WINDOW_SECONDS = 60.0
+"""Wistia counts requests per minute (docs)."""
 
 
 class BudgetClosed(Exception):
@@ -22,10 +23,18 @@ class RequestBudget:
     the request, it was in between; so no 60 s of the server's can hold more than `per_minute` of them, whatever
     the latency, and while fewer are held nobody waits. Wistia allows 600 a minute to everything that uses the
     account, and announces nothing but the 429 (docs).
+
+    `window_seconds` is those 60 seconds, for servers that count otherwise. Waiting goes by `clock`.
     """
 
-    def __init__(self, per_minute: int, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        per_minute: int,
+        window_seconds: float = WINDOW_SECONDS,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.per_minute = per_minute
+        self._window_seconds = window_seconds
         self._clock = clock
         self._changed = threading.Condition()
         self._in_flight = 0
@@ -41,7 +50,7 @@ class RequestBudget:
         """
         with self._changed:
             started = self._clock()
-            while (wait := self._wait_seconds()) > 0:
+            while (wait := self._seconds_until_free()) > 0:
                 self._changed.wait(wait)
             waited = self._clock() - started
             self._in_flight += 1
@@ -50,7 +59,7 @@ class RequestBudget:
         finally:
             with self._changed:
                 self._in_flight -= 1
-                self._free_at.append(self._clock() + WINDOW_SECONDS)
+                self._free_at.append(self._clock() + self._window_seconds)
 
     def hold(self, seconds: float) -> None:
         """Nobody sends anything for `seconds`: the account's quota is used up, perhaps by someone else."""
@@ -63,7 +72,12 @@ class RequestBudget:
             self._closed = True
             self._changed.notify_all()
 
-    def _wait_seconds(self) -> float:
+    def seconds_until_free(self) -> float:
+        """How long the next permit has to be waited for, as far as is known. Raises `BudgetClosed`."""
+        with self._changed:
+            return self._seconds_until_free()
+
+    def _seconds_until_free(self) -> float:
         if self._closed:
             raise BudgetClosed
         now = self._clock()
@@ -74,4 +88,4 @@ class RequestBudget:
         if self._in_flight + len(self._free_at) < self.per_minute:
             return 0.0
         # with every permit in flight, none can be free sooner than a whole window from now
-        return self._free_at[0] - now if self._free_at else WINDOW_SECONDS
+        return self._free_at[0] - now if self._free_at else self._window_seconds

@@ -7,8 +7,7 @@ import re
 import threading
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from itertools import count, islice
 from time import monotonic
 from typing import Any, TypeVar
@@ -21,38 +20,14 @@ from requests.adapters import HTTPAdapter
 from .budget import RequestBudget
 from .endpoints import Endpoint
 from .errors import RequestFailed, SettingInvalid, Unreachable
-from .refusals import Transient, http_date, message_of, pause_seconds, rejection, transient
+from .refusals import Patience, Transient, http_date, message_of, pause_seconds, rejection, transient
 
 PAGE_SIZE = 100
 """The API's cap: asking for more silently returns 100 (observed)."""
-CONNECT_TIMEOUT, READ_TIMEOUT = 10.0, 90.0
-"""Seconds. A first page took 42 s in recordings, others 16 s and 30 s."""
 WORKERS = 64
 """Threads: enough for 540 requests a minute at 7 s each; idle ones cost nothing."""
 ACTIVE_WALKS = 16
 """Walks that one resource keeps going at a time, so that none crowds out the others."""
-ATTEMPTS = 6
-FIRST_ATTEMPTS = 3
-"""Before anything was ever answered, an address that cannot be reached is more likely wrong than down."""
-MAX_BACKOFF_SECONDS = 60.0
-MAX_QUOTA_SECONDS = 1800.0
-"""How long requests let themselves be told to come back later, with no other answer in between."""
-
-
-@dataclass(frozen=True)
-class Patience:
-    """How long a request is tried."""
-
-    attempts: int
-    first_attempts: int
-    """Where nothing was ever answered and the address cannot be reached."""
-    read_timeout: float
-    """Seconds."""
-    quota_seconds: float
-
-
-HASTY = Patience(attempts=2, first_attempts=2, read_timeout=30.0, quota_seconds=2.0)
-"""While somebody waits who wants to know what is wrong."""
 
 T = TypeVar("T")
 Row = dict[str, Any]
@@ -71,7 +46,7 @@ class _QuotaUsedUp(Exception):
 class Client:
     """A Wistia account over HTTP. Makes no request until asked for one.
 
-    `api_version` is `v1`, or a release of the dated modern API such as `2026-03`. One that is `hasty` gives up soon.
+    `api_version` is `v1`, or a release of the dated modern API such as `2026-03`.
     """
 
     def __init__(
@@ -80,9 +55,8 @@ class Client:
         base_url: str,
         api_version: str,
         budget: RequestBudget,
-        backoff_seconds: float = 1.0,
-        *,
-        hasty: bool = False,
+        patience: Patience = Patience(),  # noqa: B008
+        active_walks: int = ACTIVE_WALKS,
     ) -> None:
         self.modern = api_version != "v1"
         if self.modern and not re.fullmatch(r"20\d\d-(0[1-9]|1[0-2])", api_version):
@@ -92,13 +66,13 @@ class Client:
         self.requests_per_minute = budget.per_minute
         self.server_time: datetime | None = None
         """What the server's clock said with the last answer; null where it says nothing."""
-        self._hasty = hasty
+        self.patience = patience
+        self.active_walks = active_walks
         self._host = _origin(base_url)
         self._root = f"{self._host}/{'modern' if self.modern else 'v1'}"
-        if not backoff_seconds > 0:
-            raise SettingInvalid(f"backoff_seconds is {backoff_seconds}, but must be more than 0.")
+        if not patience.backoff > 0:
+            raise SettingInvalid(f"backoff_seconds is {patience.backoff}, but must be more than 0.")
         self._budget = budget
-        self._backoff_seconds = backoff_seconds
         self._closed = threading.Event()
         self._reached = False
         self._refused_since: float | None = None
@@ -144,7 +118,7 @@ class Client:
         `NotFound`, `RequestFailed` or `Unreachable`.
         """
         url = f"{self._root}/{path}" + ("" if self.modern else ".json")
-        patience = self._patience()
+        patience = self.patience
         failures, refusals, quota_seconds = 0, 0, 0.0
         while True:
             try:
@@ -154,8 +128,9 @@ class Client:
                 seconds = max(error.seconds, self._backoff(refusals))
                 refusals, quota_seconds = refusals + 1, quota_seconds + seconds
                 # of all requests together: otherwise each media would wait that long again
-                if max(quota_seconds, self._refused_seconds() + seconds) > patience.quota_seconds:
-                    how_long = "" if self._hasty else f" for {patience.quota_seconds / 60:.0f} minutes"
+                if max(quota_seconds, self._refused_seconds() + seconds) > patience.max_quota_wait:
+                    minutes = patience.max_quota_wait / 60
+                    how_long = f" for {minutes:.0f} minutes" if minutes >= 1 else ""
                     raise RequestFailed(
                         f"GET {path} was told{how_long} that the account's request quota is used up; lower "
                         "requests_per_minute or stop what else uses the account."
@@ -236,7 +211,7 @@ class Client:
 
         try:
             while True:
-                for walk in islice(waiting, ACTIVE_WALKS - len(active)):
+                for walk in islice(waiting, self.active_walks - len(active)):
                     step(walk)
                 if not active:
                     return
@@ -254,7 +229,7 @@ class Client:
 
     def _once(self, url: str, params: Mapping[str, str | int], tally: Tally, permission: str) -> Any:
         failure: Transient | None = None
-        timeout = (CONNECT_TIMEOUT, self._patience().read_timeout)
+        timeout = (self.patience.connect_timeout, self.patience.read_timeout)
         try:
             with self._budget.permit() as waited:
                 self._count(tally, "wait_seconds", waited)
@@ -271,7 +246,8 @@ class Client:
         status = response.status_code
         if status == 429 or (status == 503 and "Retry-After" in response.headers):
             self._refused_since = self._refused_since or monotonic()
-            raise _QuotaUsedUp(pause_seconds(response.headers.get("Retry-After")))
+            retry_after = response.headers.get("Retry-After")
+            raise _QuotaUsedUp(pause_seconds(retry_after, self.patience, datetime.now(UTC)))
         self._refused_since = None
         if status >= 500:
             raise Transient(f"HTTP {status}{message_of(response)}")
@@ -282,15 +258,12 @@ class Client:
         except orjson.JSONDecodeError:
             raise Transient("the answer is not JSON") from None
 
-    def _patience(self) -> Patience:
-        return HASTY if self._hasty else Patience(ATTEMPTS, FIRST_ATTEMPTS, READ_TIMEOUT, MAX_QUOTA_SECONDS)
-
     def _refused_seconds(self) -> float:
         since = self._refused_since
         return monotonic() - since if since else 0.0
 
     def _backoff(self, failures: int) -> float:
-        return float(min(self._backoff_seconds * 2**failures, MAX_BACKOFF_SECONDS))
+        return float(min(self.patience.backoff * 2**failures, self.patience.max_backoff))
 
     def _count(self, tally: Tally, what: str, amount: float = 1) -> None:
         with self._counting:

@@ -12,18 +12,7 @@ import dlt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from .batches import (
-    ROWS_PER_BATCH,
-    Batch,
-    asked_for,
-    count_restated,
-    counted,
-    declare_table,
-    filled,
-    note_failure,
-    tracked,
-    typed,
-)
+from .batches import Batch, asked_for, count_restated, counted, declare_table, filled, note_failure, tracked, typed
 from .client import Row, Tally
 from .endpoints import BY_NAME, DELETED, MEDIAS, Endpoint
 from .errors import NotFound, RequestFailed, ResourceLost, RowUnusable
@@ -120,7 +109,7 @@ def fan_out(run: Run, endpoint: Endpoint) -> Iterator[Batch]:
                     run.note(endpoint, outcome)
             else:
                 pending.append(outcome)
-        if rows >= ROWS_PER_BATCH:
+        if rows >= run.tuning.rows_per_batch:
             rows = 0
             yield _landed(run, endpoint, pending, account_id, tally)
         else:

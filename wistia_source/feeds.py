@@ -9,7 +9,7 @@ from itertools import chain
 import dlt
 import pyarrow as pa
 
-from .batches import ROWS_PER_BATCH, Batch, asked_for, count_restated, counted, declare_table, tracked, typed
+from .batches import Batch, asked_for, count_restated, counted, declare_table, tracked, typed
 from .client import PAGE_SIZE, Row, Tally
 from .endpoints import ACCOUNT_STATS_BY_DATE, EVENTS, Endpoint
 from .errors import NotFound, ResourceLost, SettingInvalid
@@ -19,10 +19,6 @@ from .run import Outcome, Run
 from .warehouse import Held
 from .windows import DEEP_EVERY, ONE_DAY, Days, cut, days_asked, midnight, split_by_volume
 
-PLAYS_PER_WALK = 2_000
-"""About 20 pages: long enough to waste little on each last page, short enough to have several at a time."""
-PLAYS_PER_WINDOW = 54_000
-"""Of a backfill: about a minute of fetching."""
 LONGEST_WINDOW = timedelta(days=31)
 SHORT_SPAN = timedelta(days=3)
 """Up to here it costs more to ask how busy the days were than to read them in one go."""
@@ -256,8 +252,8 @@ def _windows(run: Run, endpoint: Endpoint, reached: str | None, tally: Tally) ->
     if reached:
         last = first - ONE_DAY if reached == DONE else date.fromisoformat(reached) - ONE_DAY
     plays = _plays(run, first, last, tally) if first <= last else {}
-    windows = split_by_volume(first, last, plays, PLAYS_PER_WINDOW, LONGEST_WINDOW)
-    walks = [split_by_volume(*window, plays, PLAYS_PER_WALK) for window in windows]
+    windows = split_by_volume(first, last, plays, run.tuning.plays_per_window, LONGEST_WINDOW)
+    walks = [split_by_volume(*window, plays, run.tuning.plays_per_walk) for window in windows]
     run.expect(endpoint, _pages(chain(*walks), plays), tally)
     return walks
 
@@ -313,7 +309,7 @@ def _typed(
     for arrived in run.client.stream(walks):
         for page in arrived or ():
             pending.extend(page)
-        if len(pending) >= ROWS_PER_BATCH:
+        if len(pending) >= run.tuning.rows_per_batch:
             yield _table(run, endpoint, pending, tally)
             pending = []
         else:
@@ -359,7 +355,7 @@ def _walks(run: Run, endpoint: Endpoint, first: date, last: date, tally: Tally) 
     if last - first <= SHORT_SPAN:
         return [(first, last)] if first <= last else []
     plays = _plays(run, first, last, tally)
-    walks = split_by_volume(first, last, plays, PLAYS_PER_WALK)
+    walks = split_by_volume(first, last, plays, run.tuning.plays_per_walk)
     run.expect(endpoint, _pages(walks, plays), tally)
     return walks
 

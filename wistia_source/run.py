@@ -23,11 +23,9 @@ from .forgotten import Forgotten
 from .personal import Pii
 from .plan import BusyDays, decide
 from .rows import value_of
+from .tuning import Tuning
 from .warehouse import Refresh, Warehouse
 from .windows import AGES, OLDER, Days, age_of, from_the_past
-
-ROWS_PER_PACKAGE = 250_000
-"""About: a destination merges a load package in memory that grows with its rows."""
 
 Pause = Iterator[None]
 """A generator that yields None until what it waits for is there: dlt then lets other resources go on."""
@@ -58,6 +56,7 @@ class Run:
     clock: Callable[[], datetime]
     keep_public_token: bool
     pii: Pii
+    tuning: Tuning = field(default_factory=Tuning)
     backfill: Days | None = None
     """The days to read again instead of what is new, whatever was read before."""
     dry: bool = False
@@ -112,7 +111,7 @@ class Run:
 
     def package_is_full(self) -> bool:
         """Whether the load package shall take no more work."""
-        return monotonic() >= self._package_ends or self.package_rows >= ROWS_PER_PACKAGE
+        return monotonic() >= self._package_ends or self.package_rows >= self.tuning.rows_per_package
 
     def finish(self, endpoint: Endpoint) -> None:
         """A resource has ended its part, well or not; the last one lets go of the warehouse, which now changes."""

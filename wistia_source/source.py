@@ -18,8 +18,10 @@ from .errors import SettingInvalid
 from .fan_outs import carried, fan_out, listing, record
 from .feeds import backfilled_feed, filtered_feed, incremental_feed, show
 from .personal import Pii
+from .refusals import Patience
 from .rows import all_columns, primary_key
 from .run import Run
+from .tuning import Tuning
 from .windows import EPOCH, RETENTION, Days, midnight
 
 DEFAULT_REQUESTS_PER_MINUTE = 540
@@ -63,6 +65,7 @@ def wistia(
     pii_secret: dlt.TSecretStrValue | None = None,
     backoff_seconds: float = 1.0,
     run_id: str | None = None,
+    tuning: Tuning | None = None,
     now: datetime | None = None,
 ) -> Iterable[DltResource]:
     """A Wistia account: twelve resources, the memory of what was asked (`refreshes`), what had come late
@@ -105,6 +108,7 @@ def wistia(
         backoff_seconds: half the longest first pause after a failure, more than 0; doubled with each further one,
             up to a minute.
         run_id: what `restatements` calls this run; a random name by default.
+        tuning: how the work is cut and how long an answer is waited for; see `Tuning`.
         now: the time of the run, for tests; the clock by default.
 
     Raises `SettingInvalid` at once; while it runs, the errors of `wistia_source.errors`.
@@ -119,13 +123,21 @@ def wistia(
         )
     if requests_per_minute < 1:
         raise SettingInvalid(f"requests_per_minute is {requests_per_minute}, but must be at least 1.")
+    tuning = tuning or Tuning()
+    patience = Patience(
+        read_timeout=tuning.read_timeout_seconds,
+        backoff=backoff_seconds,
+        max_quota_wait=tuning.max_quota_wait_seconds,
+    )
+    budget = RequestBudget(requests_per_minute, tuning.quota_window_seconds)
     run = Run(
         id=run_id or uuid4().hex,
-        client=Client(access_token, base_url, api_version, RequestBudget(requests_per_minute), backoff_seconds),
+        client=Client(access_token, base_url, api_version, budget, patience, tuning.active_walks),
         start_date=_start_date(start_date, clock()),
         clock=clock,
         keep_public_token=keep_public_token,
         pii=Pii.of(pii, pii_secret),
+        tuning=tuning,
         backfill=_days(backfill_start, backfill_end, clock()),
         dry=dry_run,
         package_seconds=inf if package_seconds is None else package_seconds,

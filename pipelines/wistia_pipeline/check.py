@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from importlib.util import find_spec
 from tempfile import TemporaryDirectory
@@ -16,6 +17,7 @@ from wistia_source import wistia
 from wistia_source.budget import RequestBudget
 from wistia_source.client import Client
 from wistia_source.probes import Probes
+from wistia_source.refusals import HASTY
 from wistia_source.windows import RETENTION
 
 from .account_check import check_account
@@ -120,8 +122,7 @@ def _check_api(found: Checks, account: WistiaAccount, settings: dict[str, Any], 
             settings["base_url"],
             settings["api_version"],
             RequestBudget(REQUESTS_ALLOWED),
-            settings["backoff_seconds"],
-            hasty=True,
+            replace(HASTY, backoff=settings["backoff_seconds"]),
         )
     except Exception as error:
         found.fail("token", error)

@@ -34,9 +34,9 @@ def plain_console() -> Console:
     return console if console.file.isatty() else Console(force_terminal=False, no_color=True, width=PIPE_WIDTH)
 
 
-def show_checks(found: Checks) -> None:
+def show_checks(found: Checks, console: Console | None = None) -> None:
     """A line for each check, and below it what to do about it."""
-    console = plain_console()
+    console = console or plain_console()
     for _, same in groupby(found.checks, key=lambda check: check.detail if check.status == "skipped" else check.name):
         check, *more = same
         mark, colour = _MARKS[check.status]
@@ -54,9 +54,9 @@ def show_checks(found: Checks) -> None:
     )
 
 
-def show_status(found: WarehouseStatus) -> None:
+def show_status(found: WarehouseStatus, console: Console | None = None) -> None:
     """A table of the resources, then a line for whatever else there is to say."""
-    console = plain_console()
+    console = console or plain_console()
     accounts = [list(rows) for _, rows in groupby(found.resources, key=lambda row: row.account_id)]
     for rows in accounts:
         console.print(_resources_table(rows, found))

@@ -131,24 +131,24 @@ def _require_data(pipeline: dlt.Pipeline) -> None:
         raise ModelsFailed("There is nothing to build models on yet; run wistia-pipeline sync first.")
 
 
-def build_models(pipeline: dlt.Pipeline, *, full_refresh: bool = False) -> ModelsResult:
+def build_models(pipeline: dlt.Pipeline, *, full_refresh: bool = False, attempts: int = BUSY_ATTEMPTS) -> ModelsResult:
     """Builds the models and runs their data tests; what fails costs the data nothing.
 
     Views that are there stay as they are: Postgres would drop with them whatever a user has built on them. After a
     change of the models or their vars all is built anew, and where a test shows that rows were deleted from what was
     loaded. Once a day, and until they hold, all tests run; in between those of what is new, as the others cost the more
-    the longer the history is.
+    the longer the history is. Where another program is in the way, a build is tried so many times.
     """
     started, result = monotonic(), ModelsResult()
     try:
-        _build(pipeline, result, full_refresh=full_refresh)
+        _build(pipeline, result, full_refresh, attempts)
     except (ModelsFailed, ConfigurationException) as error:
         result.failures.append({"kind": "project", "name": "wistia", "error": explain(error)})
     result.seconds = round(monotonic() - started, 3)
     return result
 
 
-def _build(pipeline: dlt.Pipeline, result: ModelsResult, *, full_refresh: bool) -> None:
+def _build(pipeline: dlt.Pipeline, result: ModelsResult, full_refresh: bool, attempts: int) -> None:
     fingerprint = _fingerprint()
     with connected(pipeline) as client:
         _make_missing_tables(client)
@@ -165,9 +165,9 @@ def _build(pipeline: dlt.Pipeline, result: ModelsResult, *, full_refresh: bool) 
         command += ["--select", "config.materialized:incremental", "tag:hourly" if is_tested else "resource_type:test"]
         # otherwise a model takes all its tests along
         command += ["--indirect-selection", "empty"]
-    nodes = _run_until_free(pipeline, command if is_hourly else whole)
+    nodes = _run_until_free(pipeline, command if is_hourly else whole, attempts)
     if is_hourly and any(node.node.name == _ROLLUPS_AGREE and node.status == "fail" for node in nodes):
-        nodes = _run_until_free(pipeline, whole)
+        nodes = _run_until_free(pipeline, whole, attempts)
     note(nodes, result)
     if not any(failure["kind"] != "test" for failure in result.failures):
         if result.failures:
@@ -191,12 +191,12 @@ def note(nodes: Iterable[Any], result: ModelsResult) -> None:
             result.failures.append({"kind": kind, "name": name, "error": on_one_line(str(node.message))})
 
 
-def _run_until_free(pipeline: dlt.Pipeline, command: list[str]) -> Sequence[Any]:
+def _run_until_free(pipeline: dlt.Pipeline, command: list[str], attempts: int) -> Sequence[Any]:
     """The results of what a dbt command builds; tried again while another program is in the way."""
     destination = destination_of(pipeline)
     for attempt in count(1):
         nodes: Sequence[Any] = run_dbt(pipeline, command).result
-        if attempt == BUSY_ATTEMPTS or not any(destination.is_busy(str(node.message)) for node in nodes):
+        if attempt == attempts or not any(destination.is_busy(str(node.message)) for node in nodes):
             break
     return nodes
 

@@ -26,7 +26,7 @@ class Progress:
     A context manager around one or more runs.
     """
 
-    def __init__(self, console: Console | None = None) -> None:
+    def __init__(self, console: Console | None = None, line_seconds: float = LINE_SECONDS) -> None:
         self.collector: Collector = _Steps(self._loading)
         self._console = console or Console(stderr=True)
         # FORCE_COLOR, which continuous integration likes to set, makes a pipe look like a terminal to rich
@@ -47,7 +47,8 @@ class Progress:
         self._thread = threading.Thread(target=self._tick, name="progress", daemon=True)
         self._done: set[str] = set()
         self._said: set[str] = set()
-        self._next_line = monotonic() + LINE_SECONDS
+        self._line_seconds = line_seconds
+        self._next_line = monotonic() + line_seconds
         self._estimated = False
 
     def __enter__(self) -> Progress:
@@ -111,7 +112,7 @@ class Progress:
                 self.say(f"{name}: {_figures(figures.get('rows', 0), figures.get('requests', 0))}")
         self._show_estimate()
         if self._source is not None and monotonic() > self._next_line:
-            self._next_line = monotonic() + LINE_SECONDS
+            self._next_line = monotonic() + self._line_seconds
             self.say(f"so far {_figures(*self._sums())}")
 
     def _show_estimate(self) -> None:

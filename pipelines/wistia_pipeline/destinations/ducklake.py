@@ -37,6 +37,7 @@ from ..lake_errors import (
     is_busy,
     lake_error,
 )
+from ..settings import setting
 from .base import Cursor, Destination, NotCompacted, NotReadable, Profile, Result, make_and_forget
 from .duckdb_file import MODELS, READER, as_snapshot
 from .holds import Hold, advisory_held
@@ -49,8 +50,6 @@ EXTENSIONS = ("ducklake", "postgres_scanner", "httpfs", "aws")
 POSTGRES = ("postgres", "postgresql")
 STATEMENTS = "DBT_ENV_SECRET_WISTIA_LAKE"
 """The environment variable of how dbt attaches the lake; dbt keeps variables of this name out of logs and errors."""
-BUSY_SECONDS = 120
-"""How long that is tried again in whose way another program has come."""
 
 
 class DuckLake(Destination):
@@ -184,7 +183,7 @@ class DuckLake(Destination):
         return [statement["sql"] for statement in client.attach_statements(alias=self._credentials.ducklake_name)]
 
     def retried(self, work: Callable[[], Result]) -> Result:
-        give_up = monotonic() + BUSY_SECONDS
+        give_up = monotonic() + setting("wistia_pipeline.lake_busy_seconds")
         while True:
             try:
                 return work()

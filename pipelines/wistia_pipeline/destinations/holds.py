@@ -28,9 +28,9 @@ class WarehouseBusy(WistiaError):
 class OthersStillLoad(WistiaError):
     """Other accounts are loaded into this warehouse, and do not come to an end."""
 
-    def __init__(self) -> None:
+    def __init__(self, seconds: float) -> None:
         super().__init__(
-            f"Other accounts have been loaded into this warehouse for {OTHERS_LOAD_SECONDS / 60:.0f} minutes; what is "
+            f"Other accounts have been loaded into this warehouse for {seconds / 60:.0f} minutes; what is "
             "loaded stays: run again, and let them begin at other times."
         )
 
@@ -67,14 +67,16 @@ def file_held(lock: Path) -> Iterator[Hold]:
 
 
 @contextmanager
-def advisory_held(connect: Callable[[], Any], warehouse: str, by: str) -> Iterator[Hold]:
+def advisory_held(
+    connect: Callable[[], Any], warehouse: str, by: str, others_load_seconds: float = OTHERS_LOAD_SECONDS
+) -> Iterator[Hold]:
     """A warehouse about which several machines ask a Postgres, to which `connect` opens a connection of psycopg2.
 
     It gives back what a run holds when the run's connection ends. Raises `WarehouseBusy`, and what `connect` raises.
     """
     with closing(connect()) as connection:
         connection.autocommit = True
-        hold = _AdvisoryHold(connection, warehouse)
+        hold = _AdvisoryHold(connection, warehouse, others_load_seconds)
         shared = "" if by == EVERYTHING else "_shared"
         if not hold.ask(f"select pg_try_advisory_lock{shared}(%s, %s)", *_key(f"{warehouse} {EVERYTHING}")):
             raise WarehouseBusy
@@ -84,8 +86,9 @@ def advisory_held(connect: Callable[[], Any], warehouse: str, by: str) -> Iterat
 
 
 class _AdvisoryHold(Hold):
-    def __init__(self, connection: Any, warehouse: str) -> None:
+    def __init__(self, connection: Any, warehouse: str, others_load_seconds: float) -> None:
         self._connection = connection
+        self._others_load_seconds = others_load_seconds
         self._load = _key(warehouse)
 
     @contextmanager
@@ -94,10 +97,10 @@ class _AdvisoryHold(Hold):
         import psycopg2
 
         try:
-            self.ask("select set_config('lock_timeout', %s, false)", f"{OTHERS_LOAD_SECONDS}s")
+            self.ask("select set_config('lock_timeout', %s, false)", f"{self._others_load_seconds}s")
             self.ask("select pg_advisory_lock(%s, %s)", *self._load)
         except psycopg2.errors.LockNotAvailable:
-            raise OthersStillLoad from None
+            raise OthersStillLoad(self._others_load_seconds) from None
         except psycopg2.Error:
             raise LockLost from None
         try:

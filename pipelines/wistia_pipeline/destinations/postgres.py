@@ -109,10 +109,7 @@ class Postgres(Destination):
             ((number, text),) = client.execute_sql(
                 "select current_setting('server_version_num')::int / 10000, current_setting('server_version')"
             ) or ((0, ""),)
-        if number not in TESTED:
-            raise NotTried(
-                f"Postgres {text} answers, but {TESTED[0]} to {TESTED[-1]} are what is tested; better use one of these."
-            )
+        require_tested(number, text)
         return f"postgres {text}"
 
     def maintain(self, keep: timedelta) -> dict[str, int]:
@@ -133,6 +130,14 @@ class Postgres(Destination):
                 with client.with_alternative_dataset_name(schema):
                     # a plain one leaves the bytes of dead rows where they are, and values of theirs in statistics
                     client.execute_sql(f"vacuum (full, analyze) {client.make_qualified_table_name(table)}")
+
+
+def require_tested(release: int, text: str) -> None:
+    """Raises `NotTried` for a release of Postgres that is not tested."""
+    if release not in TESTED:
+        raise NotTried(
+            f"Postgres {text} answers, but {TESTED[0]} to {TESTED[-1]} are what is tested; better use one of these."
+        )
 
 
 def _tables() -> Iterator[Endpoint]:

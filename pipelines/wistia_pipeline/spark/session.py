@@ -21,6 +21,7 @@ from typing import Any
 
 from wistia_source.errors import SettingInvalid, WistiaError
 
+from ..settings import setting
 from ..signals import stopped_by_signals
 from .cluster import NoCluster, cluster
 from .java import java_home
@@ -43,8 +44,6 @@ DEFAULTS = {
     "spark.ui.showConsoleProgress": "false",
 }
 CONNECT_SECONDS = 10
-RESOURCES_SECONDS = 120
-"""How long the first task waits for somebody to run it."""
 END_SECONDS = 20
 LONGEST_REASON = 300
 
@@ -127,7 +126,7 @@ def spark_session(how: SparkBuild, folder: Path, private: Mapping[str, str]) -> 
         stack.enter_context(stopped_by_signals(first=gateway.proc.kill))
         try:
             spark = SparkSession(context)
-            _require_executor(spark, master, log)
+            _require_executor(spark, master, log, setting("wistia_pipeline.spark_resources_seconds"))
             yield spark
         except py4j.Py4JNetworkError as error:
             raise SparkFailed(
@@ -206,12 +205,12 @@ def _require_master(master: str) -> None:
     raise NoCluster(f"The master of Spark at {master} cannot be reached: {refused}; start it, or correct --master.")
 
 
-def _require_executor(spark: Any, master: str, log: Path) -> None:
+def _require_executor(spark: Any, master: str, log: Path, seconds: float) -> None:
     """Raises `NoCluster` where nobody runs a first task in time: Spark itself would wait for ever."""
     done, late = threading.Event(), threading.Event()
 
     def give_up() -> None:
-        wait = float(RESOURCES_SECONDS)
+        wait = seconds
         while not done.wait(wait):
             late.set()
             # the task may only be about to ask
@@ -226,7 +225,7 @@ def _require_executor(spark: Any, master: str, log: Path) -> None:
         if not late.is_set():
             raise
         raise NoCluster(
-            f"No worker of {master} had cores and memory for this within {RESOURCES_SECONDS} s; free some, or ask for "
+            f"No worker of {master} had cores and memory for this within {seconds:.0f} s; free some, or ask for "
             f"less, such as --conf spark.executor.memory=512m; see {log}."
         ) from None
     finally:
