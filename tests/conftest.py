@@ -28,7 +28,7 @@ from wistia_pipeline.sandbox import Account, Call, Sandbox
 from wistia_pipeline.settings import use_defaults
 from wistia_pipeline.sync import make_empty_tables, run_sync
 
-from tests.postgres import installations, postgres_server
+from tests.support.postgres import installations, postgres_server
 from wistia_source import wistia
 
 _BEGAN = os.environ.setdefault("WISTIA_TESTS_BEGAN", datetime.now(UTC).isoformat(timespec="seconds"))

@@ -30,8 +30,8 @@ from wistia_pipeline.spark import SparkBuild, build_on_spark
 from wistia_pipeline.sync import make_pipeline, run_sync
 
 from tests.benchmarks.runs import UNLIMITED
-from tests.object_storage import object_storage
-from tests.postgres import installations, postgres_server
+from tests.support.object_storage import object_storage
+from tests.support.postgres import installations, postgres_server
 
 START = datetime(2026, 6, 15, 12, 30, tzinfo=UTC)
 DAYS, HOURLY = 700, 3_000

@@ -26,7 +26,7 @@ from wistia_pipeline.settings import use_defaults
 from wistia_pipeline.sync import make_pipeline, run_sync
 
 from tests.conftest import settings_for
-from tests.postgres import installations, postgres_server
+from tests.support.postgres import installations, postgres_server
 
 START = datetime(2026, 6, 15, 12, 30, tzinfo=UTC)
 HOUR = timedelta(hours=1)

@@ -1,0 +1,550 @@
+"""The report in a real browser: what it shows is what the marts say, and it asks nobody for anything."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import psycopg2
+import pytest
+from click.testing import CliRunner, Result
+from playwright.sync_api import Browser, Page, sync_playwright
+from wistia_pipeline.cli import main
+from wistia_pipeline.sandbox import Account, Sandbox
+
+from tests.conftest import TOKEN
+from tests.support.folder import Folder
+from tests.support.outputs import HOSTILE, NOW, TWICE, account_of_all_names, copied, in_duckdb_once, loaded_folder
+from tests.support.postgres import database
+from wistia_source.endpoints import BY_NAME
+
+Row = dict[str, Any]
+
+CHARTS = ("plays", "viewers", "hours", "medias", "curve", "countries", "pages", "devices", "browsers", "funnel")
+BARS = {"medias", "countries", "pages", "devices", "browsers", "funnel"}
+SIZES = {"wide": (1200, 900), "phone": (320, 640)}
+
+
+def chromium() -> str | None:
+    """A browser of the system."""
+    return next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """A headless Chromium; without one only those tests are left out that need it, unless it is required."""
+    if not chromium() and not os.environ.get("WISTIA_REQUIRE_CHROMIUM"):
+        pytest.skip("there is no Chromium: apt-get install chromium")
+    with sync_playwright() as playwright:
+        # as root Chromium has no sandbox of its own to start
+        with_root = ["--no-sandbox"] if os.geteuid() == 0 else []
+        started = playwright.chromium.launch(executable_path=chromium(), args=with_root)
+        yield started
+        started.close()
+
+
+@pytest.fixture(scope="module")
+def loaded(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Folder:
+    """The account in a DuckDB file, which no test changes."""
+    return in_duckdb_once(tmp_path_factory, worker_id)
+
+
+@pytest.fixture(scope="module")
+def written(loaded: Folder, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The report of all days."""
+    return report(loaded, tmp_path_factory.mktemp("report") / "report.html")
+
+
+def invoke(folder: Folder, *arguments: str) -> Result:
+    """`wistia-pipeline report` in this process, which is quicker by a second."""
+    return CliRunner().invoke(main, ["report", *arguments], env=folder.env)
+
+
+def report(folder: Folder, file: Path, *arguments: str) -> Path:
+    """Writes one."""
+    done = invoke(folder, "--output", str(file), *arguments)
+    assert done.exit_code == 0, done.output
+    assert re.fullmatch(rf"The report of \S+ to \S+ is {re.escape(str(file))}; open it in a browser\.\n", done.output)
+    return file
+
+
+@dataclass
+class Opened:
+    """A page that is open, and what it said and asked for."""
+
+    page: Page
+    said: list[str]
+    asked: list[str]
+
+    def texts(self, selector: str) -> list[str]:
+        """What elements say."""
+        return self.page.locator(selector).all_text_contents()
+
+    def table(self, name: str) -> list[list[str]]:
+        """The rows of a table, without its head."""
+        cells: list[list[str]] = self.page.eval_on_selector_all(
+            f"#{name} tbody tr", "rows => rows.map(row => [...row.cells].map(cell => cell.textContent))"
+        )
+        return cells
+
+    def marks(self, name: str, kind: str) -> int:
+        """How many marks of a kind a chart has that have an outline."""
+        drawn = f"#{name} svg g.mark-{kind}.role-mark path"
+        return int(self.page.eval_on_selector_all(drawn, "all => all.filter(one => one.getAttribute('d')).length"))
+
+
+@contextmanager
+def opened(browser: Browser, file: Path, size: str = "wide", **look: Any) -> Iterator[Opened]:
+    """A report in the browser, drawn."""
+    width, height = SIZES[size]
+    with closing(browser.new_context(viewport={"width": width, "height": height}, **look)) as context:
+        found = Opened(context.new_page(), [], [])
+        found.page.on("console", lambda message: found.said.append(message.text))
+        found.page.on("pageerror", lambda error: found.said.append(str(error)))
+        found.page.on("request", lambda request: found.asked.append(request.url))
+        found.page.goto(file.as_uri())
+        found.page.wait_for_selector("html[data-drawn]", timeout=20_000)
+        yield found
+        assert found.said == []
+        assert found.asked == [file.as_uri()]
+
+
+class Marts:
+    """The marts of a warehouse: each row, to be counted anew."""
+
+    def __init__(self, folder: Folder) -> None:
+        self.folder = folder
+
+    def __call__(self, name: str, first: date | None = None, end: date | None = None) -> list[Row]:
+        day = "session_date" if name == "sessions" else "date"
+        rows = self._rows(f"select * from wistia.wistia__{name}")
+        return [row for row in rows if not first or not end or (row[day] and first <= row[day] < end)]
+
+    def _rows(self, query: str) -> list[Row]:
+        url = self.folder.env.get("DESTINATION__POSTGRES__CREDENTIALS")
+        with closing(
+            psycopg2.connect(url) if url else duckdb.connect(str(self.folder.warehouse), read_only=True)
+        ) as it:
+            cursor = it.cursor()
+            cursor.execute(query)
+            names = [column[0] for column in cursor.description or ()]
+            return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
+
+def hours(value: float) -> str:
+    return f"{value:,.1f}"
+
+
+def percent(value: float | None) -> str:
+    return "–" if value is None else f"{value:.1%}"
+
+
+def people(sessions: list[Row]) -> set[str]:
+    """Who has watched, of those that are not hidden."""
+    return {session["visitor_key"] for session in sessions if not session["is_anonymous"]}
+
+
+def watched(sessions: list[Row]) -> float:
+    return sum(session["watched_seconds"] or 0 for session in sessions) / 3600
+
+
+def completed(sessions: list[Row]) -> float | None:
+    known = [session for session in sessions if session["viewed_fraction"] is not None]
+    return sum(session["is_completed"] for session in known) / len(known) if known else None
+
+
+def by_share(counted: Counter[str]) -> list[list[str]]:
+    """The ten largest, and the rest together."""
+    most = sorted(counted.items(), key=lambda item: (-item[1], item[0]))
+    rest = sum(count for _, count in most[10:])
+    rows = most[:10] + ([("all others", rest)] if rest else [])
+    return [[name, f"{count:,}", percent(count / counted.total())] for name, count in rows]
+
+
+def assert_equal_people(found: Opened, marts: Marts, first: date, end: date) -> None:
+    """The key figures and the leads, counted anew."""
+    days, sessions = marts("account_daily", first, end), marts("sessions", first, end)
+    leads = marts("leads")
+    watching = people(sessions)
+    moments = {(session["visitor_key"], session["received_at"]) for session in sessions}
+    first_lead = {
+        key: min(row["qualified_at"] for row in leads if row["visitor_key"] == key)
+        for key in {lead["visitor_key"] for lead in leads}
+    }
+    last_seen: dict[str, datetime] = {}
+    for session in sessions:
+        key = session["visitor_key"]
+        last_seen[key] = max(session["received_at"], last_seen.get(key, session["received_at"]))
+    are_leads = [key for key in watching & first_lead.keys() if first_lead[key] <= last_seen[key]]
+    funnel = [
+        len(watching),
+        sum(viewer["email"] is not None for viewer in marts("viewers") if viewer["visitor_key"] in watching),
+        len(are_leads),
+        sum((key, first_lead[key]) in moments for key in are_leads),
+    ]
+    totals = {
+        "plays": f"{sum(day['play_count'] or 0 for day in days):,}",
+        "viewing-sessions": f"{len(sessions):,}",
+        "viewers": f"{len(watching):,}",
+        "hours-watched": hours(watched(sessions)),
+        "completed": percent(completed(sessions)),
+        "new-leads": f"{funnel[3]:,}",
+    }
+    assert {name: found.texts(f"#total-{name}") for name in totals} == {name: [text] for name, text in totals.items()}
+    steps = ("Viewers", "with an email address", "who are leads", "new leads of these days")
+    assert found.table("funnel-table") == [
+        [step, f"{count:,}", percent(count / funnel[0])] for step, count in zip(steps, funnel, strict=True)
+    ]
+
+
+def assert_equal(found: Opened, marts: Marts, first: date, end: date) -> None:
+    """Every number of the page, counted anew."""
+    assert_equal_people(found, marts, first, end)
+    days, sessions = marts("account_daily", first, end), marts("sessions", first, end)
+
+    days.sort(key=lambda day: day["date"])
+    counts = ("play_count", "load_count", "session_count")
+    assert found.table("plays-table") == [
+        [
+            str(day["date"]),
+            *("–" if day[name] is None else f"{day[name]:,}" for name in counts),
+            "yes" if day["is_final"] else "no",
+        ]
+        for day in days
+    ]
+    assert found.table("viewers-table") == [[str(day["date"]), f"{day['viewer_count']:,}"] for day in days]
+    assert found.table("hours-table") == [[str(day["date"]), hours(day["watched_hours"])] for day in days]
+
+    of_media = defaultdict(list)
+    for session in sessions:
+        of_media[session["media_id"]].append(session)
+    plays: Counter[str] = Counter()
+    names = {}
+    for row in marts("media_daily", first, end):
+        plays[row["media_id"]] += row["play_count"] or 0
+        names[row["media_id"]] = row["media_name"]
+    order = sorted(plays, key=lambda media_id: (-plays[media_id], -len(of_media[media_id]), media_id))
+    most = [media_id for media_id in order if plays[media_id] or of_media[media_id]][:10]
+    shown = {
+        media_id: names[media_id]
+        + (f" ({media_id})" if [names[one] for one in most].count(names[media_id]) > 1 else "")
+        for media_id in most
+    }
+    assert found.table("medias-table") == [
+        [
+            shown[media_id],
+            f"{plays[media_id]:,}",
+            f"{len(of_media[media_id]):,}",
+            f"{len(people(of_media[media_id])):,}",
+            hours(watched(of_media[media_id])),
+            percent(completed(of_media[media_id])),
+        ]
+        for media_id in most
+    ]
+    assert_curves(found, marts, shown)
+
+    for name, column in (("countries", "country"), ("devices", "device_class"), ("browsers", "browser")):
+        assert found.table(f"{name}-table") == by_share(Counter(session[column] or "unknown" for session in sessions))
+    pages = Counter(
+        session["embed_host"] + (session["embed_path"] or "") if session["embed_host"] else "unknown"
+        for session in sessions
+    )
+    assert found.table("pages-table") == by_share(pages)
+
+    reconciled = sorted(marts("reconciliation", first, end), key=lambda row: row["date"])
+    assert found.table("reconciliation-table") == [
+        [
+            str(row["date"]),
+            row["account_id"],
+            "–" if row["play_count"] is None else f"{row['play_count']:,}",
+            f"{row['session_count']:,}",
+            percent(row["sessions_per_play"]),
+            row["verdict"],
+        ]
+        for row in reconciled
+    ]
+    verdicts = Counter(row["verdict"] for row in reconciled)
+    assert found.texts(".verdicts li") == [
+        f"{count:,} day{'' if count == 1 else 's'}: {verdict}" for verdict, count in sorted(verdicts.items())
+    ]
+    newest = max(row["received_at"] for row in marts("sessions"))
+    assert found.texts("#session-at") == [f"{newest.astimezone(UTC):%Y-%m-%d %H:%M} UTC"]
+    all_days = marts("account_daily")
+    assert found.texts("#final-day") == [str(max(day["date"] for day in all_days if day["is_final"]))]
+    assert found.texts("#wistia-day") == [str(max(day["date"] for day in all_days if day["play_count"] is not None))]
+
+
+def assert_curves(found: Opened, marts: Marts, shown: dict[str, str]) -> None:
+    """The curve of each media, its drop-offs and its rewatches, chosen one after the other."""
+    cells, dropoffs = marts("media_engagement_curve"), marts("media_dropoff")
+    with_curve = [media_id for media_id in shown if any(cell["media_id"] == media_id for cell in cells)]
+    assert found.texts("#media option") == [shown[media_id] for media_id in with_curve]
+
+    def at(seconds: float) -> str:
+        return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
+
+    for position, media_id in [*enumerate(with_curve)][::-1]:
+        found.page.select_option("#media", str(position))
+        of_media = sorted((cell for cell in cells if cell["media_id"] == media_id), key=lambda cell: cell["position"])
+        views = {cell["position"]: f"{cell['view_count']:,}" for cell in of_media}
+        assert found.table("curve-table") == [
+            [
+                at(cell["start_seconds"]),
+                views[cell["position"]],
+                f"{cell['rewatch_count']:,}",
+                percent(cell["retained_fraction"]),
+            ]
+            for cell in of_media
+        ]
+        for table, kind, column in (("losses", "loss", "lost_fraction"), ("rewatches", "rewatch", "rewatch_fraction")):
+            ranked = [row for row in dropoffs if (row["media_id"], row["kind"]) == (media_id, kind)]
+            assert found.table(table) == [
+                [at(row["start_seconds"]), percent(row[column]), views[row["position"]]]
+                for row in sorted(ranked, key=lambda row: row["dropoff_rank"])
+            ]
+
+
+def assert_drawn(found: Opened) -> None:
+    """Each chart has a mark for each of its numbers, and says what it shows."""
+    for name in (*CHARTS, "reconciliation"):
+        said = found.page.get_attribute(
+            f"#{name} [role=graphics-document], #{name}[role=graphics-document]", "aria-label"
+        )
+        assert said
+        assert len(said) > 20
+        rows = found.table(f"{name}-table")
+        if name in BARS:
+            assert found.marks(name, "rect") == len(rows) > 0
+            numbers = found.texts(f"#{name} .mark-text.role-mark text")
+            assert numbers == [row[1].replace("–", "0") for row in rows]
+        elif name == "reconciliation":
+            assert found.marks(name, "symbol") == sum(row[4] != "–" for row in rows) > 0
+        else:
+            lines = {"plays": 2, "curve": 2}.get(name, 1)
+            assert found.marks(name, "line") == lines
+        assert_inside(found, name)
+
+
+def assert_inside(found: Opened, name: str) -> None:
+    """No word of a chart is cut off."""
+    boxes = found.page.eval_on_selector_all(
+        # those that would overlap are there, too, but not to be seen
+        f"#{name} svg text:not([opacity='0'])",
+        "all => all.map(one => one.getBoundingClientRect()).map(box => [box.left, box.right])",
+    )
+    left, right = found.page.eval_on_selector(
+        f"#{name} svg", "svg => [svg.getBoundingClientRect().left, svg.getBoundingClientRect().right]"
+    )
+    assert boxes
+    assert all(left - 1 <= begin and end <= right + 1 for begin, end in boxes), (name, left, right, boxes)
+
+
+def luminance(color: str) -> float:
+    """Of a colour that a browser computed, as WCAG has it."""
+    parts = [int(part) / 255 for part in re.findall(r"\d+", color)[:3]]
+    red, green, blue = (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def assert_legible(found: Opened) -> tuple[float, float]:
+    """All texts have the contrast that WCAG asks for; the luminance of ground and text."""
+    colors: list[list[str]] = found.page.evaluate(
+        """() => [...document.querySelectorAll("h1, p, dt, dd, small, summary, th, figure h3, svg text")].map(one => {
+            const look = getComputedStyle(one);
+            return [one.closest("svg") ? look.fill : look.color, getComputedStyle(
+                one.closest("figure, .totals > div") ?? document.body).backgroundColor];
+        })"""
+    )
+    ground = luminance(found.page.evaluate("getComputedStyle(document.body).backgroundColor"))
+    for color, behind in colors:
+        one, other = luminance(color), ground if behind == "rgba(0, 0, 0, 0)" else luminance(behind)
+        assert (max(one, other) + 0.05) / (min(one, other) + 0.05) >= 4.5, (color, behind)
+    assert len(colors) > 100
+    return ground, luminance(colors[0][0])
+
+
+def test_it_shows_what_the_marts_say(browser: Browser, loaded: Folder, written: Path) -> None:
+    with opened(browser, written) as found:
+        assert_drawn(found)
+        ground, text = assert_legible(found)
+        assert ground > 0.8 > 0.2 > text
+        end = max(row["date"] for row in Marts(loaded)("account_daily")) + timedelta(days=1)
+        assert_equal(found, Marts(loaded), end - timedelta(days=90), end)
+        assert_equal_names(found)
+        assert found.page.title() == f"Wistia report, {end - timedelta(days=90)} to {end - timedelta(days=1)}"
+        # the names of sections, for those who go from heading to heading
+        levels = found.page.eval_on_selector_all("h1, h2, h3, h4", "all => all.map(one => +one.tagName[1])")
+        assert levels[0] == 1
+        assert all(after - before <= 1 for before, after in pairwise(levels))
+    assert written.stat().st_size < 1_500_000
+
+
+def assert_equal_names(found: Opened) -> None:
+    """Names are texts, whatever they look like."""
+    names = [row[0] for row in found.table("medias-table")]
+    assert HOSTILE in names
+    assert sum(name.startswith(f"{TWICE} (") for name in names) >= 2
+    assert len(set(names)) == len(names)
+    assert found.page.locator("img").count() == 0
+    assert not found.page.title().startswith("run")
+
+
+def test_it_names_nobody(loaded: Folder, written: Path) -> None:
+    page = written.read_text("utf-8")
+    viewers = Marts(loaded)("viewers")
+    private = {viewer[name] for viewer in viewers for name in ("visitor_key", "visitor_name", "email") if viewer[name]}
+    assert len(private) > 20
+    assert not [text for text in private if text in page]
+
+
+def test_it_fits_a_phone_and_the_dark(browser: Browser, written: Path) -> None:
+    with opened(browser, written, "phone", color_scheme="dark", timezone_id="Pacific/Auckland") as found:
+        assert_drawn(found)
+        ground, text = assert_legible(found)
+        assert ground < 0.05 < 0.5 < text
+        for details in found.page.locator("summary").all():
+            details.click()
+        assert found.page.evaluate("document.documentElement.scrollWidth") == 320
+        wide = found.page.evaluate(
+            "() => [...document.querySelectorAll('body *')].filter(one => !one.closest('.wide, svg') "
+            "&& one.getBoundingClientRect().right > 320).map(one => one.outerHTML.slice(0, 99))"
+        )
+        assert wide == []
+
+
+@pytest.mark.slow
+def test_days_fit_a_phone_on_any_day(browser: Browser, loaded: Folder, tmp_path: Path) -> None:
+    for day in range(7):
+        page = report(loaded, tmp_path / f"{day}.html", "--end", str(NOW.date() - timedelta(days=day)))
+        with opened(browser, page, "phone") as found:
+            assert_inside(found, "plays")
+
+
+def test_it_prints_in_light_colours(browser: Browser, written: Path) -> None:
+    with opened(browser, written, color_scheme="dark") as found:
+        found.page.emulate_media(media="print", color_scheme="dark")
+        found.page.set_viewport_size({"width": 680, "height": 900})
+        ground, text = assert_legible(found)
+        assert ground > 0.9 > 0.2 > text
+        assert found.page.evaluate("document.documentElement.scrollWidth") == 680
+        assert found.page.locator("details:visible").count() == 0
+        # A4, all of them
+        pages = found.page.pdf(format="A4").count(b"/Type /Page\n")
+        assert 3 <= pages <= 6
+
+
+@pytest.mark.slow
+def test_days_can_be_chosen(browser: Browser, loaded: Folder, tmp_path: Path) -> None:
+    end = NOW.date() - timedelta(days=4)
+    first = end - timedelta(days=5)
+    file = report(loaded, tmp_path / "five.html", "--start", str(first), "--end", str(end))
+    with opened(browser, file) as found:
+        assert_drawn(found)
+        assert_equal(found, Marts(loaded), first, end)
+        assert len(found.table("plays-table")) == 5
+
+
+@pytest.mark.slow
+def test_shares_are_of_measured_sessions_and_old_leads_are_no_new_ones(
+    browser: Browser, loaded: Folder, tmp_path: Path
+) -> None:
+    own, first = copied(loaded, tmp_path), NOW.date() - timedelta(days=5)
+    sessions = "wistia.wistia__sessions"
+    with closing(duckdb.connect(str(own.warehouse))) as connection:
+        # leads who have watched once more than what made them leads
+        ((changed,),) = connection.execute(
+            f"update {sessions} set received_at = received_at - interval 60 days, session_date = session_date - 60 "
+            "where exists (select 1 from wistia.wistia__leads as leads where leads.visitor_key = "
+            f"{sessions}.visitor_key and leads.qualified_at = {sessions}.received_at and leads.session_count > 0)"
+        ).fetchall()
+        assert changed > 0
+        connection.execute(
+            f"update {sessions} set viewed_fraction = null, watched_seconds = null, is_completed = false "
+            "where not is_completed and hash(event_key) % 3 = 0"
+        )
+        again = connection.execute(
+            f"select count(*) from {sessions} as seen join wistia.wistia__leads as leads using (visitor_key) "
+            f"where seen.session_date >= date '{first}' and leads.qualified_at < date '{first}'"
+        ).fetchone()
+    assert again
+    assert again[0] > 0
+    end = NOW.date() + timedelta(days=1)
+    file = report(own, tmp_path / "own.html", "--start", str(first), "--end", str(end))
+    with opened(browser, file) as found:
+        assert_equal_people(found, Marts(own), first, end)
+
+
+@pytest.mark.slow
+def test_without_sessions_it_says_so(browser: Browser, loaded: Folder, tmp_path: Path) -> None:
+    file = report(loaded, tmp_path / "none.html", "--start", "2020-01-01", "--end", "2020-02-01")
+    with opened(browser, file) as found:
+        assert "Nothing was watched in these days." in found.texts("main > p strong")
+        assert found.texts("#total-plays") == ["0"]
+        assert found.texts("#total-completed") == ["–"]
+        assert found.page.locator("svg").count() == 0
+    emptied = copied(loaded, tmp_path)
+    with closing(duckdb.connect(str(emptied.warehouse))) as connection:
+        # the views stand on these and on what was loaded
+        built = [
+            "wistia.wistia__sessions",
+            "wistia.wistia__audience_daily",
+            "wistia_intermediate.int_wistia__session_days",
+        ]
+        for name in [*built, *(f"wistia_raw.{table}" for table in BY_NAME)]:
+            connection.execute(f"delete from {name}")
+    with opened(browser, report(emptied, tmp_path / "empty.html")) as found:
+        assert found.texts("main > p strong") == ["Nothing has been watched yet"]
+        assert found.texts("#session-at") == ["–"]
+
+
+@pytest.mark.slow
+def test_it_is_the_same_from_postgres(browser: Browser, tmp_path: Path, postgres_url: str) -> None:
+    with database(postgres_url) as url, account_of_all_names() as sandbox:
+        folder = loaded_folder(tmp_path / "user", sandbox, DESTINATION__POSTGRES__CREDENTIALS=url)
+        file = report(folder, tmp_path / "report.html", "--destination", "postgres")
+        with opened(browser, file) as found:
+            assert_drawn(found)
+            end = max(row["date"] for row in Marts(folder)("account_daily")) + timedelta(days=1)
+            assert_equal(found, Marts(folder), end - timedelta(days=90), end)
+
+
+@pytest.mark.slow
+def test_of_an_account_without_anything(browser: Browser, tmp_path: Path) -> None:
+    account = Account(start=NOW, medias=0, projects=1, visitors=1, events=0, days=2)
+    with Sandbox(account, now=lambda: NOW, rate_limit=None, token=TOKEN) as sandbox:
+        folder = loaded_folder(tmp_path / "user", sandbox)
+    with opened(browser, report(folder, tmp_path / "empty.html")) as found:
+        assert found.texts("#total-viewing-sessions") == ["0"]
+
+
+def test_what_is_missing_is_said(loaded: Folder, tmp_path: Path) -> None:
+    bare = copied(loaded, tmp_path)
+    with closing(duckdb.connect(str(bare.warehouse))) as connection:
+        connection.execute("drop schema wistia cascade")
+    done = invoke(bare)
+    assert (done.exit_code, done.output) == (
+        1,
+        "Error: wistia__account_daily has not been built yet; run wistia-pipeline models first.\n",
+    )
+    for wrong, code in (("", 2), (".", 1), ("none/report.html", 1)):
+        done = invoke(loaded, "--output", wrong)
+        assert (done.exit_code, done.output.count("Error: ")) == (code, 1)
+    (tmp_path / "packages").mkdir()
+    (tmp_path / "packages" / "vl_convert.py").write_text("raise ModuleNotFoundError(\"No module named 'vl_convert'\")")
+    lacking = loaded.run("report", "--output", str(tmp_path / "report.html"), PYTHONPATH=str(tmp_path / "packages"))
+    assert (lacking.returncode, lacking.stderr) == (
+        1,
+        "Error: Report needs more packages; run pip install '.[report]' in this project's folder, then again.\n",
+    )
+    assert not list(tmp_path.rglob("*.html"))
+    assert not list(loaded.work.rglob("*.html"))

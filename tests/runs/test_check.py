@@ -1,0 +1,489 @@
+"""`check`: whether a sync will work is said before it runs, with the way out where not; nothing is left behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import psycopg2
+import pytest
+from wistia_pipeline.check import check
+from wistia_pipeline.destinations.base import NotTried
+from wistia_pipeline.destinations.postgres import require_tested
+from wistia_pipeline.sandbox import Account, Fault, Sandbox
+from wistia_pipeline.sandbox.answers import DETAILED_STATS, FOLDERS_AND_MEDIAS
+from wistia_pipeline.verdicts import ORDER, Check
+
+from tests.conftest import TOKEN, files_with_token
+from tests.support.folder import ESCAPE, Folder, empty_folder
+from wistia_source.endpoints import BY_NAME, READ_MEDIA, READ_STATS
+
+START = datetime.now(UTC).replace(microsecond=0)
+ACCOUNT: dict[str, Any] = {"seed": 3, "medias": 3, "projects": 2, "visitors": 20, "events": 60, "days": 30}
+
+
+@pytest.fixture(scope="module")
+def shared() -> Iterator[Sandbox]:
+    """One account for all; its faults and switches are put back after each test."""
+    with Sandbox(
+        Account(start=START, **ACCOUNT), now=lambda: datetime.now(UTC), rate_limit=None, token=TOKEN
+    ) as server:
+        yield server
+
+
+@pytest.fixture
+def sandbox(shared: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
+    """The account over HTTP, without faults and with an empty log, and the settings that reach it."""
+    before = (shared.now, shared.scopes, shared.plan_has_stats, shared.project_by_date)
+    shared.log.clear()
+    monkeypatch.setenv("SOURCES__WISTIA__BASE_URL", shared.url)
+    monkeypatch.setenv("SOURCES__WISTIA__ACCESS_TOKEN", TOKEN)
+    monkeypatch.setenv("SOURCES__WISTIA__BACKOFF_SECONDS", "0.001")
+    yield shared
+    shared.now, shared.scopes, shared.plan_has_stats, shared.project_by_date = before
+    shared.faults.clear()
+
+
+@pytest.fixture
+def folder(tmp_path: Path, sandbox: Sandbox) -> Folder:
+    """An empty folder."""
+    made = empty_folder(tmp_path / "user", sandbox, START)
+    del made.env["SOURCES__WISTIA__REQUESTS_PER_MINUTE"]
+    return made
+
+
+def checked(destination: Any = "duckdb", **more: Any) -> dict[str, Check]:
+    """What each check came to, by name; each is there once and in order."""
+    found = check(destination, **more)
+    assert tuple(one.name for one in found.checks) == ORDER
+    assert found.ok == all(one.status != "failed" for one in found.checks)
+    assert TOKEN not in str(found)
+    return {one.name: one for one in found.checks}
+
+
+def with_status(found: dict[str, Check], status: str) -> set[str]:
+    """The names of the checks that came to this."""
+    return {name for name, one in found.items() if one.status == status}
+
+
+def test_all_is_well_and_each_endpoint_was_asked_once(sandbox: Sandbox, tmp_path: Path) -> None:
+    found = check()
+    assert {one.status for one in found.checks} == {"ok"}
+    assert found.requests == len(sandbox.log) == 1 + len(BY_NAME)
+    assert len({call.path for call in sandbox.log}) == len(sandbox.log)
+    lists = [
+        call
+        for call in sandbox.log
+        if call.path.endswith(("medias.json", "projects.json", "events.json", "visitors.json"))
+    ]
+    assert [call.query["per_page"] for call in lists] == ["1"] * 4
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("version", ["2026-03", "2026-09"])
+def test_the_dated_api_is_asked_in_its_own_words(
+    sandbox: Sandbox, version: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SOURCES__WISTIA__API_VERSION", version)
+    found = checked()
+    assert with_status(found, "ok") == set(ORDER)
+    assert {call.headers["x-wistia-api-version"] for call in sandbox.log} == {version}
+
+
+@pytest.mark.slow
+def test_as_a_user_sees_it(folder: Folder, sandbox: Sandbox) -> None:
+    done = folder.run("check", FORCE_COLOR="1")
+    assert (done.returncode, done.stderr) == (0, "")
+    for name in ORDER:
+        assert f"\n✓ {name} " in f"\n{done.stdout}"
+    assert "A sync will work: 0 failed, 0 warnings, 13 requests." in done.stdout
+    assert ESCAPE not in done.stdout
+    assert "\\u2713 token " in folder.run("check", PYTHONIOENCODING="ascii").stdout
+    sandbox.scopes = (FOLDERS_AND_MEDIAS,)
+    done = folder.run("check")
+    assert (done.returncode, done.stderr) == (1, "")
+    assert f"✗ permission_stats       The access token lacks the permission {READ_STATS!r}\n  tick it in" in done.stdout
+    # nothing is left: no warehouse, no lock, no folder of dlt's
+    assert [name for name in os.listdir(folder.path) if os.listdir(folder.path / name)] == []
+
+
+@pytest.mark.slow
+def test_json_is_one_object(folder: Folder) -> None:
+    done = folder.run("check", "--json", SOURCES__WISTIA__ACCESS_TOKEN=TOKEN[::-1])
+    answer = json.loads(done.stdout)
+    assert (done.returncode, done.stderr, done.stdout.count("\n")) == (1, "", 1)
+    assert (answer.keys(), answer["ok"], answer["requests"]) == ({"ok", "requests", "checks"}, False, 1)
+    assert [one["name"] for one in answer["checks"]] == list(ORDER)
+    assert all(one.keys() == {"name", "status", "detail", "advice"} for one in answer["checks"])
+    (token,) = [one for one in answer["checks"] if one["name"] == "token"]
+    assert token["status"] == "failed"
+    assert "does not accept the access token" in token["detail"]
+    assert "API access" in token["advice"]
+    assert TOKEN[::-1] not in done.stdout
+
+
+# token, permissions and plan
+
+
+@pytest.mark.parametrize("token", [None, "", "two words"])
+def test_without_a_token_nothing_is_asked(sandbox: Sandbox, token: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SOURCES__WISTIA__ACCESS_TOKEN")
+    if token is not None:
+        monkeypatch.setenv("SOURCES__WISTIA__ACCESS_TOKEN", token)
+    found = checked()
+    assert with_status(found, "failed") == {"token"}
+    assert "SOURCES__WISTIA__ACCESS_TOKEN" in (found["token"].advice or "")
+    assert with_status(found, "skipped") >= {"reachability", "permission_stats", *BY_NAME}
+    assert not sandbox.log
+
+
+@pytest.mark.parametrize(
+    ("kept", "missing", "permission"),
+    [
+        (FOLDERS_AND_MEDIAS, "permission_stats", READ_STATS),
+        (DETAILED_STATS, "permission_media", READ_MEDIA),
+    ],
+)
+def test_a_missing_permission_is_named_and_costs_one_request(
+    sandbox: Sandbox, kept: str, missing: str, permission: str
+) -> None:
+    sandbox.scopes = (kept,)
+    found = checked()
+    assert with_status(found, "failed") == {missing}
+    assert permission in found[missing].detail
+    assert "tick it" in (found[missing].advice or "")
+    lacking = {name for name, endpoint in BY_NAME.items() if endpoint.permission == permission}
+    assert with_status(found, "skipped") >= lacking
+    assert sum(call.status == 401 for call in sandbox.log) == 1
+    # what can be asked is asked: without a list of medias those of a media cannot
+    others = {name for name, endpoint in BY_NAME.items() if name not in lacking and endpoint.parent not in lacking}
+    assert with_status(found, "ok") >= others
+
+
+def test_a_plan_without_stats(sandbox: Sandbox) -> None:
+    sandbox.plan_has_stats = False
+    found = checked()
+    stats = {name for name, endpoint in BY_NAME.items() if endpoint.permission == READ_STATS}
+    assert with_status(found, "failed") == {"plan", *stats}
+    assert "ask Wistia for a plan with the Stats API" in (found["plan"].advice or "")
+    assert found["medias"].status == found["permission_media"].status == "ok"
+
+
+def test_one_resource_that_the_plan_lacks(sandbox: Sandbox) -> None:
+    sandbox.faults.add(Fault("/engagement", status=403, times=None, body='{"error": "Not on your plan."}'))
+    found = checked()
+    assert with_status(found, "failed") == {"plan", "media_engagement"}
+    assert found["plan"].detail == "It does not include media_engagement"
+    assert "--select" in (found["media_engagement"].advice or "")
+
+
+# the way to Wistia
+
+
+def test_a_host_where_nobody_listens(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    with closing(socket.create_server(("127.0.0.1", 0))) as free:
+        url = f"http://127.0.0.1:{free.getsockname()[1]}"
+    monkeypatch.setenv("SOURCES__WISTIA__BASE_URL", url)
+    found = checked()
+    assert with_status(found, "failed") == {"reachability"}
+    assert f"{url} cannot be reached" in found["reachability"].detail
+    assert found["reachability"].advice == "check base_url and the network, then run again"
+    assert with_status(found, "skipped") >= {"token", "clock", "permission_stats", "plan", *BY_NAME}
+    assert found["destination"].status == "ok"
+
+
+@pytest.mark.parametrize(
+    ("fault", "said", "requests"),
+    [
+        (Fault("", status=500, times=None), "kept failing: HTTP 500", 2),
+        (Fault("", kind="html", times=None), "the answer is not JSON", 2),
+        (Fault("", kind="reset", times=None), "kept failing", 2),
+        (Fault("", status=302, times=None), "sends us elsewhere (HTTP 302)", 1),
+        (Fault("", status=404, times=None), "There is no Wistia API at base_url (HTTP 404)", 1),
+        (Fault("", status=429, times=None, retry_after="60"), "request quota is used up", 1),
+        (Fault("", status=200, times=None, body="{}"), "without an account id", 1),
+    ],
+    ids=lambda value: f"{value.kind}{value.status}" if isinstance(value, Fault) else "",
+)
+def test_what_is_no_wistia_is_known_soon(sandbox: Sandbox, fault: Fault, said: str, requests: int) -> None:
+    sandbox.faults.add(fault)
+    found = checked()
+    assert with_status(found, "failed") == {"reachability"}
+    assert said in found["reachability"].detail
+    assert found["reachability"].advice
+    assert len(sandbox.log) == requests
+
+
+def test_one_failure_that_passes_is_none(sandbox: Sandbox) -> None:
+    sandbox.faults.add(Fault("", status=503, times=1))
+    sandbox.faults.add(Fault("stats/events", kind="reset", times=1))
+    found = check()
+    assert {one.status for one in found.checks} == {"ok"}
+    assert found.requests == len(sandbox.log) == 15
+
+
+def test_one_endpoint_that_fails(sandbox: Sandbox) -> None:
+    sandbox.faults.add(Fault("stats/visitors", status=500, times=None))
+    found = checked()
+    assert with_status(found, "failed") == {"visitors"}
+    assert with_status(found, "skipped") == set()
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "said"),
+    [
+        ("stats/events", '{"status": "ok"}', "something else than rows"),
+        ("stats/visitors", '[{"created_at": "2026-06-01T00:00:00Z"}]', "without a key"),
+        ("stats/account$", '{"load_count": "many"}', "load_count"),
+    ],
+)
+def test_an_answer_that_could_not_be_loaded(sandbox: Sandbox, path: str, body: str, said: str) -> None:
+    sandbox.faults.add(Fault(path.replace("$", r"\.json$"), status=200, times=None, body=body))
+    found = checked()
+    (failed,) = with_status(found, "failed")
+    assert said in found[failed].detail
+    assert "report it" in str(found[failed])
+
+
+def test_what_is_not_there(sandbox: Sandbox) -> None:
+    sandbox.project_by_date = False
+    sandbox.faults.add(Fault("/engagement", status=404, times=None))
+    found = checked()
+    assert (found["project_stats_by_date"].status, with_status(found, "failed")) == ("ok", set())
+    assert "not offered" in found["project_stats_by_date"].detail
+    assert with_status(found, "warning") == {"media_engagement"}
+    assert "HTTP 404" in found["media_engagement"].detail
+
+
+@pytest.mark.slow
+def test_an_account_without_medias(monkeypatch: pytest.MonkeyPatch) -> None:
+    empty = Account(start=START, seed=1, medias=0, projects=1, visitors=1, events=0, days=10)
+    with Sandbox(empty, token=TOKEN) as sandbox:
+        monkeypatch.setenv("SOURCES__WISTIA__BASE_URL", sandbox.url)
+        monkeypatch.setenv("SOURCES__WISTIA__ACCESS_TOKEN", TOKEN)
+        found = checked()
+    of_medias = {name for name, endpoint in BY_NAME.items() if endpoint.parent == "medias"}
+    assert with_status(found, "skipped") == of_medias
+    assert "no medias yet" in found["captions"].detail
+
+
+# settings
+
+
+@pytest.mark.parametrize(
+    ("version", "status", "said"),
+    [
+        ("2019-01", None, "api_version"),
+        ("2024-03", "warning", "older than the year"),
+        ("2099-01", "warning", "not out yet"),
+    ],
+)
+def test_the_version_of_the_api(
+    sandbox: Sandbox, version: str, status: str | None, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SOURCES__WISTIA__API_VERSION", "next" if status is None else version)
+    found = checked()
+    name = "api_version" if status else "settings"
+    assert found[name].status == (status or "failed")
+    assert said in found[name].detail
+    assert bool(sandbox.log) is bool(status)
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "name", "status", "said"),
+    [
+        ("START_DATE", "2020-01-01", "start_date", "warning", "no viewing sessions from before"),
+        ("START_DATE", "2099-01-01", "start_date", "failed", "in the future"),
+        ("START_DATE", "yesterday", "start_date", "failed", "must be a day"),
+        ("REQUESTS_PER_MINUTE", "601", "requests_per_minute", "warning", "429"),
+        ("REQUESTS_PER_MINUTE", "0", "requests_per_minute", "failed", "at least 1"),
+        ("REQUESTS_PER_MINUTE", "many", "settings", "failed", "whole number"),
+        ("VISITOR_FILTER", "has_hat", "settings", "failed", "has_email"),
+        ("BASE_URL", "api.wistia.com", "settings", "failed", "base_url"),
+        ("STARTDATE", "2026-01-01", "settings", "warning", "sources.wistia.startdate"),
+    ],
+)
+def test_a_setting(
+    sandbox: Sandbox, setting: str, value: str, name: str, status: str, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(f"SOURCES__WISTIA__{setting}", value)
+    found = checked()
+    assert found[name].status == status
+    assert said in str(found[name])
+    assert with_status(found, "failed") == ({name} if status == "failed" else set())
+    # a day that is wrong does not hide what else there is to say
+    assert bool(sandbox.log) is (name != "settings" or status == "warning")
+
+
+def test_the_limits_of_days_and_requests(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = datetime.now(UTC)
+    monkeypatch.setenv("SOURCES__WISTIA__START_DATE", (now - timedelta(days=730)).date().isoformat())
+    monkeypatch.setenv("SOURCES__WISTIA__REQUESTS_PER_MINUTE", "600")
+    assert with_status(checked(now=now), "ok") == set(ORDER)
+    monkeypatch.setenv("SOURCES__WISTIA__START_DATE", (now - timedelta(days=731)).date().isoformat())
+    assert with_status(checked(now=now), "warning") == {"start_date"}
+
+
+@pytest.mark.slow
+def test_a_setting_that_is_unknown_in_a_file(sandbox: Sandbox, folder: Folder) -> None:
+    (folder.work / ".dlt").mkdir()
+    (folder.work / ".dlt" / "config.toml").write_text("[sources.wistia]\nlookback_days = 3\n", "utf-8")
+    done = folder.run("check")
+    assert done.returncode == 0
+    assert "! settings               There is no sources.wistia.lookback_days\n" in done.stdout
+
+
+@pytest.mark.parametrize(("minutes", "which"), [(4, None), (-4, None), (6, "ahead of"), (-6, "behind")])
+def test_the_clock(sandbox: Sandbox, minutes: int, which: str | None) -> None:
+    found = checked(now=datetime.now(UTC) + timedelta(minutes=minutes))["clock"]
+    assert found.status == ("warning" if which else "ok")
+    assert (f"6 minutes {which} Wistia's" in found.detail) is bool(which)
+
+
+def test_the_timezone_of_the_models(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WISTIA_PIPELINE__MODELS__TIMEZONE", "Mars/Olympus")
+    found = checked()
+    assert with_status(found, "failed") == {"models"}
+    assert "Mars/Olympus" in found["models"].detail
+
+
+# the destination
+
+
+def test_a_warehouse_that_is_there_stays_as_it_is(sandbox: Sandbox, tmp_path: Path) -> None:
+    with closing(duckdb.connect("warehouse.duckdb")) as connection:
+        connection.execute("create schema wistia_raw; create table wistia_raw.x as select 1 as y")
+    before = Path("warehouse.duckdb").read_bytes()
+    assert with_status(checked(), "ok") == set(ORDER)
+    assert Path("warehouse.duckdb").read_bytes() == before
+    assert os.listdir(tmp_path) == ["warehouse.duckdb"]
+    assert not files_with_token(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("path", "said"), [("nowhere/warehouse.duckdb", "There is no folder"), ("/proc/w.duckdb", "No such file")]
+)
+def test_a_duckdb_file_that_cannot_be_made(
+    sandbox: Sandbox, path: str, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DESTINATION__DUCKDB__CREDENTIALS", path)
+    found = checked()
+    assert with_status(found, "failed") == {"destination"}
+    assert said in found["destination"].detail
+    assert found["destination"].advice
+
+
+def test_a_file_that_is_no_duckdb_file(sandbox: Sandbox) -> None:
+    Path("warehouse.duckdb").write_text("hello, I am no database " * 300, "utf-8")
+    found = checked()
+    assert with_status(found, "failed") == {"destination"}
+    assert "not a valid DuckDB database file" in found["destination"].detail
+
+
+def test_a_file_that_another_program_has_open_is_named_at_once(sandbox: Sandbox) -> None:
+    hold = "import duckdb, time; c = duckdb.connect('warehouse.duckdb'); print('held', flush=True); time.sleep(60)"
+    with subprocess.Popen([sys.executable, "-c", hold], stdout=subprocess.PIPE) as other:
+        try:
+            assert other.stdout
+            other.stdout.readline()
+            began = datetime.now(UTC)
+            found = checked()
+            assert datetime.now(UTC) - began < timedelta(seconds=10)
+        finally:
+            other.kill()
+    assert with_status(found, "failed") == {"destination"}
+    assert f"process {other.pid}" in found["destination"].detail
+
+
+def test_a_destination_that_there_is_not(sandbox: Sandbox) -> None:
+    found = checked("warehouse9")
+    assert with_status(found, "failed") == {"destination"}
+    assert "duckdb, postgres or ducklake" in (found["destination"].advice or "")
+
+
+def test_files_are_not_tried(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("DESTINATION__FILESYSTEM__BUCKET_URL", f"file://{tmp_path}/lake")
+    found = checked("filesystem")
+    assert (found["destination"].status, found["models"].status) == ("warning", "skipped")
+
+
+# Postgres
+
+
+def schemas(url: str) -> set[str]:
+    """The schemas of a database."""
+    with closing(psycopg2.connect(url)) as connection, connection.cursor() as cursor:
+        cursor.execute("select nspname from pg_namespace")
+        return {name for (name,) in cursor.fetchall()}
+
+
+@pytest.mark.slow
+def test_postgres(sandbox: Sandbox, postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DESTINATION__POSTGRES__CREDENTIALS", postgres_url)
+    before = schemas(postgres_url)
+    found = checked("postgres")
+    assert with_status(found, "ok") == set(ORDER)
+    assert found["destination"].detail.startswith("postgres 1")
+    assert schemas(postgres_url) == before
+
+
+@pytest.mark.parametrize("number", [13, 19])
+def test_another_release_of_postgres_than_those_tested_is_a_warning(number: int) -> None:
+    with pytest.raises(NotTried, match=f"Postgres {number}.2 answers, but 14 to 18 are what is tested"):
+        require_tested(number, f"{number}.2")
+
+
+@pytest.mark.slow
+def test_postgres_without_rights_or_a_server(
+    sandbox: Sandbox, postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with closing(psycopg2.connect(postgres_url)) as connection:
+        connection.autocommit = True
+        with connection.cursor() as cursor:
+            cursor.execute("drop role if exists checker; create role checker login password 'unused'")
+    try:
+        theirs = postgres_url.replace("//postgres:", "//checker:")
+        monkeypatch.setenv("DESTINATION__POSTGRES__CREDENTIALS", theirs)
+        found = checked("postgres")
+        assert with_status(found, "failed") == {"destination"}
+        assert "permission denied" in found["destination"].detail
+        assert "grant it" in (found["destination"].advice or "")
+    finally:
+        with closing(psycopg2.connect(postgres_url)) as connection, connection, connection.cursor() as cursor:
+            cursor.execute("drop role checker")
+    for wrong, said in (("//nobody:", "nobody"), ("//postgres:unused@127.0.0.1:1/", "cannot be reached")):
+        old = (
+            "//postgres:" if wrong == "//nobody:" else postgres_url.partition("postgresql:")[2].rpartition("/")[0] + "/"
+        )
+        monkeypatch.setenv("DESTINATION__POSTGRES__CREDENTIALS", postgres_url.replace(old, wrong))
+        found = checked("postgres")
+        assert with_status(found, "failed") == {"destination"}
+        assert said in found["destination"].detail
+        assert "unused" not in str(found)
+
+
+@pytest.mark.slow
+def test_the_sandbox_can_lack_a_permission(folder: Folder) -> None:
+    command = folder.start(
+        "sandbox", "--port", "0", "--medias", "2", "--events", "10", "--visitors", "5", "--without-permission", "stats"
+    )
+    try:
+        assert command.stdout
+        url = command.stdout.readline().split(" answers at ")[1].split()[0]
+        done = folder.run(
+            "check", "--json", SOURCES__WISTIA__BASE_URL=url, SOURCES__WISTIA__ACCESS_TOKEN="sandbox-token"
+        )
+    finally:
+        command.kill()
+        command.communicate()
+    failed = [one["name"] for one in json.loads(done.stdout)["checks"] if one["status"] == "failed"]
+    assert (done.returncode, failed) == (1, ["permission_stats"])
