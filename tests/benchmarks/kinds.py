@@ -31,7 +31,7 @@ from wistia_pipeline.sync import make_pipeline, run_sync
 
 from tests.benchmarks.runs import UNLIMITED
 from tests.support.object_storage import object_storage
-from tests.support.postgres import installations, postgres_server
+from tests.support.postgres import installations, server
 
 START = datetime(2026, 6, 15, 12, 30, tzinfo=UTC)
 DAYS, HOURLY = 700, 3_000
@@ -70,7 +70,7 @@ def place(kind: str, folder: Path) -> Iterator[tuple[str, dict[str, str], Callab
         size = lambda: sum(file.stat().st_size for file in files.rglob("*") if file.is_file())  # noqa: E731
         yield kind, {"DESTINATION__FILESYSTEM__BUCKET_URL": str(files)}, size
         return
-    with postgres_server(installations()[0]) as url:
+    with server(installations()[0]) as url:
         if kind == "postgres":
             yield kind, {section: url}, lambda: _database_size(url)
             return

@@ -25,8 +25,8 @@ from wistia_pipeline.sandbox import Account, Sandbox
 from wistia_pipeline.settings import use_defaults
 from wistia_pipeline.sync import make_pipeline, run_sync
 
-from tests.conftest import settings_for
-from tests.support.postgres import installations, postgres_server
+from tests.support.postgres import installations, server
+from tests.support.sandbox import settings_for
 
 START = datetime(2026, 6, 15, 12, 30, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -42,7 +42,7 @@ def destination(kind: str, folder: Path) -> Iterator[Any]:
     if kind == "duckdb":
         yield duckdb(str(folder / "w.duckdb"))
         return
-    with postgres_server(installations()[0]) as url:
+    with server(installations()[0]) as url:
         yield dlt.destinations.postgres(url)
 
 

@@ -19,9 +19,10 @@ from wistia_pipeline.destinations.duckdb_loads import duckdb as duckdb_file
 from wistia_pipeline.models import build_models, run_dbt
 from wistia_pipeline.sandbox import Account, Fault, Sandbox
 
-from tests.conftest import NOW, Warehouse, settings_for
 from tests.support.mart_rows import ACCOUNT as ACCOUNT
 from tests.support.mart_rows import GRAINS, START, assert_right, differences, held, load, marts_of
+from tests.support.sandbox import NOW, settings_for
+from tests.support.warehouse import Warehouse
 
 README = Path(__file__).parents[2] / "README.md"
 SQL = Path(__file__).parents[2] / "sql"
@@ -253,12 +254,10 @@ def test_views_that_users_have_built_on_ours_stay(postgres_warehouse: Warehouse,
 
 
 @pytest.mark.slow
-def test_what_the_url_of_postgres_asks_for_holds_for_the_models(
-    postgres_warehouse: Warehouse, postgres_url: str, living: Sandbox
-) -> None:
+def test_what_the_url_of_postgres_asks_for_holds_for_the_models(postgres_warehouse: Warehouse, living: Sandbox) -> None:
     load(postgres_warehouse, living)
     postgres_warehouse.destination = dlt.destinations.postgres(
-        f"{postgres_url}?sslmode=disable&application_name=hourly&connect_timeout=7"
+        f"{postgres_warehouse.address}?sslmode=disable&application_name=hourly&connect_timeout=7"
     )
     shown = run_dbt(
         postgres_warehouse.pipeline(), ["show", "--inline", "select current_setting('application_name') as name"]

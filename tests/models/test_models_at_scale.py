@@ -6,7 +6,8 @@ import pytest
 from wistia_pipeline.models import build_models
 from wistia_pipeline.sandbox import Sandbox
 
-from tests.conftest import IN_BOTH, Warehouse, settings_for
+from tests.support.sandbox import settings_for
+from tests.support.warehouse import IN_BOTH, Warehouse
 
 ACCOUNT = {"seed": 41, "medias": 30, "projects": 4, "visitors": 400, "events": 2_000, "days": 90}
 SHORT, LONG = 50_000, 1_000_000

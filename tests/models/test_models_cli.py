@@ -17,8 +17,8 @@ import duckdb
 import pytest
 from wistia_pipeline.sandbox import Account, Sandbox
 
-from tests.conftest import TOKEN
 from tests.support.folder import ESCAPE, PROGRESS_LINE, Folder, empty_folder, rows
+from tests.support.sandbox import TOKEN
 
 ROOT = Path(__file__).parents[2]
 NOW = datetime.now(UTC).replace(microsecond=0)

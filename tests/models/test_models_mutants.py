@@ -10,7 +10,8 @@ from wistia_pipeline import models
 from wistia_pipeline.models import run_dbt
 from wistia_pipeline.sandbox import Sandbox
 
-from tests.conftest import Warehouse, settings_for
+from tests.support.sandbox import settings_for
+from tests.support.warehouse import Warehouse
 
 SQL = Path(__file__).parents[2] / "sql"
 ACCOUNT = {"seed": 5, "medias": 3, "projects": 1, "visitors": 5, "events": 20, "days": 20}

@@ -8,7 +8,6 @@ from datetime import date, timedelta
 from itertools import count
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
-from pathlib import Path
 from signal import SIGKILL
 from time import monotonic
 from typing import Any
@@ -18,9 +17,10 @@ import pytest
 from wistia_pipeline.models import build_models
 from wistia_pipeline.sandbox import Account, Sandbox
 
-from tests.conftest import NOW, TOKEN, Warehouse, settings_for
 from tests.support.mart_rows import assert_right
 from tests.support.marts import Marts
+from tests.support.sandbox import NOW, TOKEN, settings_for
+from tests.support.warehouse import Warehouse
 
 START = "2026-03-15"
 DAY = timedelta(days=1)
@@ -67,10 +67,9 @@ def run(
 # when a build is killed, as shares of the time that the whole of it takes
 @pytest.mark.parametrize(("full_refresh", "shares"), [(False, (0.1, 0.35, 0.6, 0.85)), (True, (0.3, 0.7))])
 def test_the_next_build_ends_as_if_nothing_had_happened(
-    warehouse: Warehouse, tmp_path: Path, request: pytest.FixtureRequest, full_refresh: bool, shares: tuple[float, ...]
+    warehouse: Warehouse, full_refresh: bool, shares: tuple[float, ...]
 ) -> None:
-    in_file = warehouse.name == "duckdb"
-    credentials = str(tmp_path / "warehouse.duckdb") if in_file else request.getfixturevalue("postgres_url")
+    credentials = warehouse.address
     account = Account(seed=43, start=NOW, medias=8, projects=2, visitors=60, events=400, days=90, hourly_events=6)
     turns = {"refresh_within_hours": 0.01, "captions_refresh_within_hours": 0.01, "history_refresh_within_hours": 0.01}
     lookbacks = {"events_lookback_hours": 2400, "visitors_lookback_hours": 2400}

@@ -22,10 +22,10 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from wistia_pipeline.cli import main
 from wistia_pipeline.sandbox import Account, Sandbox
 
-from tests.conftest import TOKEN
 from tests.support.folder import Folder
 from tests.support.outputs import HOSTILE, NOW, TWICE, account_of_all_names, copied, in_duckdb_once, loaded_folder
 from tests.support.postgres import database
+from tests.support.sandbox import TOKEN
 from wistia_source.endpoints import BY_NAME
 
 Row = dict[str, Any]

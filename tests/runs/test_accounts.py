@@ -23,7 +23,6 @@ from wistia_pipeline.cli import main
 from wistia_pipeline.run_log import RunLog
 from wistia_pipeline.sandbox import Account, Fault, Sandbox
 
-from tests.conftest import IN_BOTH, TOKEN, Warehouse
 from tests.support.folder import Folder, empty_folder, rows
 from tests.support.lake import NAME, Lake, LakeWarehouse
 from tests.support.lake import lake as lake
@@ -32,6 +31,8 @@ from tests.support.lake import storage as storage
 from tests.support.mart_rows import GRAINS, assert_right, skip_if_a_day_has_ended_since, with_a_lead
 from tests.support.marts import Marts
 from tests.support.postgres import database
+from tests.support.sandbox import TOKEN
+from tests.support.warehouse import IN_BOTH, Warehouse
 from wistia_source.endpoints import ENDPOINTS
 from wistia_source.rows import primary_key
 

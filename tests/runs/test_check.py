@@ -23,8 +23,8 @@ from wistia_pipeline.sandbox import Account, Fault, Sandbox
 from wistia_pipeline.sandbox.answers import DETAILED_STATS, FOLDERS_AND_MEDIAS
 from wistia_pipeline.verdicts import ORDER, Check
 
-from tests.conftest import TOKEN, files_with_token
 from tests.support.folder import ESCAPE, Folder, empty_folder
+from tests.support.sandbox import TOKEN, files_with_token
 from wistia_source.endpoints import BY_NAME, READ_MEDIA, READ_STATS
 
 START = datetime.now(UTC).replace(microsecond=0)

@@ -29,9 +29,9 @@ from wistia_pipeline.failures import explain, stop_signal
 from wistia_pipeline.sandbox import Account, Fault, Sandbox
 from wistia_pipeline.sandbox.answers import FOLDERS_AND_MEDIAS
 
-from tests.conftest import TOKEN
 from tests.support.folder import COMMAND, ESCAPE, PROGRESS_LINE, Folder, empty_folder, rows
 from tests.support.postgres import database
+from tests.support.sandbox import TOKEN
 from wistia_source.endpoints import BY_NAME
 
 START = datetime.now(UTC).replace(microsecond=0)

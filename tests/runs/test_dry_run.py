@@ -15,7 +15,8 @@ from wistia_pipeline.progress import Progress
 from wistia_pipeline.sandbox import Sandbox
 from wistia_pipeline.tables import forecast_table
 
-from tests.conftest import NOW, Warehouse, settings_for
+from tests.support.sandbox import NOW, settings_for
+from tests.support.warehouse import Warehouse
 
 ACCOUNT = {"seed": 7, "medias": 130, "projects": 8, "visitors": 700, "events": 3_000, "days": 400, "hourly_events": 30}
 HOUR = timedelta(hours=1)

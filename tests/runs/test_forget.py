@@ -32,11 +32,12 @@ from wistia_pipeline.run_log import RunLog
 from wistia_pipeline.sandbox import Account, Sandbox
 from wistia_pipeline.sweep import KEYS_AT_ONCE
 
-from tests.conftest import NOW, TOKEN, Warehouse, settings_for
 from tests.source.test_privacy import SECRET, digest, load
 from tests.source.test_quirks import Row, Served, event, serving, visitor
 from tests.support.folder import Folder, empty_folder, rows
 from tests.support.mart_rows import skip_if_a_day_has_ended_since
+from tests.support.sandbox import NOW, TOKEN, settings_for
+from tests.support.warehouse import Warehouse
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 

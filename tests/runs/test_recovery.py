@@ -17,7 +17,8 @@ from wistia_pipeline.results import SyncResult
 from wistia_pipeline.run_log import RunLog
 from wistia_pipeline.sandbox import Fault, Sandbox
 
-from tests.conftest import NOW, RUN_LOG, Warehouse, sessions, sync
+from tests.support.sandbox import NOW, sessions
+from tests.support.warehouse import RUN_LOG, Warehouse, sync
 
 ACCOUNT = {"seed": 29, "medias": 6, "projects": 2, "visitors": 60, "events": 400, "days": 45, "hourly_events": 4}
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)

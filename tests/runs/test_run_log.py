@@ -12,7 +12,8 @@ import pytest
 from wistia_pipeline.results import SyncResult
 from wistia_pipeline.sandbox import Account, Fault, Sandbox
 
-from tests.conftest import IN_BOTH, NOW, START, TOKEN, Warehouse, settings_for, sync
+from tests.support.sandbox import NOW, START, TOKEN, settings_for
+from tests.support.warehouse import IN_BOTH, Warehouse, sync
 from wistia_source.endpoints import BY_NAME
 
 ACCOUNT = {"seed": 19, "medias": 6, "projects": 2, "visitors": 60, "events": 600, "days": 60, "hourly_events": 6}
@@ -124,7 +125,7 @@ def test_new_fields_and_rows_left_out_are_logged(warehouse: Warehouse, living: S
 
 def test_files_are_loaded_without_a_log(living: Sandbox, tmp_path: Path) -> None:
     files = dlt.destinations.filesystem(f"file://{tmp_path}/lake")
-    lake = Warehouse("files", files, lambda: None, "wistia_raw")
+    lake = Warehouse("files", files, lambda: None)
     assert sync(lake, living).status == "ok"
     assert {path.parent.name for path in tmp_path.glob("lake/wistia_raw/*/*.parquet")} >= {
         "events",

@@ -24,8 +24,8 @@ import yaml
 from wistia_pipeline.cli.options import EXIT_FAILED, EXIT_PARTIAL
 from wistia_pipeline.sandbox import Account, Sandbox
 
-from tests.conftest import TOKEN
 from tests.support.folder import COMMAND, empty_folder
+from tests.support.sandbox import TOKEN
 
 README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
 SERVICE, TIMER = "/etc/systemd/system/wistia.service", "/etc/systemd/system/wistia.timer"

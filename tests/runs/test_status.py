@@ -26,8 +26,9 @@ from wistia_pipeline.results import SyncResult
 from wistia_pipeline.sandbox import Account, Fault, Sandbox
 from wistia_pipeline.status import WarehouseStatus, status
 
-from tests.conftest import TOKEN, Warehouse, settings_for
 from tests.support.folder import ESCAPE, Folder, empty_folder, rows
+from tests.support.sandbox import TOKEN, settings_for
+from tests.support.warehouse import Warehouse
 from wistia_source.endpoints import BY_NAME
 
 START = datetime.now(UTC).replace(microsecond=0)
@@ -71,9 +72,7 @@ def folder(tmp_path: Path, loaded_once: Folder, sandbox: Sandbox) -> Folder:
 def loaded(folder: Folder, duckdb_warehouse: Warehouse) -> Warehouse:
     """The same warehouse, in this process."""
     path = str(folder.warehouse)
-    return Warehouse(
-        "duckdb", dlt.destinations.duckdb(path), lambda: duckdb.connect(path, read_only=True), "wistia_raw"
-    )
+    return Warehouse("duckdb", dlt.destinations.duckdb(path), lambda: duckdb.connect(path, read_only=True), path)
 
 
 def look(warehouse: Warehouse, max_age: float = 3.0, now: datetime | None = None) -> WarehouseStatus:

@@ -11,7 +11,8 @@ import pytest
 from wistia_pipeline.results import SyncResult
 from wistia_pipeline.sandbox import Account, Fault, Sandbox
 
-from tests.conftest import NOW, RUN_LOG, Warehouse, calls, settings_for
+from tests.support.sandbox import NOW, calls, settings_for
+from tests.support.warehouse import RUN_LOG, Warehouse
 from wistia_source import wistia
 from wistia_source.errors import CredentialsRejected, SettingInvalid
 from wistia_source.tuning import Tuning

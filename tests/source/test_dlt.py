@@ -27,7 +27,8 @@ from wistia_pipeline.results import SyncResult
 from wistia_pipeline.sandbox import Account, Sandbox
 from wistia_pipeline.sync import make_pipeline, run_sync
 
-from tests.conftest import NOW, START, TOKEN, UNLIMITED, Warehouse, settings_for, source_of
+from tests.support.sandbox import NOW, START, TOKEN, UNLIMITED, settings_for, source_of
+from tests.support.warehouse import Warehouse
 from wistia_source import wistia
 from wistia_source.endpoints import BY_NAME
 from wistia_source.tuning import Tuning

@@ -21,7 +21,8 @@ from dlt.common.versioned_state import decompress_state
 from dlt.extract import DltSource
 from wistia_pipeline.sandbox import Account, Fault, Sandbox
 
-from tests.conftest import NOW, TOKEN, Warehouse, files_with_token, source_of
+from tests.support.sandbox import NOW, TOKEN, files_with_token, source_of
+from tests.support.warehouse import Warehouse
 from wistia_source.tuning import Tuning
 
 LATER = NOW + timedelta(hours=1)

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 from wistia_pipeline.sandbox import Account, Fault, Sandbox
 
-from tests.conftest import IN_BOTH, NOW, Warehouse, calls, failed_in, settings_for, source_of
+from tests.support.sandbox import NOW, calls, failed_in, settings_for, source_of
+from tests.support.warehouse import IN_BOTH, Warehouse
 from wistia_source import wistia
 from wistia_source.endpoints import COMPANIONS, ENDPOINTS, Endpoint
 from wistia_source.tuning import Tuning

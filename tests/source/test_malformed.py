@@ -10,7 +10,8 @@ import pytest
 from wistia_pipeline.results import SyncResult
 from wistia_pipeline.sandbox import Fault, Sandbox
 
-from tests.conftest import NOW, Warehouse, settings_for
+from tests.support.sandbox import NOW, settings_for
+from tests.support.warehouse import Warehouse
 from wistia_source.rows import fix_event
 
 START = "2026-05-01"

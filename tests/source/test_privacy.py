@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 from wistia_pipeline.sandbox import Account, Sandbox
 
-from tests.conftest import NOW, TOKEN, UNLIMITED, Warehouse
 from tests.source.test_quirks import Row, Served, event, serving, visitor, without
 from tests.support.folder import Folder, empty_folder, rows
+from tests.support.sandbox import NOW, TOKEN, UNLIMITED
+from tests.support.warehouse import Warehouse
 from wistia_source import wistia
 from wistia_source.errors import SettingInvalid
 from wistia_source.personal import Pii

@@ -23,7 +23,9 @@ from wistia_pipeline.sandbox import Account, Fault, Sandbox
 from wistia_pipeline.sandbox.view import View
 from wistia_pipeline.sync import run_sync
 
-from tests.conftest import NOW, Warehouse, at, sessions, settings_for, source_of, without_models
+from tests.support.folder import without_models
+from tests.support.sandbox import NOW, at, sessions, settings_for, source_of
+from tests.support.warehouse import Warehouse
 from wistia_source.endpoints import BY_NAME, COMPANIONS, ENDPOINTS
 from wistia_source.refusals import Patience
 from wistia_source.rows import primary_key

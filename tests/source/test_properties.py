@@ -15,7 +15,6 @@ from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
-from uuid import uuid4
 
 import dlt
 import duckdb
@@ -29,7 +28,9 @@ from wistia_pipeline.sandbox import Account, Fault, Sandbox
 from wistia_pipeline.sandbox.server import Reply
 from wistia_pipeline.sandbox.view import View
 
-from tests.conftest import NOW, TOKEN, Warehouse, files_with_token, settings_for
+from tests.support.postgres import database
+from tests.support.sandbox import NOW, TOKEN, files_with_token, settings_for
+from tests.support.warehouse import Warehouse
 from wistia_source.endpoints import (
     CAPTIONS,
     ENDPOINTS,
@@ -596,20 +597,16 @@ def in_duckdb() -> Iterator[Warehouse]:
             connection.execute("set timezone = 'UTC'")
             return connection
 
-        yield OwnFolder(folder, duckdb_file(path), connect, "wistia_raw")
+        yield OwnFolder(folder, duckdb_file(path), connect, path)
         assert not files_with_token(Path(folder))
 
 
 @contextmanager
 def in_postgres(url: str) -> Iterator[Warehouse]:
-    """A new schema."""
-    dataset = f"wistia_raw_{uuid4().hex[:8]}"
-    with TemporaryDirectory(dir=Path.cwd()) as folder:
-        yield OwnFolder(folder, dlt.destinations.postgres(url), lambda: psycopg2.connect(url), dataset)
+    """A new database."""
+    with database(url) as own, TemporaryDirectory(dir=Path.cwd()) as folder:
+        yield OwnFolder(folder, dlt.destinations.postgres(own), lambda: psycopg2.connect(own), own)
         assert not files_with_token(Path(folder))
-    with closing(psycopg2.connect(url)) as connection, connection, connection.cursor() as cursor:
-        for schema in (dataset, f"{dataset}_staging"):
-            cursor.execute(f"drop schema if exists {schema} cascade")
 
 
 def live(story: Story, warehouse: Warehouse) -> None:

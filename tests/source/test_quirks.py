@@ -8,21 +8,18 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, date, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
-from uuid import uuid4
 
-import dlt
-import duckdb
-import psycopg2
 import pytest
-from wistia_pipeline.destinations.duckdb_loads import duckdb as duckdb_file
 from wistia_pipeline.settings import use_defaults
 
-from tests.conftest import NOW, UNLIMITED, Warehouse
+from tests.support.postgres import database
+from tests.support.sandbox import NOW, UNLIMITED
+from tests.support.warehouse import Warehouse, in_duckdb, in_postgres
 from wistia_source import wistia
 
 Row = dict[str, Any]
@@ -280,28 +277,18 @@ def fill(served: Served) -> None:
 def loaded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Warehouse]:
     """A warehouse of each kind after one sync of all of the above. Tests only read it."""
     folder = tmp_path_factory.mktemp("quirks")
-    if request.param == "duckdb":
-        path = str(folder / "warehouse.duckdb")
-        warehouse = Warehouse("duckdb", duckdb_file(path), lambda: _in_utc(path), "wistia_raw")
-    else:
-        url, dataset = request.getfixturevalue("postgres_url"), f"wistia_raw_{uuid4().hex[:8]}"
-        warehouse = Warehouse("postgres", dlt.destinations.postgres(url), lambda: psycopg2.connect(url), dataset)
-    with pytest.MonkeyPatch.context() as patch, serving() as served:
-        patch.setenv("DLT_DATA_DIR", str(folder / "dlt"))
-        patch.chdir(folder)
-        use_defaults()
-        fill(served)
-        served.load(warehouse)
-    yield warehouse
-    if request.param == "postgres":
-        with closing(warehouse.connect()) as connection, connection, connection.cursor() as cursor:
-            cursor.execute(f"drop schema {dataset}, {dataset}_staging cascade")
-
-
-def _in_utc(path: str) -> Any:
-    connection = duckdb.connect(path, read_only=True)
-    connection.execute("set timezone = 'UTC'")
-    return connection
+    with ExitStack() as stack:
+        if request.param == "duckdb":
+            warehouse = in_duckdb(folder / "warehouse.duckdb")
+        else:
+            warehouse = in_postgres(stack.enter_context(database(request.getfixturevalue("postgres_url"))))
+        with pytest.MonkeyPatch.context() as patch, serving() as served:
+            patch.setenv("DLT_DATA_DIR", str(folder / "dlt"))
+            patch.chdir(folder)
+            use_defaults()
+            fill(served)
+            served.load(warehouse)
+        yield warehouse
 
 
 @pytest.fixture

@@ -12,7 +12,8 @@ import pytest
 from wistia_pipeline.sandbox import Account, Sandbox
 from wistia_pipeline.sandbox.view import View
 
-from tests.conftest import NOW, Warehouse, source_of
+from tests.support.sandbox import NOW, source_of
+from tests.support.warehouse import Warehouse
 from wistia_source.endpoints import ENDPOINTS, Endpoint
 
 FIRST, LAST = date(2026, 1, 1), (NOW - timedelta(hours=5)).date()

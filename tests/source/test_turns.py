@@ -20,8 +20,9 @@ from wistia_pipeline.results import SyncResult
 from wistia_pipeline.sandbox import Account, Fault, Sandbox
 from wistia_pipeline.sync import make_pipeline, run_sync
 
-from tests.conftest import NOW, Warehouse
 from tests.source.test_incremental import HOUR, START, sync
+from tests.support.sandbox import NOW
+from tests.support.warehouse import Warehouse
 
 MINUTE = timedelta(minutes=1)
 DAY = timedelta(days=1)

@@ -18,14 +18,17 @@ from typing import Any
 import duckdb
 from wistia_pipeline.sandbox import Sandbox
 
-from tests.conftest import without_models
-
 COMMAND = str(Path(sys.executable).with_name("wistia-pipeline"))
 PROGRESS_LINE = re.compile(
     r"\w+: [\d,]+ rows?, [\d,]+ requests?|so far .*|loading into the warehouse|building the models"
     r"|about [\d,]+ requests, [\d.]+ minutes .*"
 )
 ESCAPE = "\x1b"
+
+
+def without_models(arguments: tuple[str, ...]) -> tuple[str, ...]:
+    """Loads alone, where a command would build the models too: they have tests of their own."""
+    return (*arguments, "--no-models") if arguments and arguments[0] in ("sync", "backfill") else arguments
 
 
 @dataclass

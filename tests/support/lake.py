@@ -15,9 +15,9 @@ import pytest
 from duckdb_extensions import import_extension  # type: ignore[import-untyped]
 from wistia_pipeline.destinations.ducklake_loads import ducklake
 
-from tests.conftest import Warehouse
 from tests.support.object_storage import ObjectStorage, object_storage
 from tests.support.postgres import database
+from tests.support.warehouse import Warehouse
 
 SECTION = "DESTINATION__DUCKLAKE__CREDENTIALS"
 NAME = "lake"
@@ -123,7 +123,7 @@ class LakeWarehouse(Warehouse):
     """A lake as the other tests know a warehouse."""
 
     def __init__(self, lake: Lake) -> None:
-        super().__init__("ducklake", ducklake(), lambda: None, "wistia_raw")
+        super().__init__("ducklake", ducklake(), lambda: None)
         self.lake = lake
 
     @contextmanager

@@ -10,10 +10,14 @@ from typing import Any
 
 import pytest
 from wistia_pipeline.models import ModelsResult
+from wistia_pipeline.results import SyncResult
 from wistia_pipeline.sandbox import Account, Sandbox
 
-from tests.conftest import NOW, Warehouse, settings_for
+from tests.support.loaded import load_once
 from tests.support.marts import PAGE, Mart, Marts, grouped
+from tests.support.parsed import keep_parsed
+from tests.support.sandbox import NOW, settings_for
+from tests.support.warehouse import Warehouse
 from wistia_source.windows import BY_DATE_ZONE
 
 ACCOUNT = {"seed": 37, "medias": 14, "projects": 3, "visitors": 90, "events": 900, "days": 90, "hourly_events": 6}
@@ -48,7 +52,17 @@ TURNS = {"refresh_within_hours": 0.01, "captions_refresh_within_hours": 0.01, "h
 
 def load(warehouse: Warehouse, sandbox: Sandbox, now: datetime = NOW, **settings: Any) -> ModelsResult:
     """One run with its models."""
-    result = warehouse.sync(settings_for(sandbox, now, start_date=START, **TURNS, **settings), models=True)
+    keep_parsed()
+    arguments = settings_for(sandbox, now, **({"start_date": START} | TURNS | settings))
+    return _models_of(warehouse.sync(arguments, models=True))
+
+
+def load_first(warehouse: Warehouse, sandbox: Sandbox, now: datetime = NOW, **settings: Any) -> ModelsResult:
+    """The first run with its models, into an empty warehouse: what other tests have loaded is copied."""
+    return _models_of(load_once(warehouse, sandbox, now, models=True, **({"start_date": START} | TURNS | settings)))
+
+
+def _models_of(result: SyncResult) -> ModelsResult:
     assert result.models
     assert not result.models.failures, result.models.failures
     assert not result.models.skipped

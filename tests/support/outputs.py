@@ -15,9 +15,9 @@ import pytest
 from filelock import FileLock
 from wistia_pipeline.sandbox import Account, Sandbox
 
-from tests.conftest import BEGAN, TOKEN
 from tests.support.folder import Folder, empty_folder
 from tests.support.mart_rows import with_a_lead
+from tests.support.sandbox import BEGAN, TOKEN
 
 NOW = BEGAN
 HOSTILE = "</script><img src=x onerror=\"document.title='run'\"> 'n' \"q\", \\ 🎬\n{{ 7*7 }} &amp;"

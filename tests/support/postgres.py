@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import socket
 import subprocess
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from dataclasses import asdict, dataclass
 from importlib.util import find_spec
+from itertools import count
 from pathlib import Path
 
 import psycopg2
 
 LOCKED = "locked"
 """A user whom a test may make."""
+_USER = "nobody" if os.geteuid() == 0 else None
+"""Who runs the server, which refuses to run as root."""
+_IN_USE: set[int] = set()
+"""Numbers of the databases that this process has now."""
 
 
 def installations() -> list[Path]:
@@ -38,39 +44,91 @@ def free_port() -> int:
         return port
 
 
+@dataclass(frozen=True)
+class Server:
+    """A server of our own, running on a free loopback port. It asks LOCKED alone for a password."""
+
+    binaries: str
+    folder: str
+    port: int
+
+    @property
+    def url(self) -> str:
+        """Its address."""
+        return f"postgresql://postgres:unused@127.0.0.1:{self.port}/postgres"
+
+    @classmethod
+    def start(cls, binaries: Path) -> Server:
+        """A new one."""
+        folder = Path(tempfile.mkdtemp(prefix="wistia-postgres-"))
+        server = cls(str(binaries), str(folder), free_port())
+        if _USER:
+            shutil.chown(folder, _USER)
+        try:
+            server._call("initdb", "-D", server._data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-sync")
+            rules = Path(server._data) / "pg_hba.conf"
+            rules.write_text(f"host all {LOCKED} 127.0.0.1/32 scram-sha-256\n{rules.read_text()}")
+            options = (
+                f"-p {server.port} -k {folder} -c listen_addresses=127.0.0.1 -c fsync=off -c full_page_writes=off "
+                "-c synchronous_commit=off -c max_connections=300"
+            )
+            server._call("pg_ctl", "-D", server._data, "-o", options, "-w", "-l", str(folder / "log"), "start")
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+        return server
+
+    def stop(self) -> None:
+        """Ends it, and takes its files away."""
+        try:
+            self._call("pg_ctl", "-D", self._data, "-m", "immediate", "stop")
+        finally:
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    def note_in(self, folder: Path) -> None:
+        """Writes down what `noted_in` reads."""
+        (folder / "server.json").write_text(json.dumps(asdict(self)))
+
+    @classmethod
+    def noted_in(cls, folder: Path) -> Server:
+        """The one that was written down there."""
+        return cls(**json.loads((folder / "server.json").read_text()))
+
+    @property
+    def _data(self) -> str:
+        return f"{self.folder}/data"
+
+    def _call(self, program: str, *arguments: str) -> None:
+        subprocess.run(
+            [Path(self.binaries) / program, *arguments], check=True, capture_output=True, cwd=self.folder, user=_USER
+        )
+
+
 @contextmanager
-def postgres_server(binaries: Path) -> Iterator[str]:
-    """The address of a server of our own, running on a free loopback port. It asks LOCKED alone for a password."""
-    port = free_port()
-    folder = Path(tempfile.mkdtemp(prefix="wistia-postgres-"))
-    # the server refuses to run as root
-    user = "nobody" if os.geteuid() == 0 else None
-    if user:
-        shutil.chown(folder, user)
-
-    def call(*command: str) -> None:
-        subprocess.run([binaries / command[0], *command[1:]], check=True, capture_output=True, cwd=folder, user=user)
-
-    data = str(folder / "data")
-    options = f"-p {port} -k {folder} -c listen_addresses=127.0.0.1 -c fsync=off -c full_page_writes=off"
+def server(binaries: Path) -> Iterator[str]:
+    """The address of a server that runs while the context lasts."""
+    started = Server.start(binaries)
     try:
-        call("initdb", "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-sync")
-        rules = Path(data) / "pg_hba.conf"
-        rules.write_text(f"host all {LOCKED} 127.0.0.1/32 scram-sha-256\n{rules.read_text()}")
-        call("pg_ctl", "-D", data, "-o", options, "-w", "-l", str(folder / "log"), "start")
-        yield f"postgresql://postgres:unused@127.0.0.1:{port}/postgres"
-        call("pg_ctl", "-D", data, "-m", "immediate", "stop")
+        yield started.url
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        started.stop()
 
 
 @contextmanager
 def database(server: str, of: str | None = None) -> Iterator[str]:
-    """A database of its own on the server, empty or with what another one holds that nobody is connected to."""
-    name = f"test_{os.getpid()}_{time.monotonic_ns()}"
-    with closing(psycopg2.connect(server)) as connection:
-        connection.autocommit = True
-        with connection.cursor() as cursor:
-            cursor.execute(f"create database {name}" + (f" template {of.rpartition('/')[2]}" if of else ""))
-            yield f"{server.rpartition('/')[0]}/{name}"
-            cursor.execute(f"drop database {name} with (force)")
+    """A database of its own on the server, empty or with what another one holds that nobody is connected to.
+
+    A process uses few names, again and again: dbt parses the models anew for each.
+    """
+    number = next(number for number in count() if number not in _IN_USE)
+    name = f"test_{os.getpid()}_{number}"
+    _IN_USE.add(number)
+    try:
+        with closing(psycopg2.connect(server)) as connection:
+            connection.autocommit = True
+            with connection.cursor() as cursor:
+                cursor.execute(f"create database {name}" + (f" template {of.rpartition('/')[2]}" if of else ""))
+                yield f"{server.rpartition('/')[0]}/{name}"
+                cursor.execute(f"drop database {name} with (force)")
+    finally:
+        _IN_USE.discard(number)

@@ -11,7 +11,8 @@ from wistia_pipeline.destinations import duckdb_loads
 from wistia_pipeline.destinations.duckdb_file import DuckDBFile
 from wistia_pipeline.sandbox import Sandbox
 
-from tests.conftest import Warehouse, settings_for
+from tests.support.sandbox import settings_for
+from tests.support.warehouse import Warehouse
 
 
 def load(warehouse: Warehouse, rows: list[dict[str, Any]]) -> None:

@@ -6,7 +6,8 @@ from contextlib import closing
 
 from wistia_pipeline.sandbox import Sandbox
 
-from tests.conftest import NOW, Warehouse, settings_for
+from tests.support.sandbox import NOW, settings_for
+from tests.support.warehouse import Warehouse
 from wistia_source.endpoints import ENDPOINTS, RECORDS
 from wistia_source.rows import primary_key
 

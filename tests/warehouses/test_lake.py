@@ -11,12 +11,13 @@ from wistia_pipeline.maintenance import maintain
 from wistia_pipeline.models import build_models
 from wistia_pipeline.sandbox import Sandbox
 
-from tests.conftest import NOW, Warehouse, settings_for
 from tests.support.lake import lake as lake
 from tests.support.lake import lake_warehouse as lake_warehouse
 from tests.support.lake import storage as storage
 from tests.support.mart_rows import ACCOUNT as ACCOUNT
 from tests.support.mart_rows import GRAINS, assert_right, differences, held, load, marts_of
+from tests.support.sandbox import NOW, settings_for
+from tests.support.warehouse import Warehouse
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 

@@ -18,13 +18,13 @@ import pyarrow.parquet as pq
 import pytest
 from wistia_pipeline.sandbox import Account, Sandbox
 
-from tests.conftest import TOKEN
 from tests.support.folder import Folder, empty_folder
 from tests.support.lake import NAME, Lake, LakeWarehouse, lake_in
 from tests.support.lake import storage as storage
 from tests.support.mart_rows import assert_right, skip_if_a_day_has_ended_since, with_a_lead
 from tests.support.marts import Marts
 from tests.support.object_storage import ObjectStorage
+from tests.support.sandbox import TOKEN
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 

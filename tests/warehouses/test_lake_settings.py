@@ -18,12 +18,12 @@ from wistia_pipeline.destinations.ducklake import DuckLake
 from wistia_pipeline.run_log import RunLog
 from wistia_pipeline.sandbox import Account, Sandbox
 
-from tests.conftest import TOKEN
 from tests.support.folder import PROGRESS_LINE, Folder, empty_folder
 from tests.support.lake import NAME, SECTION, Lake
 from tests.support.lake import lake as lake
 from tests.support.lake import storage as storage
 from tests.support.postgres import LOCKED
+from tests.support.sandbox import TOKEN
 
 pytestmark = pytest.mark.slow
 

@@ -29,11 +29,12 @@ from wistia_pipeline.run_log import RunLog
 from wistia_pipeline.sandbox import Account, Sandbox
 from wistia_pipeline.sync import run_sync
 
-from tests.conftest import NOW, TOKEN, sessions, sync
 from tests.support.folder import empty_folder
 from tests.support.lake import NAME, Lake, LakeWarehouse
 from tests.support.lake import lake_in_a_folder as lake_in_a_folder
 from tests.support.lake import lake_warehouse_in_a_folder as lake_warehouse_in_a_folder
+from tests.support.sandbox import NOW, TOKEN, sessions
+from tests.support.warehouse import sync
 from wistia_source.endpoints import ENDPOINTS
 from wistia_source.rows import primary_key
 from wistia_source.warehouse import connected

@@ -7,14 +7,12 @@ from contextlib import closing
 from pathlib import Path
 
 import duckdb
-import psycopg2
 import pytest
 from click.testing import CliRunner, Result
 from wistia_pipeline.cli import main
 from wistia_pipeline.sandbox import Sandbox
 
-from tests.conftest import Warehouse, sync
-from tests.support.postgres import database
+from tests.support.warehouse import Warehouse, sync
 
 ACCOUNT = {"seed": 29, "medias": 4, "projects": 2, "visitors": 60, "events": 400, "days": 40}
 
@@ -43,22 +41,19 @@ def test_a_file_gives_back_what_was_deleted_from_it(
 
 
 def test_the_tables_of_postgres_are_vacuumed(
-    postgres_warehouse: Warehouse, living: Sandbox, postgres_url: str, monkeypatch: pytest.MonkeyPatch
+    postgres_warehouse: Warehouse, living: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with database(postgres_url) as url:
-        monkeypatch.setenv("DESTINATION__POSTGRES__CREDENTIALS", url)
-        nothing = maintain("--destination", "postgres")
-        assert (nothing.exit_code, "Nothing has been loaded there yet" in nothing.output) == (1, True)
-        monkeypatch.setattr(postgres_warehouse, "destination", "postgres")
-        monkeypatch.setattr(postgres_warehouse, "dataset", "wistia_raw")
-        sync(postgres_warehouse, living, select=("events",))
-        done = maintain("--destination", "postgres")
-        with closing(psycopg2.connect(url)) as connection, connection.cursor() as cursor:
-            cursor.execute(
-                "select count(*), count(last_vacuum), count(last_analyze) from pg_stat_user_tables "
-                "where schemaname = 'wistia_raw'"
-            )
-            ((tables, vacuumed, analyzed),) = cursor.fetchall()
+    monkeypatch.setenv("DESTINATION__POSTGRES__CREDENTIALS", postgres_warehouse.address)
+    nothing = maintain("--destination", "postgres")
+    assert (nothing.exit_code, "Nothing has been loaded there yet" in nothing.output) == (1, True)
+    sync(postgres_warehouse, living, select=("events",))
+    done = maintain("--destination", "postgres")
+    with postgres_warehouse.cursor() as cursor:
+        cursor.execute(
+            "select count(*), count(last_vacuum), count(last_analyze) from pg_stat_user_tables "
+            "where schemaname = 'wistia_raw'"
+        )
+        ((tables, vacuumed, analyzed),) = cursor.fetchall()
     assert done.output == f"Tables vacuumed: {tables}\n"
     assert tables == vacuumed == analyzed > 5
 

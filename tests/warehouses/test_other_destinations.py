@@ -18,8 +18,8 @@ import dlt
 import pytest
 from wistia_pipeline.sandbox import Account, Fault, Sandbox
 
-from tests.conftest import NOW, START, TOKEN, at, source_of
 from tests.support.folder import empty_folder
+from tests.support.sandbox import NOW, START, TOKEN, at, source_of
 
 pytestmark = pytest.mark.slow
 

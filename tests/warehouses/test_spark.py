@@ -27,10 +27,11 @@ from wistia_pipeline.sandbox import Fault, Sandbox
 from wistia_pipeline.spark import session
 from wistia_pipeline.spark.storage import s3a_settings
 
-from tests.conftest import NOW, Warehouse, settings_for
 from tests.support.folder import PROGRESS_LINE, Folder
 from tests.support.mart_rows import ACCOUNT as ACCOUNT
 from tests.support.mart_rows import GRAINS, START, TURNS, assert_right, differences, held, load, marts_of
+from tests.support.sandbox import NOW, settings_for
+from tests.support.warehouse import Warehouse
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 ZONE = "America/New_York"
@@ -79,7 +80,7 @@ def folder(tmp_path: Path) -> Folder:
 @pytest.fixture
 def lake(folder: Folder) -> Files:
     """An empty folder of files, for runs in this process."""
-    return Files("files", dlt.destinations.filesystem(str(folder.path / "a lake")), lambda: None, "wistia_raw")
+    return Files("files", dlt.destinations.filesystem(str(folder.path / "a lake")), lambda: None)
 
 
 @pytest.fixture

@@ -1,0 +1,109 @@
+"""Warehouses that were loaded before: what several tests begin with is loaded once and copied."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import shutil
+from collections.abc import Sequence
+from contextlib import closing
+from datetime import datetime
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import psycopg2
+from dlt.common.configuration.specs import BaseConfiguration
+from wistia_pipeline.results import SyncResult
+from wistia_pipeline.sandbox import Account, Sandbox
+
+from tests.support import shared
+from tests.support.parsed import keep_parsed
+from tests.support.sandbox import NOW, START, settings_for
+from tests.support.warehouse import Warehouse
+
+
+def load_once(
+    warehouse: Warehouse,
+    sandbox: Sandbox,
+    now: datetime = NOW,
+    select: Sequence[str] = (),
+    *,
+    models: bool = False,
+    **settings: Any,
+) -> SyncResult:
+    """The first run of an account into an empty warehouse, as `sync` makes it, from START on by default.
+
+    Where another test has begun with the same run, what that one has loaded is copied, and the sandbox sees no
+    request. The account is as it was made, the warehouse empty.
+    """
+    assert sandbox.account.generation == 0
+    assert not sandbox.log
+    if models:
+        keep_parsed()
+    settings = {"start_date": START} | settings
+    said = repr((warehouse.name, _made_of(sandbox), now, tuple(select), models, sorted(_plain(settings).items())))
+    made = False
+
+    def load(folder: Path) -> None:
+        nonlocal made
+        made = True
+        result = warehouse.sync(settings_for(sandbox, now, **settings), select, models=models)
+        (folder / "result").write_bytes(pickle.dumps(result))
+        _save(warehouse, folder)
+
+    folder = shared.made_once(f"loaded-{sha256(said.encode()).hexdigest()[:16]}", load)
+    if not made:
+        sandbox.now = lambda: now
+        _put_back(warehouse, folder)
+    result: SyncResult = pickle.loads((folder / "result").read_bytes())
+    return result
+
+
+def _made_of(sandbox: Sandbox) -> tuple[Any, ...]:
+    """What tells one account from another, and how its sandbox shows it."""
+    account: Account = sandbox.account
+    columns = (account.received, account.media_of, account.visitor_of, account.percent, account.identity)
+    rows = sha256(b"".join(column.tobytes() for column in columns)).hexdigest()
+    made = (account.seed, account.start, account.events, account.hourly_events, len(account.medias), rows)
+    return (*made, sandbox.page_cap, sandbox.project_by_date)
+
+
+def _plain(settings: dict[str, Any]) -> dict[str, Any]:
+    return {name: dict(value) if isinstance(value, BaseConfiguration) else value for name, value in settings.items()}
+
+
+def _working_folder() -> Path:
+    return Path(os.environ["DLT_DATA_DIR"])
+
+
+def _save(warehouse: Warehouse, folder: Path) -> None:
+    shutil.copytree(_working_folder(), folder / "dlt")
+    if warehouse.name == "duckdb":
+        shutil.copy(warehouse.address, folder / "warehouse.duckdb")
+    else:
+        _command(warehouse, f"create database {_template(folder)} template {_database(warehouse)}")
+
+
+def _put_back(warehouse: Warehouse, folder: Path) -> None:
+    shutil.copytree(folder / "dlt", _working_folder(), dirs_exist_ok=True)
+    if warehouse.name == "duckdb":
+        shutil.copy(folder / "warehouse.duckdb", warehouse.address)
+    else:
+        _command(warehouse, f"drop database {_database(warehouse)}")
+        _command(warehouse, f"create database {_database(warehouse)} template {_template(folder)}")
+
+
+def _template(folder: Path) -> str:
+    return folder.name.replace("-", "_")
+
+
+def _database(warehouse: Warehouse) -> str:
+    return warehouse.address.rpartition("/")[2]
+
+
+def _command(warehouse: Warehouse, sql: str) -> None:
+    with closing(psycopg2.connect(f"{warehouse.address.rpartition('/')[0]}/postgres")) as connection:
+        connection.autocommit = True
+        with connection.cursor() as cursor:
+            cursor.execute(sql)

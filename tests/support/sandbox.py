@@ -1,0 +1,74 @@
+"""A local Wistia API for the tests: the source pointed at it, and what it was asked for."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from dlt.extract import DltSource
+from wistia_pipeline.results import failures_of
+from wistia_pipeline.sandbox import Call, Sandbox
+
+from wistia_source import wistia
+
+_BEGAN = os.environ.setdefault("WISTIA_TESTS_BEGAN", datetime.now(UTC).isoformat(timespec="seconds"))
+BEGAN = datetime.fromisoformat(_BEGAN)
+"""When the tests began, by the clock: the same for all workers of pytest, which have their environment from the process
+that starts them."""
+NOW = datetime(2026, 6, 15, 12, 30, tzinfo=UTC)
+"""The time of a first run in the tests."""
+START = "2026-05-01"
+"""The first day that small accounts are read from, if a module has no other."""
+TOKEN = "s3cret-token-of-the-tests"
+UNLIMITED = 100_000
+
+
+def files_with_token(folder: Path) -> list[Path]:
+    """Files below the folder that hold the access token of the tests' sandboxes."""
+    return [path for path in folder.rglob("*") if path.is_file() and TOKEN.encode() in path.read_bytes()]
+
+
+def calls(sandbox: Sandbox, since: int, path: str) -> list[Call]:
+    """Requests for a path since a number of them."""
+    return [call for call in list(sandbox.log)[since:] if path in call.path]
+
+
+def at(row: dict[str, Any], name: str) -> str:
+    """A row's moment in one form, whichever side it comes from."""
+    value = row[name] if isinstance(row[name], datetime) else datetime.fromisoformat(row[name])
+    return f"{value.astimezone(UTC):%F %T}"
+
+
+def sessions(rows: list[dict[str, Any]], *names: str) -> Counter[tuple[Any, ...]]:
+    """Sessions as they can be compared: some come without a key."""
+    return Counter(
+        (at(row, "received_at"), row["media_id"], row["visitor_key"] or "", *(row[name] for name in names))
+        for row in rows
+    )
+
+
+def failed_in(source: DltSource) -> set[tuple[str, str]]:
+    """What a run of the source could not read: resource and parent."""
+    return {(failure["resource"], failure["parent_id"]) for failure in failures_of(source)}
+
+
+def settings_for(sandbox: Sandbox, now: datetime = NOW, **arguments: Any) -> dict[str, Any]:
+    """Arguments of the source that point it at a sandbox, in a hurry; the sandbox's clock is set too."""
+    sandbox.now = lambda: now
+    defaults: dict[str, Any] = {
+        "access_token": sandbox.token,
+        "base_url": sandbox.url,
+        "requests_per_minute": UNLIMITED,
+        "start_date": "2026-01-01",
+        "backoff_seconds": 0.001,
+        "now": now,
+    }
+    return defaults | arguments
+
+
+def source_of(sandbox: Sandbox, now: datetime = NOW, **arguments: Any) -> DltSource:
+    """The source pointed at a sandbox, in a hurry."""
+    return wistia(**settings_for(sandbox, now, **arguments))
