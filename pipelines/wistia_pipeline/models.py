@@ -280,10 +280,16 @@ def _note_built_from(client: SqlClientBase[Any], fingerprint: str, tested_at: da
         )
 
 
-def run_dbt(pipeline: dlt.Pipeline, command: list[str], profile: Profile | None = None) -> Any:
+def run_dbt(
+    pipeline: dlt.Pipeline,
+    command: list[str],
+    profile: Profile | None = None,
+    project: Path | None = None,
+    variables: Mapping[str, Any] | None = None,
+) -> Any:
     """Runs a dbt command on the pipeline's warehouse, or where a profile says; its result.
 
-    Raises `ModelsFailed` where it cannot begin.
+    By default of our own project with the vars that are set. Raises `ModelsFailed` where it cannot begin.
     """
     # imported here: it takes two seconds, and not every command needs it
     from dbt.adapters.duckdb.connections import DuckDBConnectionManager
@@ -298,11 +304,14 @@ def run_dbt(pipeline: dlt.Pipeline, command: list[str], profile: Profile | None 
     )
     arguments = [
         *command,
-        *("--project-dir", str(packaged("sql"))),
+        *("--project-dir", str(project or packaged("sql"))),
         *("--profiles-dir", str(folder)),
         *("--target-path", str(folder / "target")),
         *("--log-path", str(folder / "logs")),
-        *("--vars", json.dumps({"wistia_schema": pipeline.dataset_name, **_vars()})),
+        *(
+            "--vars",
+            json.dumps({"wistia_schema": pipeline.dataset_name, **(_vars() if variables is None else variables)}),
+        ),
     ]
     quiet = ["--quiet", "--no-send-anonymous-usage-stats", "--no-version-check", "--no-use-colors", "--no-print"]
     with _environment(profile.secrets), _silent(), _nameless():

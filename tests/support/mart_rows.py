@@ -46,6 +46,8 @@ BUILD = {"batch", "viewer_batch", "load_batch", "media_batch", "viewer_number", 
 """Columns by which builds know what is new."""
 
 
+OVERDUE = "update {raw}._models_built_from set tested_at = now() - interval '1 day'"
+"""All data tests are due again."""
 TURNS = {"refresh_within_hours": 0.01, "captions_refresh_within_hours": 0.01, "history_refresh_within_hours": 0.01}
 """All numbers of the medias are those of now."""
 
@@ -67,6 +69,13 @@ def _models_of(result: SyncResult) -> ModelsResult:
     assert not result.models.failures, result.models.failures
     assert not result.models.skipped
     return result.models
+
+
+def change(warehouse: Warehouse, *statements: str) -> None:
+    """Changes what was loaded or built, as neither the API nor a build would."""
+    with warehouse.pipeline().sql_client() as client:
+        for statement in statements:
+            client.execute_sql(statement.format(raw=warehouse.dataset, marts=warehouse.marts))
 
 
 def marts_of(sandbox: Sandbox, now: datetime = NOW, zone: str = "UTC") -> Marts:

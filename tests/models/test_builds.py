@@ -1,0 +1,120 @@
+"""What a build of the models does where something fails, is set otherwise, or belongs to somebody else."""
+
+from __future__ import annotations
+
+import os
+from datetime import timedelta
+
+import dlt
+import pytest
+from wistia_pipeline.models import build_models, run_dbt
+from wistia_pipeline.sandbox import Sandbox
+
+from tests.support.mart_rows import ACCOUNT as ACCOUNT
+from tests.support.mart_rows import OVERDUE, START, assert_right, change, held, load, load_first, marts_of
+from tests.support.sandbox import NOW, settings_for
+from tests.support.warehouse import Warehouse
+
+HOUR = timedelta(hours=1)
+
+
+@pytest.mark.slow
+def test_what_fails_is_named_and_costs_the_data_nothing(duckdb_warehouse: Warehouse, living: Sandbox) -> None:
+    load_first(duckdb_warehouse, living)
+    change(
+        duckdb_warehouse,
+        # a row that no model can explain, and a table that is no longer what it was
+        "insert into {marts}_intermediate.int_wistia__viewers (account_id, viewer_key, session_count) "
+        "values ('x', 'nobody', -1)",
+        "alter table {marts}.wistia__audience_daily alter column date type integer using 1",
+        OVERDUE,
+    )
+    result = duckdb_warehouse.sync(settings_for(living, NOW + HOUR, start_date=START), models=True)
+    assert result.models
+    assert result.status == "partial"
+    failed = {failure["name"]: failure["kind"] for failure in result.models.failures}
+    assert failed.pop("wistia__audience_daily") == "model"
+    assert "assert_rollups_agree" in result.models.skipped
+    assert any(name.startswith("wistia__viewers_") for name in failed), failed
+    assert set(failed.values()) == {"test"}
+    (row,) = [
+        row
+        for row in duckdb_warehouse.rows("sync_runs")
+        if (row["run_id"], row["resource"]) == (result.run_id, "models")
+    ]
+    assert (row["status"], row["failures"]) == ("partial", len(failed) + 1)
+    assert "wistia__audience_daily" in row["error"]
+    assert len(duckdb_warehouse.rows("events")) == len(living.account.at(NOW + HOUR).events())
+
+
+@pytest.mark.slow
+def test_a_test_that_fails_is_run_until_it_holds(duckdb_warehouse: Warehouse, living: Sandbox) -> None:
+    load_first(duckdb_warehouse, living)
+    pipeline = duckdb_warehouse.pipeline()
+    shift = "update {raw}.media_stats set play_rate = play_rate {by}"
+    change(duckdb_warehouse, OVERDUE, shift.replace("{by}", "- 9"))
+    for _ in range(2):
+        (failure,) = build_models(pipeline).failures
+        assert failure["name"] == "wistia__media_performance_ranges"
+    change(duckdb_warehouse, shift.replace("{by}", "+ 9"))
+    assert build_models(pipeline).failures == []
+    assert build_models(pipeline).tests < 20
+
+
+@pytest.mark.slow
+def test_what_the_environment_holds_for_other_dbt_projects_is_theirs(
+    duckdb_warehouse: Warehouse, living: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load_first(duckdb_warehouse, living)
+    for name, value in {"TARGET": "prod", "PROFILE": "mine", "FULL_REFRESH": "1", "PROJECT_DIR": "/nowhere"}.items():
+        monkeypatch.setenv(f"DBT_{name}", value)
+    load(duckdb_warehouse, living, NOW + HOUR)
+    assert_right(duckdb_warehouse, marts_of(living, NOW + HOUR))
+    assert os.environ["DBT_TARGET"] == "prod"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "sentence"),
+    [
+        (
+            "timezone",
+            "Mars/Base",
+            "The models' timezone is 'Mars/Base', which is none; set one such as",
+        ),
+        ("lead_fraction", "most", "The setting wistia_pipeline.models.lead_fraction must be a number; correct it"),
+    ],
+)
+def test_settings_that_cannot_be_are_named(
+    duckdb_warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch, name: str, value: str, sentence: str
+) -> None:
+    monkeypatch.setenv(f"WISTIA_PIPELINE__MODELS__{name.upper()}", value)
+    (failure,) = build_models(duckdb_warehouse.pipeline()).failures
+    assert failure["error"].startswith(sentence)
+
+
+def test_settings_that_are_not_there_are_named(duckdb_warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WISTIA_PIPELINE__MODELS", '{"timezon": "UTC"}')
+    (failure,) = build_models(duckdb_warehouse.pipeline()).failures
+    assert failure["error"].startswith("The models have no setting timezon; they have timezone, completed_fraction")
+
+
+@pytest.mark.slow
+def test_views_that_users_have_built_on_ours_stay(postgres_warehouse: Warehouse, living: Sandbox) -> None:
+    load_first(postgres_warehouse, living)
+    change(postgres_warehouse, "create view {marts}.mine as select count(*) as leads from {marts}.wistia__leads")
+    assert load(postgres_warehouse, living, NOW + HOUR).built == 8
+    with postgres_warehouse.pipeline().sql_client() as client:
+        ((count,),) = client.execute_sql(f"select leads from {postgres_warehouse.marts}.mine") or ((None,),)
+    assert count == len(held(postgres_warehouse, "wistia__leads"))
+
+
+@pytest.mark.slow
+def test_what_the_url_of_postgres_asks_for_holds_for_the_models(postgres_warehouse: Warehouse, living: Sandbox) -> None:
+    load_first(postgres_warehouse, living)
+    postgres_warehouse.destination = dlt.destinations.postgres(
+        f"{postgres_warehouse.address}?sslmode=disable&application_name=hourly&connect_timeout=7"
+    )
+    shown = run_dbt(
+        postgres_warehouse.pipeline(), ["show", "--inline", "select current_setting('application_name') as name"]
+    )
+    assert shown.result.results[0].agate_table.rows[0]["name"] == "hourly"
