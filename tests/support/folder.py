@@ -9,13 +9,15 @@ import shutil
 import signal
 import subprocess
 import sys
-from contextlib import closing
+from contextlib import chdir, closing
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import duckdb
+from click.testing import CliRunner, Result
+from wistia_pipeline.cli import main
 from wistia_pipeline.sandbox import Sandbox
 
 COMMAND = str(Path(sys.executable).with_name("wistia-pipeline"))
@@ -74,6 +76,12 @@ class Folder:
             text=True,
             timeout=200 if self.models else 60,
         )
+
+    def invoke(self, *arguments: str, **settings: str | None) -> Result:
+        """The same in this process, which is quicker by two seconds."""
+        command = arguments if self.models else without_models(arguments)
+        with chdir(self.work):
+            return CliRunner().invoke(main, command, env=self.env | settings)
 
     def start(self, *arguments: str, **settings: str | None) -> subprocess.Popen[str]:
         """The same, under way."""

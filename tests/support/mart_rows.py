@@ -14,7 +14,8 @@ from wistia_pipeline.results import SyncResult
 from wistia_pipeline.sandbox import Account, Sandbox
 
 from tests.support.loaded import load_once
-from tests.support.marts import PAGE, Mart, Marts, grouped
+from tests.support.mart_values import PAGE, Mart, grouped
+from tests.support.marts import Marts
 from tests.support.parsed import keep_parsed
 from tests.support.sandbox import NOW, settings_for
 from tests.support.warehouse import Warehouse

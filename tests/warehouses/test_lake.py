@@ -15,21 +15,22 @@ from tests.support.lake import lake as lake
 from tests.support.lake import lake_warehouse as lake_warehouse
 from tests.support.lake import storage as storage
 from tests.support.mart_rows import ACCOUNT as ACCOUNT
-from tests.support.mart_rows import GRAINS, assert_right, differences, held, load, marts_of
+from tests.support.mart_rows import GRAINS, assert_right, differences, held, load, load_first, marts_of
 from tests.support.sandbox import NOW, settings_for
 from tests.support.warehouse import Warehouse
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.timeout(600)
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 
 
+@pytest.mark.deep
 def test_every_mart_holds_what_the_account_shows_and_what_duckdb_holds(
     lake_warehouse: Warehouse, duckdb_warehouse: Warehouse, living: Sandbox
 ) -> None:
     both = (lake_warehouse, duckdb_warehouse)
-    for warehouse in both:
-        load(warehouse, living)
+    load_first(duckdb_warehouse, living)
+    load(lake_warehouse, living)
     assert_right(lake_warehouse, marts_of(living))
     view = living.account.at(NOW)
     medias, events = view.medias(), view.events()
@@ -42,10 +43,12 @@ def test_every_mart_holds_what_the_account_shows_and_what_duckdb_holds(
     assert_right(lake_warehouse, marts_of(living, NOW + HOUR))
     agree(*both)
     maintain(lake_warehouse.pipeline(), timedelta(0))
+    agree(*both)
     assert build_models(lake_warehouse.pipeline(), full_refresh=True).failures == []
     agree(*both)
 
 
+@pytest.mark.slow
 def test_tables_are_loaded_one_after_the_other(
     lake_warehouse: Warehouse, living: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:

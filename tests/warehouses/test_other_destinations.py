@@ -10,7 +10,7 @@ import json
 import sqlite3
 from collections.abc import Sequence
 from contextlib import closing
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -102,15 +102,15 @@ def test_a_row_that_is_gone_and_comes_back_is_there(pipeline: dlt.Pipeline, livi
 
 
 def test_a_database_of_which_nothing_is_known_is_loaded_by_the_command(tmp_path: Path) -> None:
-    today = datetime.now(UTC).replace(microsecond=0)
-    with Sandbox(Account(start=today, **ACCOUNT), now=lambda: today, rate_limit=None, token=TOKEN) as sandbox:  # type: ignore[arg-type]
-        folder = empty_folder(tmp_path / "user", sandbox, today)
+    with Sandbox(Account(start=NOW, **ACCOUNT), now=lambda: NOW, rate_limit=None, token=TOKEN) as sandbox:  # type: ignore[arg-type]
+        folder = empty_folder(tmp_path / "user", sandbox, NOW)
+        folder.env["SOURCES__WISTIA__NOW"] = NOW.isoformat()
         folder.env["DESTINATION__SQLALCHEMY__CREDENTIALS"] = f"sqlite:///{folder.work}/any.db"
-        view = sandbox.account.at(today)
+        view = sandbox.account.at(NOW)
         gone, *_ = (media["hashed_id"] for media in view.medias())
 
         def sync() -> int:
-            done = folder.sync("--destination", "sqlalchemy")
+            done = json.loads(folder.invoke("sync", "--json", "--destination", "sqlalchemy").stdout)
             assert (done["error"], done["status"], done["failures"]) == (None, "ok", [])
             return int(done["requests"])
 
@@ -131,8 +131,8 @@ def test_a_database_of_which_nothing_is_known_is_loaded_by_the_command(tmp_path:
             (len(view.events()),) * 2
         ]
         for command in ("status", "report", "models", "maintain", "forget --email a@example.org"):
-            refused = folder.run(*command.split(), "--destination", "sqlalchemy")
-            assert refused.returncode == 1
+            refused = folder.invoke(*command.split(), "--destination", "sqlalchemy")
+            assert refused.exit_code == 1
             said = refused.stderr.splitlines()[-1]
             assert said.startswith("Error: ")
             assert "sqlalchemy" in said
