@@ -65,7 +65,19 @@ def run(
 
 
 # when a build is killed, as shares of the time that the whole of it takes
-@pytest.mark.parametrize(("full_refresh", "shares"), [(False, (0.1, 0.35, 0.6, 0.85)), (True, (0.3, 0.7))])
+@pytest.mark.parametrize(
+    ("warehouse", "full_refresh", "shares"),
+    [
+        ("duckdb", False, (0.6,)),
+        ("postgres", False, (0.4,)),
+        *(
+            pytest.param(kind, *rest, marks=pytest.mark.deep)
+            for kind in ("duckdb", "postgres")
+            for rest in ((False, (0.1, 0.35, 0.6, 0.85)), (True, (0.3, 0.7)))
+        ),
+    ],
+    indirect=["warehouse"],
+)
 def test_the_next_build_ends_as_if_nothing_had_happened(
     warehouse: Warehouse, full_refresh: bool, shares: tuple[float, ...]
 ) -> None:

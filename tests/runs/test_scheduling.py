@@ -6,6 +6,7 @@ that is tested here: those of the orchestrators with the orchestrator itself, fr
 
 from __future__ import annotations
 
+import ast
 import configparser
 import json
 import os
@@ -179,6 +180,16 @@ def test_github_actions_warns_of_3_and_fails_with_1(place: Place) -> None:
     assert place.calls == [f"{place.path} sync --destination postgres"] * 3
 
 
+@pytest.mark.parametrize("file", ["dags/wistia.py", "wistia_dagster.py", "wistia_prefect.py"])
+def test_files_of_orchestrators_run_the_command_hourly(place: Place, file: str) -> None:
+    """Whether these do what the command's exit codes ask for is tried with the orchestrators themselves."""
+    text = place.example(file)
+    constants = [node.value for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Constant)]
+    assert any(isinstance(value, str) and value.count(" ") == 4 and fires_hourly(value) for value in constants)
+    assert "wistia-pipeline" in text
+    assert EXIT_PARTIAL in constants
+
+
 AIRFLOW = """
 import json, os, sys
 from pathlib import Path
@@ -271,7 +282,7 @@ def orchestrate(place: Place, file: str, waits: tuple[str, str], program: str, *
     return told
 
 
-@pytest.mark.slow
+@pytest.mark.deep
 @pytest.mark.timeout(900)
 def test_airflow_tries_again_after_1_only(place: Place) -> None:
     told = orchestrate(place, "dags/wistia.py", ("catchup=False", "catchup=False"), AIRFLOW, "apache-airflow>=3.1,<4")
@@ -286,7 +297,7 @@ def test_airflow_tries_again_after_1_only(place: Place) -> None:
     assert place.calls == [f"{place.path} sync"] * 3
 
 
-@pytest.mark.slow
+@pytest.mark.deep
 @pytest.mark.timeout(900)
 def test_dagster_tries_again_after_1_and_warns_of_3(place: Place) -> None:
     told = orchestrate(place, "wistia_dagster.py", ("delay=300", "delay=0"), DAGSTER, "dagster>=1.11,<2")
@@ -299,7 +310,7 @@ def test_dagster_tries_again_after_1_and_warns_of_3(place: Place) -> None:
     assert place.calls == [f"{place.path} sync"] * (1 + 3 + 1)
 
 
-@pytest.mark.slow
+@pytest.mark.deep
 @pytest.mark.timeout(900)
 def test_prefect_tries_again_after_1_and_names_3(place: Place) -> None:
     told = orchestrate(
