@@ -32,7 +32,9 @@ def _day_axis(days: int) -> Spec:
     form = "%b %Y" if days > 300 else "%-d %b"
     # a few days would get several ticks each
     ticks = {"tickCount": {"interval": "day", "step": 1}} if days < 10 else {}
-    return _DAY | {"title": None, "axis": {"format": form, "labelOverlap": True, "grid": False} | ticks}
+    # the label of a tick close to the end of the axis would be cut off: a chart has 5 pixels around it
+    axis = {"format": form, "labelOverlap": True, "labelBound": 5, "grid": False} | ticks
+    return _DAY | {"title": None, "axis": axis}
 
 
 def by_day(rows: list[Row], fields: dict[str, str], form: str = ",d") -> Spec:
