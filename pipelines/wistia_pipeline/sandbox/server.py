@@ -82,6 +82,7 @@ class Sandbox:
         project_by_date: bool = True,
         host: str = "127.0.0.1",
         port: int = 0,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.account = account
         self.now = now or (lambda: datetime.now(UTC))
@@ -95,6 +96,7 @@ class Sandbox:
         self.log: list[Call] = []
         self.faults = Faults()
         self._address = (host, port)
+        self._clock = clock
         self._server: _Server | None = None
         self._thread: threading.Thread | None = None
         self._granted: deque[float] = deque()
@@ -138,7 +140,7 @@ class Sandbox:
         """None within the limit, else the seconds to wait; refused requests do not count."""
         limit = self.rate_limit
         with self._rate_lock:
-            now = time.monotonic()
+            now = self._clock()
             while self._granted and self._granted[0] <= now - 60:
                 self._granted.popleft()
             if limit is None or len(self._granted) < limit:
