@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from datetime import datetime
 from hashlib import sha256
@@ -42,21 +42,33 @@ def load_once(
         keep_parsed()
     settings = {"start_date": START} | settings
     said = repr((warehouse.name, _made_of(sandbox), now, tuple(select), models, sorted(_plain(settings).items())))
+
+    def load() -> bytes:
+        return pickle.dumps(warehouse.sync(settings_for(sandbox, now, **settings), select, models=models))
+
+    name = f"loaded-{sha256(said.encode()).hexdigest()[:16]}"
+    result: SyncResult = pickle.loads(begin_once(warehouse, name, load))
+    sandbox.now = lambda: now
+    return result
+
+
+def begin_once(warehouse: Warehouse, name: str, load: Callable[[], bytes | None]) -> bytes:
+    """Loads a warehouse as several tests begin: the first of them does, the others get a copy of all that it has left.
+
+    Returns what the load returned.
+    """
     made = False
 
-    def load(folder: Path) -> None:
+    def make(folder: Path) -> None:
         nonlocal made
         made = True
-        result = warehouse.sync(settings_for(sandbox, now, **settings), select, models=models)
-        (folder / "result").write_bytes(pickle.dumps(result))
+        (folder / "result").write_bytes(load() or b"")
         _save(warehouse, folder)
 
-    folder = shared.made_once(f"loaded-{sha256(said.encode()).hexdigest()[:16]}", load)
+    folder = shared.made_once(f"{name}-{warehouse.name}", make)
     if not made:
-        sandbox.now = lambda: now
         _put_back(warehouse, folder)
-    result: SyncResult = pickle.loads((folder / "result").read_bytes())
-    return result
+    return (folder / "result").read_bytes()
 
 
 def _made_of(sandbox: Sandbox) -> tuple[Any, ...]:

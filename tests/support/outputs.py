@@ -1,4 +1,4 @@
-"""What the tests of export and report share: an account with names of all kinds, loaded and modelled."""
+"""What the tests of export and report share: an account with names of all kinds, loaded and modelled once."""
 
 from __future__ import annotations
 
@@ -6,62 +6,94 @@ import os
 import shutil
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
-from datetime import timedelta
 from pathlib import Path
 
+import psycopg2
 import pytest
-from filelock import FileLock
 from wistia_pipeline.sandbox import Account, Sandbox
+from wistia_pipeline.settings import use_defaults
 
-from tests.support.folder import Folder, empty_folder
+from tests.support import shared
+from tests.support.folder import Folder
 from tests.support.mart_rows import with_a_lead
-from tests.support.sandbox import BEGAN, TOKEN
+from tests.support.parsed import keep_parsed
+from tests.support.postgres import database
+from tests.support.sandbox import NOW, START, TOKEN, settings_for
+from tests.support.warehouse import Warehouse, in_duckdb, in_postgres
 
-NOW = BEGAN
 HOSTILE = "</script><img src=x onerror=\"document.title='run'\"> 'n' \"q\", \\ 🎬\n{{ 7*7 }} &amp;"
 TWICE = "Called the same"
 """The names of the most watched media, and of the five that follow it."""
+_TEMPLATE = "outputs_template"
 
 
-@contextmanager
-def account_of_all_names() -> Iterator[Sandbox]:
+def account_of_all_names() -> Account:
     """An account whose most watched medias have difficult names; more medias and pages than a chart has bars."""
     account = Account(seed=9, start=NOW, medias=14, projects=3, visitors=150, events=700, days=30)
     counted = Counter(event["media_id"] for event in account.at(NOW).events())
     most = [media_id for media_id, _ in counted.most_common(6)]
     for media_id, name in zip(most, [HOSTILE, *[TWICE] * 5], strict=True):
         account.rename_media(media_id, name)
-    with Sandbox(with_a_lead(account, NOW), now=lambda: NOW, rate_limit=None, token=TOKEN) as sandbox:
-        yield sandbox
+    return with_a_lead(account, NOW)
 
 
-def loaded_folder(path: Path, sandbox: Sandbox, **settings: str) -> Folder:
-    """A folder from which a sync has run, with its models."""
-    made = empty_folder(path, sandbox, NOW - timedelta(days=10))
-    # absolute: commands are also run in the process of the tests, which is in another folder
-    file = {"DESTINATION__DUCKDB__CREDENTIALS": str(made.warehouse)}
-    folder = replace(made, env=made.env | file | settings, models=True)
-    destination = ("--destination", "postgres") if "DESTINATION__POSTGRES__CREDENTIALS" in settings else ()
-    assert folder.sync(*destination)["status"] == "ok"
-    return folder
+def load_with_models(warehouse: Warehouse, account: Account, folder: Path) -> None:
+    """What a sync loads and builds at NOW, from a working folder within this one."""
+    keep_parsed()
+    with (
+        pytest.MonkeyPatch.context() as patches,
+        Sandbox(account, now=lambda: NOW, rate_limit=None, token=TOKEN) as sandbox,
+    ):
+        patches.setenv("DLT_DATA_DIR", str(folder / "dlt"))
+        patches.chdir(folder)
+        use_defaults()
+        result = warehouse.sync(settings_for(sandbox, start_date=START), models=True)
+    assert result.status == "ok"
 
 
-def in_duckdb_once(tmp_path_factory: pytest.TempPathFactory, worker: str) -> Folder:
+def reader_of(file: Path, **settings: str) -> Folder:
+    """A folder whose commands read a warehouse file that is in its `work`, or the warehouse of the settings."""
+    path = file.parent.parent
+    env = {"PATH": os.environ["PATH"], "HOME": str(path / "home"), "DLT_DATA_DIR": str(path / "dlt")}
+    # whoever reads may be elsewhere than whoever loads; absolute: commands run in other folders, too
+    env |= {"TZ": "Pacific/Auckland", "DESTINATION__DUCKDB__CREDENTIALS": str(file)}
+    return Folder(path, env | settings, models=True)
+
+
+def in_duckdb_once() -> Folder:
     """The account in a DuckDB file, which nobody changes: loaded once for all modules and workers of pytest."""
-    of_all = tmp_path_factory.getbasetemp()
-    of_all = of_all if worker == "master" else of_all.parent
-    done = of_all / "outputs" / "done"
-    with FileLock(of_all / "outputs.lock"), account_of_all_names() as sandbox:
-        if not done.exists():
-            loaded_folder(done.parent / "user", sandbox)
-            done.touch()
-        made = Folder(done.parent / "user", models=True)
-        path = {"PATH": os.environ["PATH"], "HOME": str(made.path / "home"), "DLT_DATA_DIR": str(made.path / "dlt")}
-        # whoever reads may be elsewhere than whoever loads
-        path["TZ"] = "Pacific/Auckland"
-        return replace(made, env=path | {"DESTINATION__DUCKDB__CREDENTIALS": str(made.warehouse)})
+
+    def load(folder: Path) -> None:
+        (folder / "work").mkdir()
+        load_with_models(in_duckdb(folder / "work" / "warehouse.duckdb"), account_of_all_names(), folder)
+
+    return reader_of(shared.made_once("outputs-duckdb", load) / "work" / "warehouse.duckdb")
+
+
+@contextmanager
+def copied_in_postgres(server: str, path: Path) -> Iterator[Folder]:
+    """The account in a Postgres database of one's own: loaded once, and copied."""
+    address = server.rpartition("/")[0]
+
+    def load(folder: Path) -> None:
+        _command(server, f"drop database if exists {_TEMPLATE}")
+        _command(server, f"create database {_TEMPLATE}")
+        load_with_models(in_postgres(f"{address}/{_TEMPLATE}"), account_of_all_names(), folder)
+
+    shared.made_once("outputs-postgres", load)
+    with database(server, of=f"{address}/{_TEMPLATE}") as url:
+        made = reader_of(path / "work" / "warehouse.duckdb", DESTINATION__POSTGRES__CREDENTIALS=url)
+        made.work.mkdir(parents=True)
+        yield made
+
+
+def _command(server: str, sql: str) -> None:
+    with closing(psycopg2.connect(server)) as connection:
+        connection.autocommit = True
+        with connection.cursor() as cursor:
+            cursor.execute(sql)
 
 
 def copied(folder: Folder, path: Path) -> Folder:
