@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import inspect
 import os
+import pickle
 import re
 import subprocess
 import sys
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
 from datetime import timedelta
 from io import StringIO
 from pathlib import Path
@@ -21,13 +24,17 @@ import pytest
 from dlt.common.configuration.container import Container
 from dlt.common.pipeline import PipelineContext
 from dlt.extract import DltResource, DltSource
+from dlt.pipeline.exceptions import PipelineStepFailed
 from rich.console import Console
 from wistia_pipeline.progress import Progress
 from wistia_pipeline.results import SyncResult
 from wistia_pipeline.sandbox import Account, Sandbox
+from wistia_pipeline.sandbox.server import Reply
 from wistia_pipeline.sync import make_pipeline, run_sync
 
+from tests.support.http import LONG, until
 from tests.support.sandbox import NOW, START, TOKEN, UNLIMITED, settings_for, source_of
+from tests.support.shared import made_once
 from tests.support.warehouse import Warehouse
 from wistia_source import wistia
 from wistia_source.endpoints import BY_NAME
@@ -35,6 +42,10 @@ from wistia_source.tuning import Tuning
 
 ACCOUNT = {"seed": 5, "medias": 5, "projects": 2, "visitors": 30, "events": 120, "days": 40, "hourly_events": 6}
 HOUR = timedelta(hours=1)
+FAN_OUT = ("media_stats", "media_stats__actions", "refreshes")
+"""A resource and its companions."""
+SYNCED = ("medias", "events", "media_stats")
+"""What the command line is made to load."""
 
 Rows = dict[str, Counter[int]]
 
@@ -71,31 +82,49 @@ def iterated(given: DltSource, names: Iterable[str] = BY_NAME) -> Rows:
     }
 
 
-@pytest.fixture(scope="module")
-def plain(tmp_path_factory: pytest.TempPathFactory) -> tuple[Rows, list[int]]:
-    """What two runs load, an hour apart, of a source to which nobody has added anything; and their requests."""
+@dataclass
+class Plain:
+    """What two runs load, an hour apart, of a source to which nobody has added anything."""
+
+    rows: list[Rows] = field(default_factory=list)
+    """After each run."""
+    requests: list[int] = field(default_factory=list)
+    """Of each run."""
+
+
+@pytest.fixture
+def plain() -> Plain:
+    """The two runs, made once for all tests."""
+    return pickle.loads((made_once("plain", _run_plainly) / "found").read_bytes())  # type: ignore[no-any-return]
+
+
+def _run_plainly(folder: Path) -> None:
+    found = Plain()
+    pipeline = dlt.pipeline(
+        "plain",
+        pipelines_dir=str(folder),
+        destination=dlt.destinations.duckdb(str(folder / "plain.duckdb")),
+    )
     with Sandbox(Account(start=NOW, **ACCOUNT), rate_limit=None, token=TOKEN) as server:  # type: ignore[arg-type]
-        pipeline = dlt.pipeline(
-            "plain",
-            pipelines_dir=str(tmp_path_factory.mktemp("plain")),
-            destination=dlt.destinations.duckdb(str(tmp_path_factory.mktemp("plain") / "plain.duckdb")),
-        )
-        requests = []
         for hours in (0, 1):
             before = len(server.log)
             pipeline.run(source(server, hours), loader_file_format="parquet")
-            requests.append(len(server.log) - before)
-        rows = {
-            name: Counter(value for (value,) in pipeline.dataset()(f"select _row_hash from {name}").fetchall())
-            for name in BY_NAME
-        }
-    return rows, requests
+            found.requests.append(len(server.log) - before)
+            found.rows.append(_hashes(pipeline))
+    (folder / "found").write_bytes(pickle.dumps(found))
 
 
-def test_every_resource_can_be_read_without_a_pipeline(living: Sandbox, duckdb_warehouse: Warehouse) -> None:
+def _hashes(pipeline: dlt.Pipeline) -> Rows:
+    """What a pipeline has loaded, wherever that is."""
+    return {
+        name: Counter(value for (value,) in pipeline.dataset()(f"select _row_hash from {name}").fetchall())
+        for name in BY_NAME
+    }
+
+
+def test_every_resource_can_be_read_without_a_pipeline(living: Sandbox, plain: Plain) -> None:
     without = iterated(source(living))
-    run(duckdb_warehouse, living, source(living))
-    assert without == loaded(duckdb_warehouse)
+    assert without == plain.rows[0]
     assert all(without.values())
 
 
@@ -114,7 +143,8 @@ def _on(name: str, folder: Path, postgres: Callable[[], str]) -> Any:
     [
         # dlt's own choice of a format
         pytest.param("duckdb", None, marks=pytest.mark.slow),
-        pytest.param("filesystem", "parquet", marks=pytest.mark.slow),
+        # files and Parquet are two things, each of which another case has
+        pytest.param("filesystem", "parquet", marks=pytest.mark.deep),
         pytest.param("filesystem", "jsonl", marks=pytest.mark.slow),
         pytest.param("postgres", "parquet", marks=pytest.mark.slow),
         # of which nothing of ours knows
@@ -122,50 +152,43 @@ def _on(name: str, folder: Path, postgres: Callable[[], str]) -> Any:
     ],
 )
 def test_any_destination_is_loaded_once_and_remembers(
-    living: Sandbox, tmp_path: Path, request: pytest.FixtureRequest, destination: str, file_format: Any
+    living: Sandbox, tmp_path: Path, request: pytest.FixtureRequest, plain: Plain, destination: str, file_format: Any
 ) -> None:
     where = _on(destination, tmp_path, lambda: str(request.getfixturevalue("postgres_url")))
     dataset = f"any_{os.getpid()}"
     pipeline = dlt.pipeline("any", destination=where, dataset_name=dataset)
-    expected = iterated(source(living))
     requests = []
     for _ in range(2):
         before = len(living.log)
         pipeline.run(source(living), loader_file_format=file_format)
         requests.append(len(living.log) - before)
-    rows = {
-        name: Counter(value for (value,) in pipeline.dataset()(f"select _row_hash from {name}").fetchall())
-        for name in BY_NAME
-    }
+    rows = _hashes(pipeline)
     titles = pipeline.dataset()("select name, tags from medias").fetchall()
     if destination == "postgres":
         with pipeline.sql_client() as client:
             client.drop_dataset()
-    assert rows == expected
+    assert rows == plain.rows[0]
     assert requests[1] <= 10 < requests[0]
     view = living.account.at(NOW)
     assert sorted(name for name, _ in titles) == sorted(media["name"] for media in view.medias())
 
 
-def test_events_alone_go_on_from_the_last_run(
-    living: Sandbox, duckdb_warehouse: Warehouse, plain: tuple[Rows, list[int]]
-) -> None:
+def test_events_alone_go_on_from_the_last_run(living: Sandbox, duckdb_warehouse: Warehouse, plain: Plain) -> None:
     run(duckdb_warehouse, living, source(living).with_resources("events"))
     before = duckdb_warehouse.rows("events")
     assert run(duckdb_warehouse, living, source(living, 1).events) <= 2
-    assert loaded(duckdb_warehouse) == {"events": plain[0]["events"]}
+    assert loaded(duckdb_warehouse) == {"events": plain.rows[1]["events"]}
     assert len(duckdb_warehouse.rows("events")) > len(before)
 
 
 def test_a_fan_out_alone_is_complete_and_remembers_with_its_companions(
     living: Sandbox, duckdb_warehouse: Warehouse
 ) -> None:
-    alone, companions = ("media_stats",), ("media_stats", "media_stats__actions", "refreshes")
     asked = [
         run(duckdb_warehouse, living, source(living).with_resources(*names))
-        for names in (alone, alone, companions, companions)
+        for names in (FAN_OUT[:1], FAN_OUT[:1], FAN_OUT, FAN_OUT)
     ]
-    assert loaded(duckdb_warehouse) == {"media_stats": iterated(source(living), alone)["media_stats"]}
+    assert loaded(duckdb_warehouse) == {"media_stats": iterated(source(living), FAN_OUT[:1])["media_stats"]}
     assert asked[0] == asked[1] == asked[2] > asked[3] + len(living.account.at(NOW).medias()) - 1
 
 
@@ -182,6 +205,9 @@ def _each(change: Callable[[DltResource], Any]) -> Callable[[DltSource], DltSour
     return changed
 
 
+_described = _each(lambda resource: resource.apply_hints(columns={"account_id": {"description": "Which account."}}))
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -193,28 +219,29 @@ def _each(change: Callable[[DltResource], Any]) -> Callable[[DltSource], DltSour
             ),
             id="at once",
         ),
-        pytest.param(_each(lambda resource: resource.parallelize()), id="parallelize", marks=pytest.mark.slow),
+        # alone, what another case does together with something else
+        pytest.param(_each(lambda resource: resource.parallelize()), id="parallelize", marks=pytest.mark.deep),
+        pytest.param(lambda given: given.clone(), id="clone", marks=pytest.mark.deep),
         pytest.param(
             _each(lambda resource: resource.add_yield_map(lambda table: table.to_pylist())),
             id="rows",
             marks=pytest.mark.slow,
         ),
         pytest.param(
-            _each(lambda resource: resource.apply_hints(columns={"account_id": {"description": "Which account."}})),
-            id="apply_hints",
+            lambda given: _described(given.clone()),
+            id="hints of a clone",
             marks=pytest.mark.slow,
         ),
-        pytest.param(lambda given: given.clone(), id="clone", marks=pytest.mark.slow),
     ],
 )
 def test_what_a_user_adds_to_each_resource_loses_nothing_and_costs_nothing(
     living: Sandbox,
     duckdb_warehouse: Warehouse,
-    plain: tuple[Rows, list[int]],
+    plain: Plain,
     change: Callable[[DltSource], DltSource],
 ) -> None:
     requests = [run(duckdb_warehouse, living, change(source(living, hours))) for hours in (0, 1)]
-    assert (loaded(duckdb_warehouse), requests) == plain
+    assert (loaded(duckdb_warehouse), requests) == (plain.rows[1], plain.requests)
 
 
 def test_a_column_of_the_user_is_in_every_row(living: Sandbox, duckdb_warehouse: Warehouse) -> None:
@@ -228,7 +255,7 @@ def test_a_column_of_the_user_is_in_every_row(living: Sandbox, duckdb_warehouse:
 
 def test_tables_may_have_other_names(living: Sandbox, duckdb_warehouse: Warehouse) -> None:
     rename = _each(lambda resource: resource.apply_hints(table_name=f"Wistia {resource.name}"))
-    names = ("media_stats", "media_stats__actions", "medias", "refreshes")
+    names = ("medias", *FAN_OUT)
     asked = [
         run(duckdb_warehouse, living, rename(source(living)).with_resources(*chosen))
         for chosen in (names, names, names[:1])
@@ -243,19 +270,19 @@ def test_tables_may_have_other_names(living: Sandbox, duckdb_warehouse: Warehous
 
 @pytest.mark.slow
 def test_appended_rows_are_a_history_of_what_has_changed(
-    living: Sandbox, duckdb_warehouse: Warehouse, plain: tuple[Rows, list[int]]
+    living: Sandbox, duckdb_warehouse: Warehouse, plain: Plain
 ) -> None:
     append = _each(lambda resource: resource.apply_hints(write_disposition="append"))
     for hours in (0, 0, 1):
         run(duckdb_warehouse, living, append(source(living, hours)))
     for name, hashes in loaded(duckdb_warehouse).items():
-        assert hashes.keys() >= plain[0][name].keys(), name
+        assert hashes.keys() >= plain.rows[1][name].keys(), name
         assert set(hashes.values()) == {1}, name
 
 
 @pytest.mark.slow
-def test_what_a_limit_left_out_is_loaded_without_it(living: Sandbox, duckdb_warehouse: Warehouse) -> None:
-    expected = iterated(source(living))
+def test_what_a_limit_left_out_is_loaded_without_it(living: Sandbox, duckdb_warehouse: Warehouse, plain: Plain) -> None:
+    expected = plain.rows[0]
     given = source(living, tuning=Tuning(rows_per_batch=1))
     for resource in given.resources.values():
         resource.add_limit(1, count_rows=True)
@@ -287,17 +314,51 @@ def test_two_accounts_have_settings_of_their_own_in_one_warehouse(
             for setting, value in settings.items():
                 monkeypatch.setenv(f"SOURCES__{name.upper()}__{setting}", value)
         asked = [
-            run(duckdb_warehouse, server, wistia.with_args(name=name, section=name)(now=NOW))
+            run(
+                duckdb_warehouse,
+                server,
+                given.with_resources("medias", *FAN_OUT),
+            )
             for _ in range(2)
             for name, server in names.items()
+            for given in [wistia.with_args(name=name, section=name)(now=NOW)]
         ]
-    assert max(asked[2:]) <= 11 < min(asked[:2])
+    assert max(asked[2:]) <= 4 < min(asked[:2])
     medias = Counter((row["account_id"], row["media_id"]) for row in duckdb_warehouse.rows("medias"))
     assert medias == Counter(
         (str(view.account()["id"]), media["hashed_id"])
         for view in (account.at(NOW) for account in accounts)
         for media in view.medias()
     )
+
+
+class Refusing(Sandbox):
+    """Rejects the token once a request for visitors has been told to wait, and was on the way before that."""
+
+    def __init__(self, account: Account) -> None:
+        super().__init__(account, rate_limit=None, token=TOKEN)
+        self._sessions_asked, self._visitors_refused = threading.Event(), threading.Event()
+
+    def answer(self, path: str, query: dict[str, list[str]], authorization: str | None, release: str | None) -> Reply:
+        if "stats/events" in path:
+            self._sessions_asked.set()
+            self._visitors_refused.wait(LONG)
+            return Reply(401)
+        if "stats/visitors" in path:
+            self._sessions_asked.wait(LONG)
+            self._visitors_refused.set()
+            # longer than anybody here waits for threads to end
+            return Reply(429, retry_after=str(LONG + 30))
+        return super().answer(path, query, authorization, release)
+
+
+def test_a_failure_leaves_no_thread_waiting_for_the_quota(duckdb_warehouse: Warehouse) -> None:
+    of_others = set(threading.enumerate())
+    with Refusing(Account(start=NOW, **ACCOUNT)) as server:  # type: ignore[arg-type]
+        with pytest.raises(PipelineStepFailed, match="does not accept the access token"):
+            run(duckdb_warehouse, server, source(server).with_resources("events", "visitors"))
+        own = [thread for thread in threading.enumerate() if thread.name.startswith("wistia_")]
+        until(lambda: not any(thread.is_alive() for thread in own if thread not in of_others))
 
 
 def test_every_argument_is_documented() -> None:
@@ -312,7 +373,8 @@ def synced(living: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.chdir(tmp_path / "work")
     with Progress(Console(file=StringIO())) as progress:
         pipeline = make_pipeline("duckdb", progress)
-        run_sync(pipeline, progress, SyncResult(), (), settings_for(living, start_date=START), models=False)
+        settings = settings_for(living, start_date=START)
+        run_sync(pipeline, progress, SyncResult(), SYNCED, settings, models=False)
     assert [path.name for path in Path().iterdir()] == ["warehouse.duckdb"]
     monkeypatch.chdir(tmp_path)
     yield pipeline.pipelines_dir
@@ -322,30 +384,27 @@ def synced(living: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 def test_dlt_finds_what_the_command_line_has_loaded(living: Sandbox, synced: str) -> None:
     dataset = dlt.attach("wistia", pipelines_dir=synced).dataset()
     counts = dict(dataset.row_counts().fetchall())
-    assert counts.keys() >= BY_NAME.keys()
+    assert counts.keys() >= set(SYNCED)
     assert counts["medias"] == len(living.account.at(NOW).medias())
     assert counts["events"] == len(living.account.at(NOW).events())
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("command", "says"),
-    [
-        ("info", "events with 1 table(s)"),
-        ("trace", "COMPLETED"),
-        ("schema", "media_stats__actions:"),
-        ("failed-jobs", "No failed jobs found"),
-        ("load-package", "LOADED"),
-    ],
-)
-def test_dlts_command_line_shows_our_pipeline(synced: str, command: str, says: str) -> None:
+def test_dlts_command_line_shows_our_pipeline(synced: str) -> None:
     dlt_command = str(Path(sys.executable).with_name("dlt"))
-    done = subprocess.run(
-        [dlt_command, "pipeline", "--pipelines-dir", synced, "wistia", command],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
-    assert done.returncode == 0, done.stderr
-    assert says in done.stdout
+    for command, says in {
+        "info": "events with 1 table(s)",
+        "trace": "COMPLETED",
+        "schema": "media_stats__actions:",
+        "failed-jobs": "No failed jobs found",
+        "load-package": "LOADED",
+    }.items():
+        done = subprocess.run(
+            [dlt_command, "pipeline", "--pipelines-dir", synced, "wistia", command],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+        assert done.returncode == 0, done.stderr
+        assert says in done.stdout

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-import hashlib
-import hmac
-from datetime import timedelta
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from wistia_pipeline.sandbox import Account, Sandbox
+from wistia_pipeline.sandbox import Sandbox
 
-from tests.source.test_quirks import Row, Served, event, serving, visitor, without
-from tests.support.folder import Folder, empty_folder, rows
-from tests.support.sandbox import NOW, TOKEN, UNLIMITED
+from tests.support.mart_rows import ACCOUNT as ACCOUNT_OF_MARTS
+from tests.support.mart_rows import START, load_first
+from tests.support.people import HOUR, SECRET, digest, load
+from tests.support.sandbox import NOW, settings_for
+from tests.support.served import Row, event, serving, visitor, without
 from tests.support.warehouse import Warehouse
 from wistia_source import wistia
 from wistia_source.errors import SettingInvalid
 from wistia_source.personal import Pii
 
-SECRET = "a secret of these tests, long enough"
+ACCOUNT = ACCOUNT_OF_MARTS
+ALL_AGAIN: dict[str, Any] = {"events_lookback_hours": 3_000, "visitors_lookback_hours": 3_000}
+"""All rows are read again."""
 UTM = "utm_source=news&utm_content=b"
 
 PERSONS = ["Ann.Lee@Example.org", "Ann", "Lee-Ståhl", "Ann Lee-Ståhl", "203.0.113.77", "Lee Ltd", "Founder", "0987-ann"]
@@ -48,26 +50,6 @@ VISITORS = [
 ]
 
 
-def digest(text: str) -> str:
-    """HMAC-SHA256, as the documentation says."""
-    return hmac.new(SECRET.encode(), text.encode(), hashlib.sha256).hexdigest()
-
-
-def load(warehouse: Warehouse, served: Served, **more: Any) -> None:
-    """One sync of events and visitors, or of what is selected, from the first day on."""
-    settings: dict[str, Any] = {
-        "access_token": TOKEN,
-        "base_url": served.url,
-        "start_date": "2026-06-01",
-        "requests_per_minute": UNLIMITED,
-        "now": NOW,
-        "events_lookback_hours": 100,
-        "visitors_lookback_hours": 100,
-    }
-    select, result = more.pop("select", ("events", "visitors")), more.pop("result", None)
-    warehouse.sync(settings | more, select, result)
-
-
 def found(warehouse: Warehouse, table: str, *key: str) -> dict[Any, Row]:
     """Rows by their key, without what is never the same."""
     return {
@@ -85,18 +67,24 @@ def assert_absent(warehouse: Warehouse, folder: Path, texts: list[str]) -> None:
         assert text.lower().encode() not in kept
 
 
-def check_treated(warehouse: Warehouse, mode: str, tmp_path: Path) -> None:
-    """Loads with all that is personal kept, then again with the mode, and looks at the difference."""
-
-    def treated(value: str) -> str | None:
-        return digest(value) if mode == "hash" else None
-
+def test_personal_data_is_dropped_or_hashed_and_nothing_else(warehouse: Warehouse, tmp_path: Path) -> None:
     with serving() as served:
         served.answers |= {"stats/events": EVENTS, "stats/visitors": VISITORS}
         load(warehouse, served)
         before = found(warehouse, "events", "event_key", "visitor_key")
-        load(warehouse, served, pii=mode, pii_secret=SECRET if mode == "hash" else None)
-        load(warehouse, served, pii=mode, pii_secret=SECRET if mode == "hash" else None, now=NOW + timedelta(hours=1))
+        # rows change when they are read again: another mode is another hash of the same row
+        load(warehouse, served, pii="drop")
+        assert_treated(warehouse, before, "drop", tmp_path / "dlt")
+        load(warehouse, served, pii="hash", pii_secret=SECRET, now=NOW + HOUR)
+        assert_treated(warehouse, before, "hash", tmp_path / "dlt")
+
+
+def assert_treated(warehouse: Warehouse, before: dict[Any, Row], mode: str, folder: Path) -> None:
+    """What was loaded with a mode, beside what was before, when all that is personal was kept."""
+
+    def treated(value: str) -> str | None:
+        return digest(value) if mode == "hash" else None
+
     after = found(warehouse, "events", "event_key", "visitor_key")
     # the same sessions: keys that are made from what is personal, too
     assert after.keys() == before.keys()
@@ -132,20 +120,7 @@ def check_treated(warehouse: Warehouse, mode: str, tmp_path: Path) -> None:
     assert people["bob",]["visitor_identity__name"] == ("" if mode == "hash" else None)
     stray = people["of another form",]
     assert (stray["visitor_identity"], stray["nickname"]) == (treated(PERSONS[0]), treated("0987-ann"))
-    assert_absent(warehouse, tmp_path / "dlt", [*(text for text in PERSONS if text != "Ann"), "0987-ann", SECRET])
-
-
-@pytest.mark.parametrize("mode", ["hash", "drop"])
-def test_personal_data_is_hashed_or_dropped_and_nothing_else(
-    duckdb_warehouse: Warehouse, tmp_path: Path, mode: str
-) -> None:
-    check_treated(duckdb_warehouse, mode, tmp_path)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("mode", ["hash", "drop"])
-def test_so_it_is_in_postgres(postgres_warehouse: Warehouse, tmp_path: Path, mode: str) -> None:
-    check_treated(postgres_warehouse, mode, tmp_path)
+    assert_absent(warehouse, folder, [*(text for text in PERSONS if text != "Ann"), "0987-ann", SECRET])
 
 
 ANN = digest("ann@x.org")
@@ -200,25 +175,32 @@ def test_settings_that_cannot_work_are_told_in_a_sentence(settings: Row, says: s
     assert settings.get("pii_secret") in (None, "") or settings["pii_secret"] not in str(refused.value)
 
 
+def test_a_secret_of_16_characters_will_do() -> None:
+    assert Pii.of("hash", "0123456789abcdef").secret == "0123456789abcdef"
+
+
 def test_the_secret_is_in_no_text_of_its_owner() -> None:
     assert SECRET not in repr(Pii("hash", SECRET))
 
 
 @pytest.mark.slow
-def test_the_marts_know_leads_by_hash_and_nobody_where_all_is_dropped(tmp_path: Path) -> None:
-    account = Account(seed=4, start=NOW, medias=5, projects=2, visitors=150, events=700, days=30)
+def test_the_marts_know_leads_by_hash_and_nobody_where_all_is_dropped(
+    duckdb_warehouse: Warehouse, living: Sandbox
+) -> None:
+    marts = replace(duckdb_warehouse, dataset=duckdb_warehouse.marts)
     leads: dict[str, list[tuple[Any, ...]]] = {}
     for mode in ("keep", "hash", "drop"):
-        with Sandbox(account, now=lambda: NOW, rate_limit=None, token=TOKEN) as sandbox:
-            folder: Folder = empty_folder(tmp_path / mode, sandbox, NOW)
-            folder.models = True
-            folder.env |= {"SOURCES__WISTIA__PII": mode, "SOURCES__WISTIA__PII_SECRET": SECRET}
-            answer = folder.sync()
-        assert answer["models"]["failures"] == []
-        sql = "select visitor_key, media_id, email, visitor_name, first_name, last_name from wistia.wistia__leads"
-        leads[mode] = rows(folder.warehouse, sql)
-        located = rows(folder.warehouse, "select count(*) from wistia.wistia__sessions where latitude is not null")
-        assert (located[0][0] > 0) == (mode == "keep")
+        if mode == "keep":
+            load_first(duckdb_warehouse, living)
+        else:
+            settings = settings_for(living, start_date=START, pii=mode, pii_secret=SECRET, **ALL_AGAIN)
+            result = duckdb_warehouse.sync(settings, ["events", "visitors"], models=True)
+            assert result.models
+            assert result.models.failures == []
+        known = marts.rows("wistia__leads", "visitor_key, media_id, email, visitor_name, first_name, last_name")
+        leads[mode] = [tuple(lead.values()) for lead in known]
+        located = [row for row in marts.rows("wistia__sessions", "latitude") if row["latitude"] is not None]
+        assert bool(located) == (mode == "keep")
     assert len(leads["keep"]) > 3
     assert sorted(leads["hash"]) == sorted(
         (*lead[:2], *(text and digest(text) for text in lead[2:])) for lead in leads["keep"]

@@ -1,4 +1,4 @@
-"""Whose turn it is: what sessions, time and failures make a run ask, and what it leaves alone.
+"""Which medias and projects sessions, time and failures make a run request, and which it leaves alone.
 
 The account here is calm: after its history nothing happens by itself, so each test knows all that is new.
 """
@@ -9,23 +9,20 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterator
-from datetime import date, datetime, timedelta
-from io import StringIO
+from datetime import UTC, date, datetime, timedelta
+from time import monotonic
 from typing import Any
 
 import pytest
-from rich.console import Console
-from wistia_pipeline.progress import Progress
-from wistia_pipeline.results import SyncResult
 from wistia_pipeline.sandbox import Account, Fault, Sandbox
-from wistia_pipeline.sync import make_pipeline, run_sync
 
-from tests.source.test_incremental import HOUR, START, sync
-from tests.support.sandbox import NOW
+from tests.support.loaded import load_once
+from tests.support.runs import read, sync
+from tests.support.sandbox import NOW, START, settings_for
 from tests.support.warehouse import Warehouse
+from wistia_source import wistia
 
-MINUTE = timedelta(minutes=1)
-DAY = timedelta(days=1)
+MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 CALM = NOW + 2 * DAY
 """When the last session of the history has been shown and has played to its end."""
 
@@ -89,7 +86,7 @@ def by_id(warehouse: Warehouse, table: str, key: str = "media_id") -> dict[str, 
 
 
 def test_new_sessions_are_remembered_for_a_run_that_reads_none(duckdb_warehouse: Warehouse, calm: Sandbox) -> None:
-    sync(duckdb_warehouse, calm, CALM, only=("events", "media_stats"), **NO_TURNS)
+    load_once(duckdb_warehouse, calm, CALM)
     played = set(list(medias(calm, CALM))[2:4])
     for media_id in played:
         play(calm, media_id, CALM + 5 * MINUTE)
@@ -109,7 +106,7 @@ def test_a_played_media_that_failed_is_asked_next_time_though_nobody_played_it_a
     duckdb_warehouse: Warehouse, calm: Sandbox
 ) -> None:
     only = ("events", "media_stats")
-    sync(duckdb_warehouse, calm, CALM, only=only, **NO_TURNS)
+    load_once(duckdb_warehouse, calm, CALM)
     media_id = list(medias(calm, CALM))[3]
     before = by_id(duckdb_warehouse, "media_stats")[media_id]
     play(calm, media_id, CALM + 5 * MINUTE)
@@ -117,14 +114,13 @@ def test_a_played_media_that_failed_is_asked_next_time_though_nobody_played_it_a
     assert turns(duckdb_warehouse, calm, CALM + HOUR, STATS, *only, **NO_TURNS)[media_id] > 1
     assert by_id(duckdb_warehouse, "media_stats")[media_id] == before
     calm.faults.clear()
-    for hours, expected in ((2, 1), (3, 0)):
-        assert turns(duckdb_warehouse, calm, CALM + hours * HOUR, STATS, *only, **NO_TURNS)[media_id] == expected
+    assert turns(duckdb_warehouse, calm, CALM + 2 * HOUR, STATS, *only, **NO_TURNS)[media_id] == 1
     assert by_id(duckdb_warehouse, "media_stats")[media_id] != before
 
 
 def test_stats_wait_for_the_last_page_of_the_new_sessions(duckdb_warehouse: Warehouse, calm: Sandbox) -> None:
     only = ("events", "media_stats")
-    sync(duckdb_warehouse, calm, CALM, only=only, **NO_TURNS)
+    load_once(duckdb_warehouse, calm, CALM)
     last, often = list(medias(calm, CALM))[1:3]
     play(calm, last, CALM + MINUTE)
     for seconds in range(40):
@@ -144,7 +140,7 @@ def test_the_project_of_a_played_media_is_asked_in_the_same_run(
     duckdb_warehouse: Warehouse, calm: Sandbox, others: tuple[str, ...]
 ) -> None:
     only = ("events", "project_stats", *others)
-    sync(duckdb_warehouse, calm, CALM, only=only, **NO_TURNS)
+    load_once(duckdb_warehouse, calm, CALM)
     media_id, media = next((id_, media) for id_, media in medias(calm, CALM).items() if media.get("project"))
     project_id = media["project"].get("hashed_id") or media["project"]["hashedId"]
     play(calm, media_id, CALM + 5 * MINUTE)
@@ -158,21 +154,20 @@ def test_the_project_of_a_played_media_is_asked_in_the_same_run(
 
 def test_captions_are_not_asked_because_a_media_was_played(duckdb_warehouse: Warehouse, calm: Sandbox) -> None:
     only = ("events", "captions")
-    sync(duckdb_warehouse, calm, CALM, only=only, **NO_TURNS)
+    load_once(duckdb_warehouse, calm, CALM)
     for media_id in medias(calm, CALM):
         play(calm, media_id, CALM + 5 * MINUTE)
     asked = turns(duckdb_warehouse, calm, CALM + HOUR, CAPTIONS, *only, **NO_TURNS)
     assert asked == Counter(newcomers(calm, CALM, CALM + HOUR))
 
 
-@pytest.mark.parametrize("page_cap", [1, 2, 3])
+@pytest.mark.parametrize("page_cap", [2, *(pytest.param(cap, marks=pytest.mark.deep) for cap in (1, 3))])
 def test_sessions_exactly_at_the_cut_that_go_on_on_the_next_page_land(
     duckdb_warehouse: Warehouse, calm: Sandbox, page_cap: int
 ) -> None:
     media_id = next(iter(medias(calm, CALM)))
-    newest = CALM - 10 * MINUTE
-    play(calm, media_id, newest)
-    sync(duckdb_warehouse, calm, CALM, only=("events",))
+    load_once(duckdb_warehouse, calm, CALM)
+    newest = max(row["received_at"] for row in duckdb_warehouse.rows("events"))
     late = {play(calm, media_id, newest - 3 * HOUR) for _ in range(7)}
     calm.page_cap = page_cap
     sync(duckdb_warehouse, calm, CALM + HOUR, only=("events",))
@@ -213,13 +208,13 @@ def test_each_media_and_project_is_asked_once_a_day_and_captions_once_a_week(
         return stats, projects, captions
 
     everyone = Counter(medias(calm, CALM).keys())
-    first = asked(CALM)
-    assert (first[0], first[2]) == (everyone, everyone)
+    projects = Counter(project["hashedId"] for project in calm.account.at(CALM).projects())
+    load_once(duckdb_warehouse, calm, CALM)
     an_hour_later = asked(CALM + HOUR)
     assert max(map(len, an_hour_later)) <= len(everyone) / 2
     next_day = asked(CALM + DAY)
     assert an_hour_later[0] + next_day[0] >= everyone
-    assert an_hour_later[1] + next_day[1] >= first[1]
+    assert an_hour_later[1] + next_day[1] >= projects
     assert len(next_day[2] & everyone) < len(everyone)
     a_week_later = asked(CALM + 7 * DAY)
     assert an_hour_later[2] + next_day[2] + a_week_later[2] >= everyone
@@ -230,20 +225,21 @@ def test_an_account_that_nobody_loads_or_plays_is_asked_for_what_is_listed_alone
     account = Account(
         seed=5, start=NOW, medias=14, projects=4, visitors=40, events=250, days=80, hourly_events=0, loads_until=NOW
     )
+    only = ("events", "account_stats_by_date", "media_stats", "media_stats_by_date")
     with Sandbox(account, rate_limit=None) as server:
-        sync(duckdb_warehouse, server, CALM)
+        sync(duckdb_warehouse, server, CALM, only=only)
         known = medias(server, CALM)
         # what Wistia may restate is over after two weeks; from then on each is asked once a week
-        calls_of(duckdb_warehouse, server, CALM + 19 * DAY)
+        calls_of(duckdb_warehouse, server, CALM + 19 * DAY, *only)
         spared = sum(
-            (turns(duckdb_warehouse, server, CALM + day * DAY, STATS) for day in range(20, 27)), Counter[str]()
+            (turns(duckdb_warehouse, server, CALM + day * DAY, STATS, *only) for day in range(20, 27)), Counter[str]()
         )
         assert {spared[media_id] for media_id in known} == {1}
         # one session, and all are asked again within a day
         play(server, next(iter(known)), CALM + 26 * DAY)
         found: Counter[str] = Counter()
-        for hour in range(1, 26):
-            found += turns(duckdb_warehouse, server, CALM + 26 * DAY + hour * HOUR, STATS)
+        for hour in (1, 25):
+            found += turns(duckdb_warehouse, server, CALM + 26 * DAY + hour * HOUR, STATS, *only)
         listed = medias(server, CALM + 27 * DAY)
         assert known.keys() & listed.keys() <= found.keys()
         view, first, last = account.at(CALM + 27 * DAY), CALM.date(), (CALM + 25 * DAY).date()
@@ -257,10 +253,23 @@ def test_an_account_that_nobody_loads_or_plays_is_asked_for_what_is_listed_alone
             assert held[media_id] == {date.fromisoformat(row["date"]): row["load_count"] for row in days}
 
 
+def test_a_day_on_which_medias_were_only_loaded_is_not_taken_for_a_quiet_one(
+    duckdb_warehouse: Warehouse, calm: Sandbox
+) -> None:
+    load_once(duckdb_warehouse, calm, CALM)
+    only = ("account_stats_by_date", "media_stats")
+    for day in (20, 21):
+        asked = turns(duckdb_warehouse, calm, CALM + day * DAY, STATS, *only)
+    days = {row["date"]: row for row in duckdb_warehouse.rows("account_stats_by_date")}
+    last = days[(CALM + 20 * DAY).date()]
+    assert (last["play_count"], last["load_count"] > 0) == (0, True)
+    assert asked.keys() >= medias(calm, CALM).keys()
+
+
 @pytest.mark.parametrize("of", ["account", "played media"])
 def test_an_hourly_run_asks_for_the_days_of_two_weeks(duckdb_warehouse: Warehouse, calm: Sandbox, of: str) -> None:
     only = ("account_stats_by_date",) if of == "account" else ("events", "media_stats_by_date")
-    sync(duckdb_warehouse, calm, CALM, only=only, history_refresh_within_hours=100_000)
+    load_once(duckdb_warehouse, calm, CALM)
     media_id = list(medias(calm, CALM))[2]
     play(calm, media_id, CALM + 5 * MINUTE)
     calls = calls_of(duckdb_warehouse, calm, CALM + HOUR, *only, history_refresh_within_hours=100_000)
@@ -287,7 +296,7 @@ def test_a_by_date_day_ends_five_hours_after_that_of_utc(duckdb_warehouse: Wareh
 def test_lists_of_medias_that_were_not_asked_stay(duckdb_warehouse: Warehouse, calm: Sandbox) -> None:
     only = ("events", "media_stats", "media_stats__actions", "captions")
     settings = NO_TURNS | {"captions_refresh_within_hours": 168}
-    sync(duckdb_warehouse, calm, CALM, only=only, **settings)
+    load_once(duckdb_warehouse, calm, CALM)
     actions, captions = by_id(duckdb_warehouse, "media_stats__actions"), by_id(duckdb_warehouse, "captions")
     assert len(actions) > 1
     played = next(iter(actions))
@@ -316,37 +325,28 @@ def test_a_media_in_the_archived_and_in_the_active_list_is_asked_once(
     assert Counter(row["media_id"] for row in duckdb_warehouse.rows("media_stats")) == asked
 
 
-# the command's run
+# the notes of a run
 
 
-def command(warehouse: Warehouse, sandbox: Sandbox, now: datetime, *select: str) -> SyncResult:
-    """What `wistia-pipeline sync` does, without its process."""
-    sandbox.now = lambda: now
-    result = SyncResult()
-    arguments = {
-        "access_token": sandbox.token,
-        "base_url": sandbox.url,
-        "requests_per_minute": 100_000,
-        "start_date": START,
-        "backoff_seconds": 0.001,
-        "now": now,
+def test_a_media_counts_as_asked_when_its_request_was_sent(calm: Sandbox) -> None:
+    calm.latency = 0.05
+    source = wistia(**settings_for(calm, CALM, start_date=None) | {"now": None})
+    notes = [row for row in read(source, "media_stats", "refreshes")["refreshes"] if row["endpoint"] == "media_stats"]
+    offset = datetime.now(UTC) - timedelta(seconds=monotonic())
+    sent = {
+        found[1]: offset + timedelta(seconds=call.at) for call in calm.log if (found := re.search(STATS, call.path))
     }
-    with silent() as progress:
-        run_sync(make_pipeline(warehouse.destination, progress), progress, result, select, arguments, models=False)
-    return result
+    assert {row["parent_id"] for row in notes} == sent.keys()
+    # what is played after the request is not in the answer
+    assert all(row["refreshed_at"] <= sent[row["parent_id"]] for row in notes)
 
 
-def silent() -> Progress:
-    """Progress that nobody sees."""
-    return Progress(Console(file=StringIO()))
-
-
-def test_a_run_with_failures_is_partial_until_they_are_mended(duckdb_warehouse: Warehouse, calm: Sandbox) -> None:
+def test_a_run_with_failures_is_partial_until_they_are_fixed(duckdb_warehouse: Warehouse, calm: Sandbox) -> None:
     media_id = next(iter(medias(calm, CALM)))
     calm.faults.add(Fault(f"stats/medias/{media_id}", status=500, times=None))
-    result = command(duckdb_warehouse, calm, CALM, "media_stats")
+    result = duckdb_warehouse.sync(settings_for(calm, CALM, start_date=START), ["media_stats"])
     assert result.status == "partial"
     assert [(failure["resource"], failure["parent_id"]) for failure in result.failures] == [("media_stats", media_id)]
     calm.faults.clear()
-    result = command(duckdb_warehouse, calm, CALM + MINUTE, "media_stats")
+    result = duckdb_warehouse.sync(settings_for(calm, CALM + MINUTE, start_date=START), ["media_stats"])
     assert (result.status, result.failures) == ("ok", [])
