@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -23,24 +23,22 @@ from wistia_pipeline.cli import main
 from wistia_pipeline.run_log import RunLog
 from wistia_pipeline.sandbox import Account, Fault, Sandbox
 
+from tests.support.commands import BUSY
 from tests.support.folder import Folder, empty_folder, rows
 from tests.support.lake import NAME, Lake, LakeWarehouse
 from tests.support.lake import lake as lake
 from tests.support.lake import lake_in_a_folder as lake_in_a_folder
 from tests.support.lake import storage as storage
-from tests.support.mart_rows import GRAINS, assert_right, skip_if_a_day_has_ended_since, with_a_lead
+from tests.support.mart_rows import GRAINS, assert_right, with_a_lead
 from tests.support.marts import Marts
 from tests.support.postgres import database
-from tests.support.sandbox import TOKEN
+from tests.support.sandbox import NOW, TOKEN
 from tests.support.warehouse import IN_BOTH, Warehouse
 from wistia_source.endpoints import ENDPOINTS
 from wistia_source.rows import primary_key
 
-TODAY = datetime.now(UTC).replace(microsecond=0)
-"""The command line has no other clock."""
 NAMES = ("one", "two")
 TO_LAKE = ("--destination", "ducklake")
-BUSY = "Error: Another run is loading this warehouse; nothing is touched: run again when it has ended.\n"
 RAW_KEYS = {
     f"wistia_raw.{table.name}": primary_key(table)
     for endpoint in ENDPOINTS
@@ -57,15 +55,15 @@ Rows = Callable[[str], list[tuple[Any, ...]]]
 @pytest.fixture
 def sandboxes() -> Iterator[dict[str, Sandbox]]:
     """Two accounts by what they are called here: all their keys are the same, and few of their sessions."""
-    one, two = (Account(seed=19, start=TODAY, medias=6, projects=2, visitors=40, events=200, days=30) for _ in NAMES)
+    one, two = (Account(seed=19, start=NOW, medias=6, projects=2, visitors=40, events=200, days=30) for _ in NAMES)
     two.account_id = 999
-    for number, event in enumerate(two.at(TODAY).events()):
+    for number, event in enumerate(two.at(NOW).events()):
         two.restate_event(event["event_key"], percent_viewed=1 - number / 1_000)
     for account in (one, two):
-        with_a_lead(account, TODAY)
+        with_a_lead(account, NOW)
     with (
-        Sandbox(one, now=lambda: TODAY, rate_limit=None, token=f"{TOKEN}-one") as first,
-        Sandbox(two, now=lambda: TODAY, rate_limit=None, token=f"{TOKEN}-two") as second,
+        Sandbox(one, now=lambda: NOW, rate_limit=None, token=f"{TOKEN}-one") as first,
+        Sandbox(two, now=lambda: NOW, rate_limit=None, token=f"{TOKEN}-two") as second,
     ):
         yield {"one": first, "two": second}
 
@@ -73,7 +71,7 @@ def sandboxes() -> Iterator[dict[str, Sandbox]]:
 @pytest.fixture
 def folder(tmp_path: Path, sandboxes: dict[str, Sandbox]) -> Folder:
     """An empty folder with the settings of both, and those that they share."""
-    made = empty_folder(tmp_path / "user", sandboxes["one"], TODAY)
+    made = empty_folder(tmp_path / "user", sandboxes["one"], NOW)
     shared = {
         name.replace("SOURCES__WISTIA__", "SOURCES__"): value
         for name, value in made.env.items()
@@ -84,7 +82,7 @@ def folder(tmp_path: Path, sandboxes: dict[str, Sandbox]) -> Folder:
         for name, sandbox in sandboxes.items()
         for setting, value in (("BASE_URL", sandbox.url), ("ACCESS_TOKEN", sandbox.token))
     }
-    return replace(made, env=shared | own)
+    return replace(made, env=shared | own | {"SOURCES__NOW": NOW.isoformat()})
 
 
 # settings
@@ -119,6 +117,9 @@ def test_each_account_is_asked_by_its_own_settings_and_has_its_own_rows(
     addresses = "select account_id, count(email) > 0 from wistia_raw.events group by 1"
     assert dict(rows(folder.warehouse, addresses)) == {"210019": False, "999": True}
     assert_events(lambda query: rows(folder.warehouse, query), sandboxes)
+    # dlt's schema of each is its own
+    schemas = rows(folder.warehouse, "select distinct schema_name from wistia_raw._dlt_version order by 1")
+    assert schemas == [("wistia_one",), ("wistia_two",)]
     runs = rows(folder.warehouse, "select pipeline, account_id, status from wistia_raw.sync_runs order by 1")
     assert runs == [("wistia_one", "210019", "ok"), ("wistia_two", "999", "ok")]
 
@@ -252,9 +253,8 @@ def test_two_accounts_are_loaded_into_a_lake_at_once_while_others_read_and_build
         assert all(reads[table].wait(120) for table in MART_KEYS)
     assert_both(lake.rows, sandboxes)
     for sandbox in sandboxes.values():
-        account, first_day = sandbox.account, (TODAY - timedelta(days=40)).date()
-        marts = Marts(account.at(TODAY), str(account.account_id), TODAY, first_day)
-        skip_if_a_day_has_ended_since(TODAY)
+        account, first_day = sandbox.account, (NOW - timedelta(days=40)).date()
+        marts = Marts(account.at(NOW), str(account.account_id), NOW, first_day)
         assert_right(LakeWarehouse(lake), marts, is_only=False)
 
 
@@ -281,7 +281,7 @@ def test_an_account_under_way_keeps_out_itself_and_whoever_forgets_but_no_other(
 @contextmanager
 def under_way(folder: Folder, sandbox: Sandbox, *arguments: str) -> Iterator[None]:
     """While a run waits for its first answer; then it is killed."""
-    sandbox.faults.add(Fault("v1/account.json", kind="hang", seconds=60, times=None))
+    sandbox.faults.add(Fault("v1/account.json", kind="hang", seconds=600, times=None))
     run = folder.start(*arguments)
     try:
         while not sandbox.log:
@@ -354,7 +354,7 @@ def assert_events(ask: Rows, sandboxes: dict[str, Sandbox]) -> None:
             "select event_key, visitor_key, percent_viewed from wistia_raw.events "
             f"where account_id = '{account.account_id}'"
         )
-        shown = account.at(TODAY).events()
+        shown = account.at(NOW).events()
         assert Counter(held) == Counter(
             (event["event_key"], event["visitor_key"] or "", event["percent_viewed"]) for event in shown
         )

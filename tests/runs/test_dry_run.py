@@ -15,6 +15,7 @@ from wistia_pipeline.progress import Progress
 from wistia_pipeline.sandbox import Sandbox
 from wistia_pipeline.tables import forecast_table
 
+from tests.support.loaded import load_once
 from tests.support.sandbox import NOW, settings_for
 from tests.support.warehouse import Warehouse
 
@@ -48,7 +49,7 @@ def test_a_dry_run_leaves_everything_as_it_is(duckdb_warehouse: Warehouse, livin
     file = Path(str(duckdb_warehouse.destination.config_params["credentials"]))
     foresee(duckdb_warehouse, living, 0)
     assert not file.exists()
-    duckdb_warehouse.sync(settings_for(living), ["events", "account_stats_by_date"])
+    load_once(duckdb_warehouse, living, select=["events", "account_stats_by_date"])
     before = file.read_bytes()
     found, _ = foresee(duckdb_warehouse, living, 1)
     assert file.read_bytes() == before
@@ -94,9 +95,9 @@ def test_a_backfill_can_be_foreseen_too(duckdb_warehouse: Warehouse, living: San
 
 @pytest.mark.slow
 def test_a_file_that_another_program_has_open_is_waited_for(duckdb_warehouse: Warehouse, living: Sandbox) -> None:
-    duckdb_warehouse.sync(settings_for(living), ["account_stats"])
+    load_once(duckdb_warehouse, living, select=["account_stats"])
     file = str(duckdb_warehouse.destination.config_params["credentials"])
-    hold = f"import duckdb, time; c = duckdb.connect({file!r}); print('held', flush=True); time.sleep(4)"
+    hold = f"import duckdb, time; c = duckdb.connect({file!r}); print('held', flush=True); time.sleep(2)"
     with subprocess.Popen([sys.executable, "-c", hold], stdout=subprocess.PIPE) as other:
         assert other.stdout
         other.stdout.readline()

@@ -17,6 +17,7 @@ from wistia_pipeline.results import SyncResult
 from wistia_pipeline.run_log import RunLog
 from wistia_pipeline.sandbox import Fault, Sandbox
 
+from tests.support.loaded import load_once
 from tests.support.sandbox import NOW, sessions
 from tests.support.warehouse import RUN_LOG, Warehouse, sync
 
@@ -79,9 +80,10 @@ def assert_whole(warehouse: Warehouse, sandbox: Sandbox, now: datetime) -> None:
 def test_what_a_killed_run_has_read_is_loaded_before_the_next_one_reads(
     warehouse: Warehouse, living: Sandbox, phase: str
 ) -> None:
-    sync(warehouse, living)
-    kill(warehouse, living, NOW + HOUR / 2, phase)
-    sync(warehouse, living, NOW + HOUR)
+    selected = ("events", "visitors", "account_stats")
+    load_once(warehouse, living, select=selected)
+    kill(warehouse, living, NOW + HOUR / 2, phase, select=selected)
+    sync(warehouse, living, NOW + HOUR, select=selected)
     # one row for each run: what it says can never be asked for again
     captured = sorted(row["captured_at"] for row in warehouse.rows("account_stats"))
     assert captured == [NOW, NOW + HOUR / 2, NOW + HOUR]
@@ -92,7 +94,7 @@ def test_what_a_machine_has_left_does_not_undo_what_others_have_loaded_since(
     warehouse: Warehouse, living: Sandbox, tmp_path: Path
 ) -> None:
     here, gone = tmp_path / "dlt", tmp_path / "dlt of a machine that is off"
-    sync(warehouse, living, select=("events",))
+    load_once(warehouse, living, select=("events",))
     newest = max(living.account.at(NOW).events(), key=lambda event: str(event["received_at"]))
     living.account.restate_event(newest["event_key"], percent_viewed=0.25)
     kill(warehouse, living, NOW + HOUR / 2, "load", select=("events",))
@@ -113,13 +115,14 @@ def test_a_copy_put_back_after_a_kill_is_read_on_from_where_it_was(
     duckdb_warehouse: Warehouse, living: Sandbox, tmp_path: Path
 ) -> None:
     file, copy = tmp_path / "warehouse.duckdb", tmp_path / "copy"
-    sync(duckdb_warehouse, living)
+    selected = ("events", "visitors")
+    load_once(duckdb_warehouse, living, select=selected)
     shutil.copy(file, copy)
     for days in (2, 4):
-        sync(duckdb_warehouse, living, NOW + days * DAY)
-    kill(duckdb_warehouse, living, NOW + 5 * DAY, "load")
+        sync(duckdb_warehouse, living, NOW + days * DAY, select=selected)
+    kill(duckdb_warehouse, living, NOW + 5 * DAY, "load", select=selected)
     shutil.copy(copy, file)
-    assert sync(duckdb_warehouse, living, NOW + 6 * DAY).status == "ok"
+    assert sync(duckdb_warehouse, living, NOW + 6 * DAY, select=selected).status == "ok"
     assert_whole(duckdb_warehouse, living, NOW + 6 * DAY)
 
 
@@ -133,8 +136,11 @@ def test_a_warehouse_taken_away_after_a_kill_is_loaded_whole(
     assert_whole(warehouse, living, NOW)
 
 
-def test_a_load_that_fails_for_good_does_not_stop_the_runs_after_it(warehouse: Warehouse, living: Sandbox) -> None:
-    sync(warehouse, living)
+def test_a_load_that_fails_for_good_does_not_stop_the_runs_after_it(
+    duckdb_warehouse: Warehouse, living: Sandbox
+) -> None:
+    warehouse, selected = duckdb_warehouse, ("events", "visitors")
+    load_once(warehouse, living, select=selected)
 
     def fail_for_good(pipeline: dlt.Pipeline, *_: Any, **__: Any) -> None:
         (load_id,) = pipeline.list_normalized_load_packages()
@@ -147,13 +153,13 @@ def test_a_load_that_fails_for_good_does_not_stop_the_runs_after_it(warehouse: W
     with pytest.MonkeyPatch.context() as patches:
         patches.setattr(dlt.Pipeline, "load", fail_for_good)
         with pytest.raises(RuntimeError, match="cannot be loaded"):
-            sync(warehouse, living, NOW + HOUR)
-        assert sync(warehouse, living, NOW + 2 * HOUR).status == "ok"
+            sync(warehouse, living, NOW + HOUR, select=selected)
+        assert sync(warehouse, living, NOW + 2 * HOUR, select=selected).status == "ok"
     assert_whole(warehouse, living, NOW + 2 * HOUR)
 
 
 def test_a_table_that_was_dropped_is_read_again(warehouse: Warehouse, living: Sandbox, postgres_url: str) -> None:
-    sync(warehouse, living)
+    load_once(warehouse, living)
     before = contents(warehouse)
     assert {table for table, rows in before.items() if not rows} == {"forgotten"}
     for dropped in (
@@ -167,10 +173,29 @@ def test_a_table_that_was_dropped_is_read_again(warehouse: Warehouse, living: Sa
         assert contents(warehouse) == before, dropped
 
 
+def test_rows_of_a_load_that_was_never_completed_are_read_again(duckdb_warehouse: Warehouse, living: Sandbox) -> None:
+    days = "media_stats_by_date"
+    load_once(duckdb_warehouse, living, select=("account_stats",))
+    sync(duckdb_warehouse, living, select=(days,))
+    before = contents(duckdb_warehouse)[days]
+    assert before
+    # as where the process was killed when the load had not filled each table yet, and its machine is gone
+    raw = duckdb_warehouse.dataset
+    run_sql(
+        duckdb_warehouse,
+        None,
+        f"delete from {raw}._dlt_loads where load_id = (select max(load_id) from {raw}._dlt_loads)",
+        f"delete from {raw}.{days}",
+    )
+    assert sync(duckdb_warehouse, living, select=(days,)).status == "ok"
+    assert contents(duckdb_warehouse)[days] == before
+
+
 def test_a_run_whose_lock_is_gone_loads_nothing_more(
     postgres_warehouse: Warehouse, living: Sandbox, postgres_url: str
 ) -> None:
-    sync(postgres_warehouse, living)
+    selected = ("events", "visitors")
+    load_once(postgres_warehouse, living, select=selected)
     before = contents(postgres_warehouse)
     original = dlt.Pipeline.normalize
 
@@ -185,9 +210,9 @@ def test_a_run_whose_lock_is_gone_loads_nothing_more(
     with pytest.MonkeyPatch.context() as patches:
         patches.setattr(dlt.Pipeline, "normalize", and_end_sessions)
         with pytest.raises(LockLost):
-            sync(postgres_warehouse, living, NOW + DAY)
+            sync(postgres_warehouse, living, NOW + DAY, select=selected)
     assert contents(postgres_warehouse) == before
-    assert sync(postgres_warehouse, living, NOW + DAY).status == "ok"
+    assert sync(postgres_warehouse, living, NOW + DAY, select=selected).status == "ok"
     assert_whole(postgres_warehouse, living, NOW + DAY)
 
 

@@ -180,14 +180,38 @@ def test_github_actions_warns_of_3_and_fails_with_1(place: Place) -> None:
     assert place.calls == [f"{place.path} sync --destination postgres"] * 3
 
 
+def constants(code: str) -> list[Any]:
+    """The literals of a file of Python."""
+    return [node.value for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Constant)]
+
+
 @pytest.mark.parametrize("file", ["dags/wistia.py", "wistia_dagster.py", "wistia_prefect.py"])
 def test_files_of_orchestrators_run_the_command_hourly(place: Place, file: str) -> None:
     """Whether these do what the command's exit codes ask for is tried with the orchestrators themselves."""
     text = place.example(file)
-    constants = [node.value for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Constant)]
-    assert any(isinstance(value, str) and value.count(" ") == 4 and fires_hourly(value) for value in constants)
+    assert any(isinstance(value, str) and value.count(" ") == 4 and fires_hourly(value) for value in constants(text))
     assert "wistia-pipeline" in text
-    assert EXIT_PARTIAL in constants
+
+
+@pytest.mark.parametrize("file", ["wistia_dagster.py", "wistia_prefect.py"])
+def test_dagster_and_prefect_compare_with_the_exit_code_of_a_partial_load(place: Place, file: str) -> None:
+    assert EXIT_PARTIAL in [
+        node.value for node in ast.walk(ast.parse(place.example(file))) if isinstance(node, ast.Constant)
+    ]
+
+
+def test_the_command_line_of_airflow_fails_with_1_alone(place: Place) -> None:
+    place.with_code()
+    words = [node for node in ast.walk(ast.parse(place.example("dags/wistia.py"))) if isinstance(node, ast.keyword)]
+    (command,) = [ast.literal_eval(word.value) for word in words if word.arg == "bash_command"]
+    ended = {
+        code: subprocess.run(
+            ["bash", "-c", command], env=os.environ | {"CODE": str(code)}, cwd=place.path, timeout=60, check=False
+        ).returncode
+        for code in (0, EXIT_FAILED, EXIT_PARTIAL)
+    }
+    assert ended == {0: 0, EXIT_FAILED: 1, EXIT_PARTIAL: 0}
+    assert place.calls == [f"{place.path} sync"] * 3
 
 
 AIRFLOW = """
