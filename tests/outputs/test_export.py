@@ -3,39 +3,29 @@
 from __future__ import annotations
 
 import csv
-import json
-import math
 import os
 import resource
-import signal
 import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
-from datetime import UTC, date, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import duckdb
-import psycopg2
 import pyarrow as pa
 import pytest
-from click.testing import CliRunner, Result
-from psycopg2.extras import RealDictCursor
-from pyarrow import csv as arrow_csv
 from pyarrow import parquet
-from wistia_pipeline.cli import main
 from wistia_pipeline.marts import mart_names
-from wistia_pipeline.sandbox import Sandbox
 
+from tests.support.exports import FORMATS, export, in_any_order, mart, plain, read_back, same
 from tests.support.folder import COMMAND, Folder
-from tests.support.mart_rows import skip_if_a_day_has_ended_since
-from tests.support.outputs import HOSTILE, NOW, account_of_all_names, copied, in_duckdb_once, loaded_folder
-from tests.support.postgres import database
+from tests.support.outputs import HOSTILE, copied, copied_in_postgres, in_duckdb_once
+from tests.support.sandbox import NOW
 
-Row = dict[str, Any]
-FORMATS = ("csv", "json", "ndjson", "parquet")
+# the first test that needs the account may have to wait until it is loaded and modelled
+pytestmark = pytest.mark.timeout(300)
+
 GRAINS = {
     "account_daily": ("account_id", "date"),
     "media_daily": ("account_id", "media_id", "date"),
@@ -46,24 +36,16 @@ GRAINS = {
 
 
 @pytest.fixture(scope="module")
-def sandbox() -> Iterator[Sandbox]:
-    """One account for all, which no test changes."""
-    with account_of_all_names() as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def in_duckdb(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Folder:
+def in_duckdb() -> Folder:
     """The account in a DuckDB file, which no test changes."""
-    return in_duckdb_once(tmp_path_factory, worker_id)
+    return in_duckdb_once()
 
 
 @pytest.fixture(scope="module")
-def in_postgres(tmp_path_factory: pytest.TempPathFactory, sandbox: Sandbox, postgres_url: str) -> Iterator[Folder]:
-    """The account in a Postgres database."""
-    with database(postgres_url) as url:
-        path = tmp_path_factory.mktemp("postgres") / "user"
-        yield loaded_folder(path, sandbox, DESTINATION__POSTGRES__CREDENTIALS=url)
+def in_postgres(tmp_path_factory: pytest.TempPathFactory, postgres_url: str) -> Iterator[Folder]:
+    """The account in a Postgres database, which no test changes."""
+    with copied_in_postgres(postgres_url, tmp_path_factory.mktemp("postgres")) as folder:
+        yield folder
 
 
 @pytest.fixture(params=["duckdb", pytest.param("postgres", marks=pytest.mark.slow)])
@@ -71,109 +53,6 @@ def folder(request: pytest.FixtureRequest) -> Folder:
     """The account in either."""
     chosen: Folder = request.getfixturevalue(f"in_{request.param}")
     return chosen
-
-
-def is_postgres(folder: Folder) -> bool:
-    return "DESTINATION__POSTGRES__CREDENTIALS" in folder.env
-
-
-def export(folder: Folder, *arguments: str) -> Result:
-    """`wistia-pipeline export` in this process, which is quicker by a second."""
-    destination = ("--destination", "postgres") if is_postgres(folder) else ()
-    return CliRunner().invoke(main, ["export", *arguments, *destination], env=folder.env)
-
-
-def mart(folder: Folder, name: str, where: str = "true") -> list[Row]:
-    """A mart's rows, read without a line of the export's."""
-    query = f"select * from wistia.wistia__{name} where {where}"
-    if is_postgres(folder):
-        url = folder.env["DESTINATION__POSTGRES__CREDENTIALS"]
-        with closing(psycopg2.connect(url)) as connection, connection.cursor(cursor_factory=RealDictCursor) as cursor:
-            cursor.execute("set timezone to 'UTC'")
-            cursor.execute(query)
-            return [dict(row) for row in cursor.fetchall()]
-    with closing(duckdb.connect(str(folder.warehouse), read_only=True)) as file:
-        file.execute("set timezone = 'UTC'")
-        answer = file.execute(query)
-        kinds = [(name, str(kind)) for name, kind, *_ in answer.description or ()]
-        return [
-            {
-                name: json.loads(value) if kind == "JSON" and value is not None else value
-                for (name, kind), value in zip(kinds, row, strict=True)
-            }
-            for row in answer.fetchall()
-        ]
-
-
-def plain(value: Any) -> Any:
-    """A value as JSON can say it."""
-    if isinstance(value, datetime):
-        return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
-    return value.isoformat() if isinstance(value, date) else value
-
-
-def of_csv(text: str | None, like: Any) -> Any:
-    """What a field of CSV says, where a value of the column is `like` this."""
-    if text is None or like is None:
-        return text
-    if isinstance(like, bool):
-        return {"true": True, "false": False}[text]
-    if isinstance(like, dict | list):
-        said = json.loads(text)
-        assert all(list(one) == sorted(one) for one in (said if isinstance(said, list) else [said]))
-        return said
-    return type(like)(text) if isinstance(like, int | float) else text
-
-
-def read_back(file: Path, like: dict[str, Any]) -> list[Row]:
-    """The rows of an export; `like` has a value of each column, null where all are."""
-    if file.suffix == ".parquet":
-        rows = parquet.read_table(file).to_pylist()
-        return [
-            {
-                name: json.loads(value) if isinstance(like[name], dict | list) and value is not None else plain(value)
-                for name, value in row.items()
-            }
-            for row in rows
-        ]
-    if file.suffix == ".json":
-        whole: list[Row] = json.loads(file.read_bytes())
-        return whole
-    if file.suffix == ".ndjson":
-        return [json.loads(line) for line in file.read_bytes().splitlines()]
-    header = file.read_text("utf-8").partition("\n")[0]
-    names = next(csv.reader([header]))
-    table = arrow_csv.read_csv(
-        file,
-        parse_options=arrow_csv.ParseOptions(newlines_in_values=True),
-        convert_options=arrow_csv.ConvertOptions(
-            column_types=dict.fromkeys(names, pa.string()),
-            null_values=[""],
-            strings_can_be_null=True,
-            quoted_strings_can_be_null=False,
-        ),
-    )
-    return [{name: of_csv(text, like[name]) for name, text in row.items()} for row in table.to_pylist()]
-
-
-def same(found: Any, expected: Any) -> bool:
-    """Whether a value is the other; sums of fractions differ in their last digits from query to query."""
-    if isinstance(expected, dict) and isinstance(found, dict):
-        return found.keys() == expected.keys() and all(same(found[name], expected[name]) for name in expected)
-    if isinstance(expected, list) and isinstance(found, list):
-        return len(found) == len(expected) and all(map(same, found, expected))
-    if {type(found), type(expected)} in ({int, float}, {float}):
-        return math.isclose(found, expected, rel_tol=1e-9, abs_tol=1e-12)
-    return type(found) is type(expected) and bool(found == expected)
-
-
-def in_any_order(rows: list[Row]) -> list[Row]:
-    """Rows in an order that rounding cannot change."""
-
-    def key(row: Row) -> str:
-        return repr([value for value in row.values() if not isinstance(value, float | dict | list)])
-
-    return sorted(rows, key=key)
 
 
 @pytest.mark.parametrize("every", [pytest.param(True, marks=pytest.mark.slow), False], ids=["each", "one"])
@@ -283,7 +162,6 @@ def test_a_mart_without_rows(in_duckdb: Folder, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_both_warehouses_give_the_same_files(in_duckdb: Folder, in_postgres: Folder, tmp_path: Path) -> None:
-    skip_if_a_day_has_ended_since(NOW)
     for name in mart_names():
         schemas, rows = [], []
         for folder in (in_duckdb, in_postgres):
@@ -382,21 +260,6 @@ def test_a_failed_export_leaves_the_earlier_file(in_duckdb: Folder, tmp_path: Pa
     assert set(os.listdir(folder.work)) == {"warehouse.duckdb", file.name}
 
 
-def test_standard_output_is_for_pipes(in_duckdb: Folder) -> None:
-    whole = in_duckdb.run("export", "activity", "--format", "ndjson", "--output", "-")
-    assert (whole.returncode, whole.stderr) == (0, "")
-    lines = whole.stdout.splitlines()
-    assert len(lines) == len(mart(in_duckdb, "activity"))
-    # more than a pipe holds, to a reader that has seen enough
-    assert len(whole.stdout) > 2**17
-    process = in_duckdb.start("export", "activity", "--format", "ndjson", "--output", "-")
-    assert process.stdout
-    assert process.stderr
-    assert process.stdout.readline() == lines[0] + "\n"
-    process.stdout.close()
-    assert (process.wait(30), process.stderr.read()) == (-signal.SIGPIPE, "")
-
-
 def test_what_a_killed_export_left_is_cleared_a_day_later(in_duckdb: Folder, tmp_path: Path) -> None:
     old, new, other = (
         tmp_path / f".{name}.half" for name in ("a[1].csv.0123abcd", "a[1].csv.4567cdef", "b.csv.0123abcd")
@@ -407,104 +270,6 @@ def test_what_a_killed_export_left_is_cleared_a_day_later(in_duckdb: Folder, tmp
         os.utime(half, (time.time() - 100_000,) * 2)
     assert export(in_duckdb, "leads", "--output", str(tmp_path / "a[1].csv")).exit_code == 0
     assert [half.exists() for half in (old, new, other)] == [False, True, True]
-
-
-def multiplied(folder: Folder) -> int:
-    """Makes a million viewing sessions out of some; returns how many."""
-    times = 1_000_000 // len(mart(folder, "sessions")) + 1
-    if is_postgres(folder):
-        with closing(psycopg2.connect(folder.env["DESTINATION__POSTGRES__CREDENTIALS"])) as connection, connection:
-            cursor = connection.cursor()
-            cursor.execute(
-                "select string_agg(case column_name when 'event_key' then 'event_key || n' "
-                "else quote_ident(column_name) end, ', ' order by ordinal_position) "
-                "from information_schema.columns where table_schema = 'wistia' and table_name = 'wistia__sessions'"
-            )
-            ((columns,),) = cursor.fetchall()
-            cursor.execute(
-                f"insert into wistia.wistia__sessions select {columns} from wistia.wistia__sessions, "
-                f"generate_series(2, {times}) as n"
-            )
-    else:
-        with closing(duckdb.connect(str(folder.warehouse))) as file:
-            file.execute(
-                "insert into wistia.wistia__sessions select s.* replace (event_key || n as event_key) "
-                f"from wistia.wistia__sessions as s, range(1, {times}) as numbers(n)"
-            )
-    return times
-
-
-PEAK_OF_CHILD = """
-import resource, subprocess, sys
-subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL, check=True)
-print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
-"""
-"""In a small process of its own: on Linux a child's peak begins with the size of its parent."""
-
-
-def peak_megabytes(folder: Folder, *arguments: str) -> float:
-    """Memory of an export that must succeed."""
-    destination = ("--destination", "postgres") if is_postgres(folder) else ()
-    command = [COMMAND, "export", *arguments, *destination]
-    measured = subprocess.run(
-        [sys.executable, "-c", PEAK_OF_CHILD, *command], cwd=folder.work, env=folder.env, capture_output=True, text=True
-    )
-    assert measured.returncode == 0, measured.stderr
-    return int(measured.stdout) / 1024
-
-
-@pytest.fixture(params=["duckdb", "postgres"])
-def large(
-    request: pytest.FixtureRequest, tmp_path: Path, sandbox: Sandbox, postgres_url: str, in_duckdb: Folder
-) -> Iterator[Folder]:
-    """A million viewing sessions."""
-    if request.param == "duckdb":
-        folder = copied(in_duckdb, tmp_path)
-        multiplied(folder)
-        yield folder
-        return
-    with database(postgres_url) as url:
-        folder = loaded_folder(tmp_path / "user", sandbox, DESTINATION__POSTGRES__CREDENTIALS=url)
-        multiplied(folder)
-        yield folder
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(500)
-def test_a_million_rows_take_no_more_memory_and_can_be_stopped(large: Folder) -> None:
-    few = ("sessions", "--start", NOW.date().isoformat(), "--columns", "event_key")
-    base = peak_megabytes(large, *few, "--output", "few.csv")
-    for form in ("csv", "parquet"):
-        file = large.work / f"all.{form}"
-        # DuckDB may take 500 MB to sort, Postgres sorts in the server
-        limit = 150 if is_postgres(large) else 700
-        assert peak_megabytes(large, "sessions", "--output", str(file)) - base < limit
-        assert file.stat().st_size > 2**20
-    assert parquet.read_metadata(large.work / "all.parquet").num_rows > 1_000_000
-    assert parquet.read_metadata(large.work / "all.parquet").num_row_groups > 3
-    stop(large, lambda half: half.stat().st_size > 2**20, signal.SIGTERM)
-    # before the first row, while the database sorts
-    stop(large, lambda half: half.stat().st_mtime < time.time() - 1, signal.SIGINT)
-    assert not list(large.work.glob("*stopped*"))
-
-
-def stop(folder: Folder, is_time: Callable[[Path], bool], how: signal.Signals) -> None:
-    """Stops an export once its half file is so far."""
-    destination = ("--destination", "postgres") if is_postgres(folder) else ()
-    process = folder.start("export", "sessions", "--output", "stopped.ndjson", *destination)
-    give_up = time.monotonic() + 100
-    while not any(is_time(half) for half in folder.work.glob(".stopped.ndjson.*.half")):
-        assert process.poll() is None
-        assert time.monotonic() < give_up
-        time.sleep(0.01)
-    process.send_signal(how)
-    _, said = process.communicate(timeout=100)
-    told = 128 + how, "Error: Stopped before the file was whole; nothing was written.\n"
-    if is_postgres(folder) and how == signal.SIGINT:
-        # the driver asks the server to stop
-        told = 1, "Error: Postgres has ended the query: canceling statement due to user request; run again.\n"
-    assert (process.returncode, said) == told
-    assert not list(folder.work.glob(".stopped*"))
 
 
 def test_names_are_as_they_were_given(in_duckdb: Folder, tmp_path: Path) -> None:

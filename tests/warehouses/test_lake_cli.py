@@ -83,14 +83,8 @@ def clock(now: datetime) -> dict[str, str]:
 def told(folder: Folder, *arguments: str) -> str:
     """What a command says that goes well."""
     done = folder.invoke(*arguments, *TO_LAKE)
-    assert done.exit_code == 0, done.stderr
+    assert done.returncode == 0, done.stderr
     return done.stdout
-
-
-def synced(folder: Folder, *arguments: str) -> dict[str, Any]:
-    """What a sync says of itself."""
-    answer: dict[str, Any] = json.loads(folder.invoke("sync", "--json", *TO_LAKE, *arguments).stdout)
-    return answer
 
 
 def right(lake: Lake, sandbox: Sandbox) -> None:
@@ -159,7 +153,7 @@ def test_loads_and_maintenance_leave_each_row_once_in_few_files(loaded: tuple[Fo
     sandbox.account.add_late_event(first.medias()[0]["hashed_id"], NOW - timedelta(days=20), percent_viewed=0.95)
     sandbox.account.restate_event(events[3]["event_key"], percent_viewed=1.0)
     sandbox.account.restate_event(events[90]["event_key"], percent_viewed=0.05, email="late@example.com")
-    news = synced(folder)
+    news = folder.sync(*TO_LAKE)
     assert (news["status"], news["models"]["failures"]) == ("ok", [])
     view = sandbox.account.at(NOW)
     new_events = [row for row in view.events() if str(row["received_at"]) > FIRST.isoformat()]
@@ -168,7 +162,7 @@ def test_loads_and_maintenance_leave_each_row_once_in_few_files(loaded: tuple[Fo
     right(lake, sandbox)
 
     before = contents(lake, "wistia_raw")
-    again = synced(folder, "--no-models")
+    again = folder.sync(*TO_LAKE, "--no-models")
     assert {name: found["rows"] for name, found in again["resources"].items() if found["rows"]} == {}
     start, end = ((NOW - timedelta(days=days)).date().isoformat() for days in (20, 10))
     assert "│ all (ok) " in told(folder, "backfill", "--start", start, "--end", end, "--no-models")
@@ -220,7 +214,7 @@ def test_nothing_of_a_forgotten_person_is_in_any_file_or_in_the_catalog(
     # a row alone is kept in the catalog
     session = next(row["event_key"] for row in sandbox.account.at(FIRST).events() if row["visitor_key"] == key)
     sandbox.account.restate_event(session, percent_viewed=0.123)
-    alone = synced(folder, "--no-models", "--event-key", session)
+    alone = folder.sync(*TO_LAKE, "--no-models", "--event-key", session)
     assert alone["resources"]["events"]["rows"] == 1
     lake.catalogued("analyze")
     texts = [text.encode() for text in (address, key)]
@@ -230,7 +224,7 @@ def test_nothing_of_a_forgotten_person_is_in_any_file_or_in_the_catalog(
     assert sum("/wistia_raw/events/" in found for found in before) == 2
 
     refused = folder.invoke("forget", "--email", address, *TO_LAKE)
-    assert refused.exit_code == 3
+    assert refused.returncode == 3
     assert re.match(r"Removed: 1 row of visitors, \d+ rows? of events.\n", refused.stdout)
     assert "in files that killed runs have left (how many: 1), such as s3://" in refused.stderr
     assert {found.rpartition("/")[2][:14] for found in where_found(lake, texts)} == {"ducklake-left-"}
@@ -239,7 +233,7 @@ def test_nothing_of_a_forgotten_person_is_in_any_file_or_in_the_catalog(
     view = sandbox.account.at(NOW)
     others = {row["visitor_key"] for row in view.visitors()} - {key}
     # any later run ends it; this one reads what it has not known before, beside what it has
-    assert synced(folder, "--no-models")["status"] == "ok"
+    assert folder.sync(*TO_LAKE, "--no-models")["status"] == "ok"
     assert where_found(lake, texts) == set()
     found_by_text(lake, "visitors", Counter(dict.fromkeys(others, 1)))
     found_by_text(

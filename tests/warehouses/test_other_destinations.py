@@ -110,7 +110,7 @@ def test_a_database_of_which_nothing_is_known_is_loaded_by_the_command(tmp_path:
         gone, *_ = (media["hashed_id"] for media in view.medias())
 
         def sync() -> int:
-            done = json.loads(folder.invoke("sync", "--json", "--destination", "sqlalchemy").stdout)
+            done = folder.sync("--destination", "sqlalchemy")
             assert (done["error"], done["status"], done["failures"]) == (None, "ok", [])
             return int(done["requests"])
 
@@ -132,7 +132,7 @@ def test_a_database_of_which_nothing_is_known_is_loaded_by_the_command(tmp_path:
         ]
         for command in ("status", "report", "models", "maintain", "forget --email a@example.org"):
             refused = folder.invoke(*command.split(), "--destination", "sqlalchemy")
-            assert refused.exit_code == 1
+            assert refused.returncode == 1
             said = refused.stderr.splitlines()[-1]
             assert said.startswith("Error: ")
             assert "sqlalchemy" in said
