@@ -81,6 +81,7 @@ class Warehouse:
         self._columns: dict[str, frozenset[str]] = {}
         self._keys: dict[str, str] = {}
         """By resource: its primary key, where loads only add rows to its table, as they do to files."""
+        self._loads = ""
         self._pipeline: Any = None
         try:
             dlt.current.load_package_state()
@@ -88,6 +89,8 @@ class Warehouse:
             # read outside of a pipeline, where everything is new
             return
         self._pipeline = dlt.current.pipeline()
+        # from the schema of the source: the pipeline reads its own from a file each time
+        self._loads = dlt.current.source_schema().loads_table_name
         if schema := self._pipeline.schemas.get(dlt.current.source_schema().name):
             made = schema.data_table_names(seen_data_only=True)
             resources = dlt.current.source().resources
@@ -232,7 +235,7 @@ class Warehouse:
             values = (*bounds, *values)
         query = f"select {', '.join(columns)} from {rows} where {where}"  # noqa: S608
         if "{loads}" in query:
-            query = query.format(loads=client.make_qualified_table_name(self._pipeline.default_schema.loads_table_name))
+            query = query.format(loads=client.make_qualified_table_name(self._loads))
         try:
             return client.execute_sql(query, *values) or ()
         except DatabaseUndefinedRelation:
