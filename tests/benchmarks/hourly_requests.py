@@ -84,17 +84,20 @@ def asked(paths: Sequence[str]) -> Counter[str]:
     )
 
 
-def run(hours: int = 24) -> float:
-    """The ratio of the hours before the first deep lookback; prints it by kind, and that of all of them."""
+def run(hours: int = 24, size: float = 1) -> float:
+    """The ratio of the hours before the first deep lookback; prints it by kind, and that of all of them.
+
+    `size` makes the account smaller.
+    """
     account = Account(
         seed=11,
         start=START,
-        medias=MEDIAS,
-        projects=PROJECTS,
-        visitors=VISITORS,
-        events=EVENTS_AN_HOUR * 24 * 5,
+        medias=int(MEDIAS * size),
+        projects=int(PROJECTS * size),
+        visitors=int(VISITORS * size),
+        events=int(EVENTS_AN_HOUR * size) * 24 * 5,
         days=5,
-        hourly_events=EVENTS_AN_HOUR,
+        hourly_events=int(EVENTS_AN_HOUR * size),
         popularity=POPULARITY,
     )
     wanted: list[Counter[str]] = []

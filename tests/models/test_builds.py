@@ -11,40 +11,11 @@ from wistia_pipeline.models import build_models, run_dbt
 from wistia_pipeline.sandbox import Sandbox
 
 from tests.support.mart_rows import ACCOUNT as ACCOUNT
-from tests.support.mart_rows import OVERDUE, START, assert_right, change, held, load, load_first, marts_of
-from tests.support.sandbox import NOW, settings_for
+from tests.support.mart_rows import OVERDUE, assert_right, change, held, load, load_first, marts_of
+from tests.support.sandbox import NOW
 from tests.support.warehouse import Warehouse
 
 HOUR = timedelta(hours=1)
-
-
-@pytest.mark.slow
-def test_what_fails_is_named_and_costs_the_data_nothing(duckdb_warehouse: Warehouse, living: Sandbox) -> None:
-    load_first(duckdb_warehouse, living)
-    change(
-        duckdb_warehouse,
-        # a row that no model can explain, and a table that is no longer what it was
-        "insert into {marts}_intermediate.int_wistia__viewers (account_id, viewer_key, session_count) "
-        "values ('x', 'nobody', -1)",
-        "alter table {marts}.wistia__audience_daily alter column date type integer using 1",
-        OVERDUE,
-    )
-    result = duckdb_warehouse.sync(settings_for(living, NOW + HOUR, start_date=START), models=True)
-    assert result.models
-    assert result.status == "partial"
-    failed = {failure["name"]: failure["kind"] for failure in result.models.failures}
-    assert failed.pop("wistia__audience_daily") == "model"
-    assert "assert_rollups_agree" in result.models.skipped
-    assert any(name.startswith("wistia__viewers_") for name in failed), failed
-    assert set(failed.values()) == {"test"}
-    (row,) = [
-        row
-        for row in duckdb_warehouse.rows("sync_runs")
-        if (row["run_id"], row["resource"]) == (result.run_id, "models")
-    ]
-    assert (row["status"], row["failures"]) == ("partial", len(failed) + 1)
-    assert "wistia__audience_daily" in row["error"]
-    assert len(duckdb_warehouse.rows("events")) == len(living.account.at(NOW + HOUR).events())
 
 
 @pytest.mark.slow

@@ -28,7 +28,7 @@ from tests.support.mart_rows import (
     marts_of,
 )
 from tests.support.sandbox import NOW, settings_for
-from tests.support.warehouse import Warehouse
+from tests.support.warehouse import MOSTLY_DUCKDB, Warehouse
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 
@@ -50,6 +50,7 @@ def test_every_mart_holds_what_the_account_shows(warehouse: Warehouse, living: S
 
 
 @pytest.mark.slow
+@MOSTLY_DUCKDB
 @pytest.mark.parametrize(
     "lacking",
     [

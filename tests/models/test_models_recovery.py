@@ -17,7 +17,8 @@ import pytest
 from wistia_pipeline.models import build_models
 from wistia_pipeline.sandbox import Account, Sandbox
 
-from tests.support.mart_rows import assert_right
+from tests.support.loaded import load_once
+from tests.support.mart_rows import TURNS, assert_right
 from tests.support.marts import Marts
 from tests.support.sandbox import NOW, TOKEN, settings_for
 from tests.support.warehouse import Warehouse
@@ -83,8 +84,7 @@ def test_the_next_build_ends_as_if_nothing_had_happened(
 ) -> None:
     credentials = warehouse.address
     account = Account(seed=43, start=NOW, medias=8, projects=2, visitors=60, events=400, days=90, hourly_events=6)
-    turns = {"refresh_within_hours": 0.01, "captions_refresh_within_hours": 0.01, "history_refresh_within_hours": 0.01}
-    lookbacks = {"events_lookback_hours": 2400, "visitors_lookback_hours": 2400}
+    settings: dict[str, Any] = TURNS | {"events_lookback_hours": 2400, "visitors_lookback_hours": 2400}
     with Sandbox(account, rate_limit=None, token=TOKEN) as sandbox:
 
         def load(hour: int) -> Callable[[], Marts]:
@@ -93,12 +93,10 @@ def test_the_next_build_ends_as_if_nothing_had_happened(
             view = account.at(now)
             account.add_late_event(view.medias()[hour % 5]["hashed_id"], now - 40 * DAY, percent_viewed=0.95)
             account.restate_event(view.events()[hour + 3]["event_key"], percent_viewed=0.99)
-            settings: dict[str, Any] = settings_for(sandbox, now, start_date=START, **turns, **lookbacks)
-            assert warehouse.sync(settings).status == "ok"
+            assert warehouse.sync(settings_for(sandbox, now, start_date=START, **settings)).status == "ok"
             return lambda: Marts(account.at(now), str(account.account_id), now, date.fromisoformat(START), "UTC")
 
-        load(0)
-        run(warehouse, credentials, full_refresh=False)
+        load_once(warehouse, sandbox, models=True, start_date=START, **settings)
         wanted = load(1)
         whole, _ = run(warehouse, credentials, full_refresh=full_refresh)
         assert_right(warehouse, wanted())

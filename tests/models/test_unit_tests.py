@@ -11,12 +11,13 @@ from wistia_pipeline.sandbox import Sandbox
 
 from tests.support.mart_rows import ACCOUNT as ACCOUNT
 from tests.support.mart_rows import load_first
-from tests.support.warehouse import Warehouse
+from tests.support.warehouse import MOSTLY_DUCKDB, Warehouse
 
 SQL = Path(__file__).parents[2] / "sql"
 
 
 @pytest.mark.slow
+@MOSTLY_DUCKDB
 def test_unit_tests_of_the_models_hold(warehouse: Warehouse, living: Sandbox) -> None:
     load_first(warehouse, living)
     command = ["test", "--select", "test_type:unit"]

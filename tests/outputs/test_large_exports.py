@@ -40,9 +40,13 @@ def test_standard_output_is_for_pipes() -> None:
     assert (process.wait(30), process.stderr.read()) == (-signal.SIGPIPE, "")
 
 
+MANY = 200_000
+"""Viewing sessions: more than the memory that an export may take can hold."""
+
+
 def multiplied(folder: Folder) -> int:
-    """Makes a million viewing sessions out of some; returns how many."""
-    times = 1_000_000 // len(mart(folder, "sessions")) + 1
+    """Makes many viewing sessions out of some; returns how many times as many."""
+    times = MANY // len(mart(folder, "sessions")) + 1
     if is_postgres(folder):
         with closing(psycopg2.connect(folder.env["DESTINATION__POSTGRES__CREDENTIALS"])) as connection, connection:
             cursor = connection.cursor()
@@ -86,7 +90,7 @@ def peak_megabytes(folder: Folder, *arguments: str) -> float:
 
 @pytest.fixture(params=["duckdb", "postgres"])
 def large(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Folder]:
-    """A million viewing sessions."""
+    """MANY viewing sessions."""
     if request.param == "duckdb":
         folder = copied(in_duckdb_once(), tmp_path)
         multiplied(folder)
@@ -98,8 +102,7 @@ def large(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Folder]:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(500)
-def test_a_million_rows_take_no_more_memory_and_can_be_stopped(large: Folder) -> None:
+def test_many_rows_take_no_more_memory_and_can_be_stopped(large: Folder) -> None:
     few = ("sessions", "--start", NOW.date().isoformat(), "--columns", "event_key")
     base = peak_megabytes(large, *few, "--output", "few.csv")
     for form in ("csv", "parquet"):
@@ -108,8 +111,8 @@ def test_a_million_rows_take_no_more_memory_and_can_be_stopped(large: Folder) ->
         limit = 150 if is_postgres(large) else 700
         assert peak_megabytes(large, "sessions", "--output", str(file)) - base < limit
         assert file.stat().st_size > 2**20
-    assert parquet.read_metadata(large.work / "all.parquet").num_rows > 1_000_000
-    assert parquet.read_metadata(large.work / "all.parquet").num_row_groups > 3
+    assert parquet.read_metadata(large.work / "all.parquet").num_rows >= MANY
+    assert parquet.read_metadata(large.work / "all.parquet").num_row_groups > 1
     stop(large, lambda half: half.stat().st_size > 2**20, signal.SIGTERM)
     # before the first row, while the database sorts
     stop(large, lambda half: half.stat().st_size == 0, signal.SIGINT)

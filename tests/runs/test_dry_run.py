@@ -17,7 +17,7 @@ from wistia_pipeline.tables import forecast_table
 
 from tests.support.loaded import load_once
 from tests.support.sandbox import NOW, settings_for
-from tests.support.warehouse import Warehouse
+from tests.support.warehouse import MOSTLY_DUCKDB, Warehouse
 
 ACCOUNT = {"seed": 7, "medias": 130, "projects": 8, "visitors": 700, "events": 3_000, "days": 400, "hourly_events": 30}
 HOUR = timedelta(hours=1)
@@ -32,6 +32,7 @@ def foresee(warehouse: Warehouse, sandbox: Sandbox, hours: int, *select: str, **
     return found, len(sandbox.log) - before
 
 
+@MOSTLY_DUCKDB
 @pytest.mark.slow
 def test_a_run_makes_about_as_many_requests_as_were_foreseen(warehouse: Warehouse, living: Sandbox) -> None:
     for hours, tolerance in ((0, 0.02), (12, 0.5), (13, 0.3), (24, 0.3), (72, 0.3)):

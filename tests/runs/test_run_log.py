@@ -15,7 +15,7 @@ from wistia_pipeline.sandbox import Account, Fault, Sandbox
 
 from tests.support.loaded import load_once
 from tests.support.sandbox import NOW, START, TOKEN, settings_for
-from tests.support.warehouse import Warehouse, sync
+from tests.support.warehouse import MOSTLY_DUCKDB, Warehouse, sync
 from wistia_source.endpoints import BY_NAME
 
 ACCOUNT = {"seed": 19, "medias": 6, "projects": 2, "visitors": 60, "events": 600, "days": 60, "hourly_events": 6}
@@ -62,6 +62,7 @@ def test_a_run_is_logged_with_the_figures_it_reports(warehouse: Warehouse, livin
     assert len(warehouse.rows("sync_runs")) == len(BY_NAME) + 1
 
 
+@MOSTLY_DUCKDB
 def test_what_could_not_be_read_is_logged_too(warehouse: Warehouse, living: Sandbox) -> None:
     media_id = living.account.at(NOW).medias()[0]["hashed_id"]
     living.faults.add(Fault(f"medias/{media_id}/engagement", status=404, times=None))
@@ -84,6 +85,7 @@ def test_what_could_not_be_read_is_logged_too(warehouse: Warehouse, living: Sand
     assert all(before <= row["failed_at"] <= datetime.now(UTC) for row in failures.values())
 
 
+@MOSTLY_DUCKDB
 @pytest.mark.parametrize("loaded_before", [False, True])
 def test_a_failed_run_is_logged(warehouse: Warehouse, living: Sandbox, loaded_before: bool) -> None:
     if loaded_before:
@@ -167,6 +169,7 @@ def test_what_made_a_run_fail_is_the_news_not_a_log_that_was_lost_too(
 # a plan without a part of the Stats API
 
 
+@MOSTLY_DUCKDB
 def test_a_refused_resource_costs_itself_alone_and_one_request(warehouse: Warehouse, living: Sandbox) -> None:
     living.faults.add(Fault("/engagement", status=403, times=None, body='{"error": "Not on your plan."}'))
     result = sync(warehouse, living, select=["media_engagement", "media_stats"])
@@ -263,6 +266,7 @@ def test_restated_days_are_counted_by_age(warehouse: Warehouse) -> None:
 DAYS_COMPARED = ("events", "account_stats_by_date")
 
 
+@MOSTLY_DUCKDB
 @pytest.mark.slow
 def test_a_day_with_too_few_or_too_many_sessions_is_a_warning(warehouse: Warehouse, living: Sandbox) -> None:
     account = living.account

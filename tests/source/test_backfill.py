@@ -13,7 +13,7 @@ from wistia_pipeline.sandbox import Account, Fault, Sandbox
 
 from tests.support.loaded import load_once
 from tests.support.sandbox import NOW, calls, settings_for
-from tests.support.warehouse import RUN_LOG, Warehouse
+from tests.support.warehouse import MOSTLY_DUCKDB, RUN_LOG, Warehouse
 from wistia_source import wistia
 from wistia_source.errors import CredentialsRejected, SettingInvalid
 from wistia_source.tuning import Tuning
@@ -51,6 +51,7 @@ def backfill(warehouse: Warehouse, sandbox: Sandbox, start: str, end: str, **mor
 # a first load
 
 
+@MOSTLY_DUCKDB
 @pytest.mark.slow
 def test_many_load_packages_bring_the_same_as_one(warehouse: Warehouse, living: Sandbox) -> None:
     warehouse.sync(settings_for(living, start_date=START, tuning=NARROW))
@@ -122,6 +123,7 @@ def test_a_first_load_asks_each_media_once(duckdb_warehouse: Warehouse, living: 
 # a backfill
 
 
+@MOSTLY_DUCKDB
 def test_exactly_the_days_asked_for_are_read_again(warehouse: Warehouse, living: Sandbox) -> None:
     account = living.account
     load_once(warehouse, living, start_date=START)

@@ -20,7 +20,7 @@ from tests.support.loaded import load_once
 from tests.support.runs import SMALL, media_ids, sync, view_at
 from tests.support.sandbox import NOW, START, TOKEN, at, sessions, settings_for, source_of
 from tests.support.waiting import Waiting
-from tests.support.warehouse import Warehouse
+from tests.support.warehouse import MOSTLY_DUCKDB, Warehouse
 from wistia_source import wistia
 from wistia_source.endpoints import BY_NAME, COMPANIONS, ENDPOINTS
 from wistia_source.rows import primary_key
@@ -47,6 +47,7 @@ def days_of(rows: list[dict[str, Any]]) -> dict[str, tuple[Any, ...]]:
 # rows
 
 
+@MOSTLY_DUCKDB
 def test_rows_in_are_rows_out_every_key_is_whole_and_unique_and_nothing_is_requested_twice(
     warehouse: Warehouse, living: Sandbox
 ) -> None:

@@ -80,8 +80,9 @@ def change(account: Account) -> None:
     """What the hour after the first sync brings, besides what happens by itself."""
     view = account.at(NOW)
     media_id = min(media["hashed_id"] for media in view.medias())
+    newest = view.events()[0]["event_key"]
     account.add_late_event(media_id, NOW - timedelta(minutes=90), percent_viewed=0.25)
-    account.restate_event(view.events()[0]["event_key"], percent_viewed=0.875)
+    account.restate_event(newest, percent_viewed=0.875)
     account.restate_day(media_id, "2026-06-10", loads=3, plays=2)
 
 

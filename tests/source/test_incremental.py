@@ -13,7 +13,7 @@ from wistia_pipeline.sandbox import Account, Fault, Sandbox
 from tests.support.loaded import load_once
 from tests.support.runs import SMALL, answer, asked, contents, media_ids, sync, view_at
 from tests.support.sandbox import NOW, START, source_of
-from tests.support.warehouse import IN_BOTH, Warehouse
+from tests.support.warehouse import IN_BOTH, MOSTLY_DUCKDB, Warehouse
 from wistia_source.endpoints import COMPANIONS, ENDPOINTS, Endpoint
 from wistia_source.warehouse import Warehouse as KnownRows
 
@@ -21,6 +21,7 @@ HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 ACCOUNT = SMALL
 
 
+@MOSTLY_DUCKDB
 def test_a_second_sync_with_nothing_new_changes_no_row_and_asks_little(warehouse: Warehouse, living: Sandbox) -> None:
     first = load_once(warehouse, living).requests
     before = contents(warehouse)
@@ -84,6 +85,7 @@ def test_an_hour_later_the_warehouse_equals_the_account_again(warehouse: Warehou
     assert requests < 10 + 3 * (len(played) + 4) + 2 * 3 + 5
 
 
+@MOSTLY_DUCKDB
 def test_a_media_that_vanishes_keeps_its_rows_and_may_come_back(warehouse: Warehouse, living: Sandbox) -> None:
     def state() -> tuple[Any, Any]:
         (row,) = [row for row in warehouse.rows("medias") if row["media_id"] == media_id]

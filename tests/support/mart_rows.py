@@ -8,7 +8,6 @@ from datetime import UTC, date, datetime
 from operator import itemgetter
 from typing import Any
 
-import pytest
 from wistia_pipeline.models import ModelsResult
 from wistia_pipeline.results import SyncResult
 from wistia_pipeline.sandbox import Account, Sandbox
@@ -19,9 +18,16 @@ from tests.support.marts import Marts
 from tests.support.parsed import keep_parsed
 from tests.support.sandbox import NOW, settings_for
 from tests.support.warehouse import Warehouse
-from wistia_source.windows import BY_DATE_ZONE
 
-ACCOUNT = {"seed": 37, "medias": 14, "projects": 3, "visitors": 90, "events": 900, "days": 90, "hourly_events": 6}
+ACCOUNT: dict[str, Any] = {
+    "seed": 37,
+    "medias": 14,
+    "projects": 3,
+    "visitors": 90,
+    "events": 900,
+    "days": 90,
+    "hourly_events": 6,
+}
 START = "2026-03-15"
 GRAINS: dict[str, tuple[str, ...]] = {
     "wistia__sessions": ("event_key", "visitor_key"),
@@ -157,14 +163,6 @@ def with_a_lead(account: Account, now: datetime) -> Account:
     account.restate_event(first["event_key"], percent_viewed=1.0, email="lead@example.com")
     account.restate_event(last["event_key"], percent_viewed=0.1)
     return account
-
-
-def skip_if_a_day_has_ended_since(moment: datetime) -> None:
-    """The command line has no other clock than the machine's, and marts tell which days are over: those of UTC, and
-    those of Wistia's by_date."""
-    for zone in (UTC, BY_DATE_ZONE):
-        if moment.astimezone(zone).date() != datetime.now(zone).date():
-            pytest.skip(f"a day of {zone} has ended since the test began")
 
 
 def assert_right(warehouse: Warehouse, marts: Marts, *, is_only: bool = True) -> None:

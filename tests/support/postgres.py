@@ -128,7 +128,9 @@ def database(server: str, of: str | None = None) -> Iterator[str]:
             connection.autocommit = True
             with connection.cursor() as cursor:
                 cursor.execute(f"create database {name}" + (f" template {of.rpartition('/')[2]}" if of else ""))
-                yield f"{server.rpartition('/')[0]}/{name}"
-                cursor.execute(f"drop database {name} with (force)")
+                try:
+                    yield f"{server.rpartition('/')[0]}/{name}"
+                finally:
+                    cursor.execute(f"drop database {name} with (force)")
     finally:
         _IN_USE.discard(number)

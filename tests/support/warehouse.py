@@ -31,6 +31,10 @@ DATASET = "wistia_raw"
 
 IN_BOTH = pytest.mark.parametrize("warehouse", ["duckdb", "postgres"], indirect=True)
 """Tests that run on both destinations even when only the quick ones run."""
+MOSTLY_DUCKDB = pytest.mark.parametrize(
+    "warehouse", ["duckdb", pytest.param("postgres", marks=[pytest.mark.slow, pytest.mark.deep])], indirect=True
+)
+"""Tests of what does not differ between the destinations: on Postgres with the deep ones."""
 
 
 @dataclass

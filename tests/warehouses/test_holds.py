@@ -17,6 +17,11 @@ from wistia_pipeline.failures import explain
 from tests.support.postgres import database
 
 ONE, TWO = "wistia_one", "wistia_two"
+LOCKS = (
+    "from pg_locks join pg_database as own on own.oid = pg_locks.database "
+    "where locktype = 'advisory' and datname = current_database()"
+)
+"""Those of this database: other tests share the server."""
 
 
 @pytest.fixture
@@ -60,7 +65,7 @@ def test_a_load_waits_for_that_of_another_account(held: Any, url: str) -> None:
     with held(ONE) as hold:
         with hold.alone():
             other.start()
-            while not asked(url, "select count(*) from pg_locks where locktype = 'advisory' and not granted"):
+            while not asked(url, f"select count(*) {LOCKS} and not granted"):
                 assert other.is_alive()
                 time.sleep(0.01)
             order.append(ONE)
@@ -77,7 +82,7 @@ def test_who_waits_too_long_and_whose_connection_is_gone_hear_of_it(held: Any, u
         # the run may go on
         with second.alone():
             pass
-        asked(url, "select count(pg_terminate_backend(pid)) from pg_locks where locktype = 'advisory'")
+        asked(url, f"select count(pg_terminate_backend(pid)) {LOCKS}")
         with pytest.raises(LockLost) as lost, second.alone():
             pass
         assert "see that the server does not end idle sessions" in explain(lost.value)

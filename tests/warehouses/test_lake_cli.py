@@ -83,7 +83,7 @@ def clock(now: datetime) -> dict[str, str]:
 def told(folder: Folder, *arguments: str) -> str:
     """What a command says that goes well."""
     done = folder.invoke(*arguments, *TO_LAKE)
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
 
