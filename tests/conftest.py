@@ -34,6 +34,11 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         shared.end()
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What may take longest begins first: at the end, one core would wait for the other."""
+    items.sort(key=lambda item: -max((mark.args[0] for mark in item.iter_markers("timeout")), default=0))
+
+
 @pytest.fixture(autouse=True)
 def _own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """No test sees another's state, or the settings of the machine; and none leaves the access token in its folder."""

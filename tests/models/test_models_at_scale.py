@@ -45,7 +45,7 @@ def test_an_hour_reads_as_many_sessions_of_a_long_history_as_of_a_short_one(
     postgres_warehouse: Warehouse, living: Sandbox
 ) -> None:
     keep_parsed()
-    short, long = 20_000, 100_000
+    short, long = 5_000, 25_000
     few = rows_of_an_hour(postgres_warehouse, living, short)
     many = rows_of_an_hour(postgres_warehouse, living, long)
     # sessions are what a history has most of; other tables are small enough to be read as a whole

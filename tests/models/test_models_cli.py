@@ -22,6 +22,9 @@ from tests.support.sandbox import NOW, TOKEN
 
 ROOT = Path(__file__).parents[2]
 
+# what they share is made once
+pytestmark = pytest.mark.xdist_group("models_cli")
+
 
 @pytest.fixture(scope="module")
 def sandbox() -> Iterator[Sandbox]:
@@ -132,7 +135,7 @@ def test_models_for_another_destination_are_refused(tmp_path: Path, sandbox: San
     assert "Error: The models are written for duckdb, postgres and ducklake, not for filesystem; " in done.stderr
 
 
-@pytest.mark.slow
+@pytest.mark.deep
 def test_models_are_described_where_one_was_dropped(built: Folder, tmp_path: Path) -> None:
     folder = built.copied_to(tmp_path / "copy")
     with closing(duckdb.connect(str(folder.warehouse))) as file:

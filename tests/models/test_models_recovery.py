@@ -70,7 +70,6 @@ def run(
     ("warehouse", "full_refresh", "shares"),
     [
         ("duckdb", False, (0.6,)),
-        ("postgres", False, (0.4,)),
         *(
             pytest.param(kind, *rest, marks=pytest.mark.deep)
             for kind in ("duckdb", "postgres")

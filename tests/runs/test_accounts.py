@@ -103,6 +103,7 @@ def command(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> Any:
     return run
 
 
+@pytest.mark.slow
 def test_each_account_is_asked_by_its_own_settings_and_has_its_own_rows(
     command: Any, folder: Folder, sandboxes: dict[str, Sandbox], monkeypatch: pytest.MonkeyPatch
 ) -> None:

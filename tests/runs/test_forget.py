@@ -41,7 +41,7 @@ from tests.support.people import (
 )
 from tests.support.sandbox import NOW, TOKEN
 from tests.support.served import Served, event, visitor
-from tests.support.warehouse import Warehouse
+from tests.support.warehouse import MOSTLY_DUCKDB, Warehouse
 from wistia_source import wistia
 from wistia_source.errors import SettingInvalid
 
@@ -142,6 +142,7 @@ def forget_first(warehouse: Warehouse, served: Served) -> None:
 
 
 @pytest.mark.slow
+@MOSTLY_DUCKDB
 def test_by_hash_the_rows_are_nobodys_and_removal_wins(
     warehouse: Warehouse, served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

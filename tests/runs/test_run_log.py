@@ -86,7 +86,7 @@ def test_what_could_not_be_read_is_logged_too(warehouse: Warehouse, living: Sand
 
 
 @MOSTLY_DUCKDB
-@pytest.mark.parametrize("loaded_before", [False, True])
+@pytest.mark.parametrize("loaded_before", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_a_failed_run_is_logged(warehouse: Warehouse, living: Sandbox, loaded_before: bool) -> None:
     if loaded_before:
         load_once(warehouse, living)
@@ -239,6 +239,7 @@ def test_rows_behind_the_watermark_are_counted_by_age(duckdb_warehouse: Warehous
         assert restated(warehouse, filled.run_id, "events") == {"week": (1, 0), "older": (1, 1)}
 
 
+@pytest.mark.slow
 def test_restated_days_are_counted_by_age(warehouse: Warehouse) -> None:
     account = Account(seed=23, start=NOW, medias=3, projects=1, visitors=20, events=400, days=60, hourly_events=0)
     with Sandbox(account, rate_limit=None) as living:

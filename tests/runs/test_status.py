@@ -80,6 +80,7 @@ def test_numbers_are_those_of_the_tables(warehouse: Warehouse, sandbox: Sandbox)
     assert (found.running, found.failures, found.models) == ([], [], None)
 
 
+@pytest.mark.slow
 def test_requests_of_today_are_those_of_all_runs(loaded: Warehouse, sandbox: Sandbox) -> None:
     first = look(loaded).requests_today
     more = sync(loaded, sandbox, select=["account_stats"]).requests
@@ -107,6 +108,7 @@ def test_the_oldest_resource_decides(loaded: Warehouse) -> None:
     assert not look(loaded, 2).fresh
 
 
+@pytest.mark.slow
 def test_what_was_never_selected_is_shown_and_does_not_count(sandbox: Sandbox, duckdb_warehouse: Warehouse) -> None:
     sync(duckdb_warehouse, sandbox, select=["events"])
     change(duckdb_warehouse, "create table {raw}.captions (account_id varchar, _dlt_load_id varchar)")
@@ -189,6 +191,7 @@ def test_a_warehouse_of_refreshes_alone_is_not_fresh(duckdb_warehouse: Warehouse
     assert (found.fresh, found.resources) == (False, [])
 
 
+@pytest.mark.slow
 def test_a_lost_resource_of_a_partial_run_stays_old(loaded: Warehouse, sandbox: Sandbox) -> None:
     change(loaded, older(4))
     media_id = sandbox.account.at(NOW).medias()[0]["hashed_id"]

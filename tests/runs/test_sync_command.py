@@ -132,6 +132,7 @@ def test_postgres(folder: Folder, living: Sandbox, postgres_warehouse: Any) -> N
 # what is refreshed by its key
 
 
+@pytest.mark.slow
 def test_one_event_and_one_visitor_by_key(tmp_path: Path, living: Sandbox) -> None:
     loaded, account = loaded_at_now(tmp_path / "user", living), living.account
     first, second = (event["event_key"] for event in account.at(NOW).events()[:2])

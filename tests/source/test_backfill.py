@@ -51,8 +51,8 @@ def backfill(warehouse: Warehouse, sandbox: Sandbox, start: str, end: str, **mor
 # a first load
 
 
+@pytest.mark.deep
 @MOSTLY_DUCKDB
-@pytest.mark.slow
 def test_many_load_packages_bring_the_same_as_one(warehouse: Warehouse, living: Sandbox) -> None:
     warehouse.sync(settings_for(living, start_date=START, tuning=NARROW))
     in_one, requests = contents(warehouse), len(living.log)
@@ -70,7 +70,7 @@ def test_many_load_packages_bring_the_same_as_one(warehouse: Warehouse, living: 
     assert len(living.log) - before <= 12
 
 
-@pytest.mark.slow
+@pytest.mark.deep
 def test_newest_days_come_first_and_a_stopped_first_load_goes_on(duckdb_warehouse: Warehouse, living: Sandbox) -> None:
     living.faults.add(Fault(NOT_ACCEPTED.path, status=401, body=NOT_ACCEPTED.body, times=None, after=4))
     settings = settings_for(living, start_date=START, tuning=NARROW, package_seconds=0)
@@ -106,7 +106,7 @@ def duckdb_keys(warehouse: Warehouse, table: str, column: str) -> list[Any]:
     return [row[column] for row in warehouse.rows(table, column)]
 
 
-@pytest.mark.slow
+@pytest.mark.deep
 def test_a_first_load_asks_each_media_once(duckdb_warehouse: Warehouse, living: Sandbox) -> None:
     media_id = living.account.at(NOW).medias()[0]["hashed_id"]
     living.faults.add(Fault(f"medias/{media_id}/engagement", status=500, times=None))
@@ -188,6 +188,7 @@ def test_windows_are_read_newest_first_and_committed_one_by_one(duckdb_warehouse
     assert starts[0] > starts[-1]
 
 
+@pytest.mark.slow
 def test_a_quiet_account_is_read_a_month_at_a_time(duckdb_warehouse: Warehouse, living: Sandbox) -> None:
     backfill(duckdb_warehouse, living, START, "2026-06-10", select=["events"])
     assert loads(duckdb_warehouse) == 4
@@ -336,6 +337,7 @@ def test_the_next_sync_asks_for_medias_whose_sessions_a_backfill_brought(
     assert calls(living, since, f"stats/medias/{media_id}/engagement")
 
 
+@pytest.mark.slow
 def test_no_day_of_wistia_is_asked_for_before_it_begins(duckdb_warehouse: Warehouse, living: Sandbox) -> None:
     night = datetime(2026, 6, 15, 2, tzinfo=NOW.tzinfo)
     settings = settings_for(living, night, backfill_start="2026-06-14", backfill_end="2026-06-16")
@@ -347,6 +349,7 @@ def test_no_day_of_wistia_is_asked_for_before_it_begins(duckdb_warehouse: Wareho
     assert not calls(living, since, "stats/medias/")
 
 
+@pytest.mark.slow
 def test_days_that_wistia_no_longer_keeps_are_no_warning(duckdb_warehouse: Warehouse) -> None:
     old = Account(
         seed=3, start=NOW, medias=3, projects=1, visitors=20, events=900, days=800, retention=timedelta(days=730)

@@ -11,6 +11,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+import pytest
 from wistia_pipeline.sandbox import Account, Fault, Sandbox
 from wistia_pipeline.sandbox.view import View
 
@@ -134,6 +135,7 @@ def test_sessions_that_wistia_has_dropped_stay(duckdb_warehouse: Warehouse) -> N
 # medias and days
 
 
+@pytest.mark.slow
 def test_more_medias_than_a_page_land_whole_and_the_state_stays_small(duckdb_warehouse: Warehouse) -> None:
     account = Account(seed=2, start=NOW, medias=104, projects=2, visitors=200, events=700, days=30, hourly_events=20)
     sizes = []
@@ -151,6 +153,7 @@ def test_more_medias_than_a_page_land_whole_and_the_state_stays_small(duckdb_war
     assert max(sizes) - min(sizes) < 20
 
 
+@pytest.mark.slow
 def test_a_day_that_was_half_over_or_is_restated_is_right_the_next_day(
     duckdb_warehouse: Warehouse, living: Sandbox
 ) -> None:

@@ -122,6 +122,7 @@ def _hashes(pipeline: dlt.Pipeline) -> Rows:
     }
 
 
+@pytest.mark.slow
 def test_every_resource_can_be_read_without_a_pipeline(living: Sandbox, plain: Plain) -> None:
     without = iterated(source(living))
     assert without == plain.rows[0]
@@ -253,6 +254,7 @@ def test_a_column_of_the_user_is_in_every_row(living: Sandbox, duckdb_warehouse:
     assert {row["country"] for row in duckdb_warehouse.rows("events")} == {"DE"}
 
 
+@pytest.mark.slow
 def test_tables_may_have_other_names(living: Sandbox, duckdb_warehouse: Warehouse) -> None:
     rename = _each(lambda resource: resource.apply_hints(table_name=f"Wistia {resource.name}"))
     names = ("medias", *FAN_OUT)

@@ -13,7 +13,7 @@ from wistia_pipeline.sandbox import Account, Fault, Sandbox
 from tests.support.loaded import load_once
 from tests.support.runs import SMALL, answer, asked, contents, media_ids, sync, view_at
 from tests.support.sandbox import NOW, START, source_of
-from tests.support.warehouse import IN_BOTH, MOSTLY_DUCKDB, Warehouse
+from tests.support.warehouse import MOSTLY_DUCKDB, Warehouse
 from wistia_source.endpoints import COMPANIONS, ENDPOINTS, Endpoint
 from wistia_source.warehouse import Warehouse as KnownRows
 
@@ -60,7 +60,6 @@ def test_a_minute_later_only_account_stats_has_a_new_row(duckdb_warehouse: Wareh
     assert captured == [NOW, NOW + timedelta(minutes=1)]
 
 
-@IN_BOTH
 def test_an_hour_later_the_warehouse_equals_the_account_again(warehouse: Warehouse, living: Sandbox) -> None:
     load_once(warehouse, living)
     later = NOW + HOUR
@@ -121,7 +120,9 @@ def test_a_media_that_a_shifting_page_skipped_is_not_taken_for_deleted(
     assert len(duckdb_warehouse.rows("medias")) == len(listed)
 
 
-@pytest.mark.parametrize("first", [pytest.param(("events",), marks=pytest.mark.slow), ("media_stats",)])
+@pytest.mark.parametrize(
+    "first", [pytest.param(("events",), marks=pytest.mark.deep), pytest.param(("media_stats",), marks=pytest.mark.slow)]
+)
 def test_stats_follow_sessions_whatever_was_loaded_first(duckdb_warehouse: Warehouse, first: tuple[str, ...]) -> None:
     quiet = Account(seed=13, start=NOW, medias=5, projects=1, visitors=5, events=0, days=30, hourly_events=4)
     both = ("events", "media_stats")
@@ -173,6 +174,7 @@ def test_every_table_is_there_even_when_nothing_was_found(duckdb_warehouse: Ware
     assert duckdb_warehouse.tables() == {endpoint.name for endpoint in (*ENDPOINTS, *COMPANIONS)}
 
 
+@pytest.mark.slow
 def test_one_session_and_one_visitor_are_refreshed_by_key(duckdb_warehouse: Warehouse, living: Sandbox) -> None:
     load_once(duckdb_warehouse, living)
     events = [event for event in view_at(living).events() if event["received_at"] >= START and event.get("event_key")]

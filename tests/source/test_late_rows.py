@@ -119,6 +119,7 @@ def test_lookbacks_and_turns_are_settings(duckdb_warehouse: Warehouse, living: S
     assert "2026-06-12" in starts
 
 
+@pytest.mark.slow
 def test_a_session_from_the_future_does_not_hide_what_comes_after_it(
     duckdb_warehouse: Warehouse, living: Sandbox
 ) -> None:
@@ -148,6 +149,7 @@ def test_sessions_of_a_day_that_has_begun_by_the_clock_of_wistia_alone_land(
     assert key in event_keys(duckdb_warehouse)
 
 
+@pytest.mark.slow
 def test_a_visitor_from_the_future_hides_nobody(
     duckdb_warehouse: Warehouse, living: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -40,6 +40,7 @@ def rows_of(warehouse: Warehouse, table: str, column: str = "media_id") -> dict[
     return {media_id: sorted(rows) for media_id, rows in found.items()}
 
 
+@pytest.mark.slow
 def test_an_answer_without_rows_is_a_failure_of_its_media(duckdb_warehouse: Warehouse, living: Sandbox) -> None:
     load_once(duckdb_warehouse, living)
     captioned = sorted(rows_of(duckdb_warehouse, "captions"))

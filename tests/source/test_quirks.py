@@ -21,6 +21,9 @@ from tests.support.sandbox import NOW
 from tests.support.served import PAGE, Row, Served, event, media, serving, visitor, without
 from tests.support.warehouse import Warehouse, in_duckdb, in_postgres
 
+# what they share is made once
+pytestmark = pytest.mark.xdist_group("quirks")
+
 
 @contextmanager
 def served_into(folder: Path) -> Iterator[Served]:

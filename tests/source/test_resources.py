@@ -141,7 +141,7 @@ def account() -> Account:
 
 
 CASES = [
-    pytest.param("v1", 100, "duckdb"),
+    pytest.param("v1", 100, "duckdb", marks=pytest.mark.slow),
     pytest.param("2026-03", 10, "duckdb"),
     pytest.param("v1", 10, "postgres", marks=pytest.mark.slow),
     # neither of the two knows of the other

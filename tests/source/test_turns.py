@@ -85,6 +85,7 @@ def by_id(warehouse: Warehouse, table: str, key: str = "media_id") -> dict[str, 
 # sessions
 
 
+@pytest.mark.slow
 def test_new_sessions_are_remembered_for_a_run_that_reads_none(duckdb_warehouse: Warehouse, calm: Sandbox) -> None:
     load_once(duckdb_warehouse, calm, CALM)
     played = set(list(medias(calm, CALM))[2:4])
@@ -253,6 +254,7 @@ def test_an_account_that_nobody_loads_or_plays_is_asked_for_what_is_listed_alone
             assert held[media_id] == {date.fromisoformat(row["date"]): row["load_count"] for row in days}
 
 
+@pytest.mark.slow
 def test_a_day_on_which_medias_were_only_loaded_is_not_taken_for_a_quiet_one(
     duckdb_warehouse: Warehouse, calm: Sandbox
 ) -> None:

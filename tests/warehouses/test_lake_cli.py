@@ -26,7 +26,8 @@ from tests.support.marts import Marts
 from tests.support.object_storage import ObjectStorage
 from tests.support.sandbox import NOW, TOKEN
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
+# what they share is made once
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(400), pytest.mark.xdist_group("lake_cli")]
 
 FIRST = NOW - timedelta(days=2)
 """When the account is first loaded."""

@@ -26,7 +26,8 @@ from tests.support.postgres import LOCKED
 from tests.support.samples import sampled
 from tests.support.sandbox import TOKEN
 
-pytestmark = pytest.mark.slow
+# what they share is made once
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("lake_settings")]
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 PASSWORD = "s3cret-pa%2Fss"
@@ -155,7 +156,7 @@ STEPS: dict[str, tuple[Any, str]] = {
 }
 
 
-@pytest.mark.parametrize("step", sampled(list(STEPS), 2, seed=5))
+@pytest.mark.parametrize("step", sampled(list(STEPS), 1, seed=5))
 def test_a_catalog_that_goes_away_is_named_and_is_carried_on_with(
     command: Any, folder: Folder, lake: Lake, postgres_url: str, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
