@@ -24,8 +24,8 @@ from tests.support.outputs import HOSTILE, copied, copied_in_postgres, in_duckdb
 from tests.support.samples import sampled
 from tests.support.sandbox import NOW
 
-# the first test that needs the account may have to wait until it is loaded and modelled
-pytestmark = pytest.mark.timeout(300)
+# what they share is made once, which may take long
+pytestmark = [pytest.mark.timeout(300), pytest.mark.xdist_group("outputs")]
 
 GRAINS = {
     "account_daily": ("account_id", "date"),
@@ -248,7 +248,8 @@ def test_a_failed_export_leaves_the_earlier_file(in_duckdb: Folder, tmp_path: Pa
     full = subprocess.run(
         [COMMAND, "export", "sessions", "--output", file],
         cwd=folder.work,
-        env=folder.env,
+        # or Python leaves halves of what it compiles where it keeps that
+        env=folder.env | {"PYTHONDONTWRITEBYTECODE": "1"},
         capture_output=True,
         text=True,
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000)),

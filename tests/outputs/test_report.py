@@ -34,8 +34,8 @@ from tests.support.sandbox import NOW, TOKEN
 from tests.support.warehouse import in_duckdb
 from wistia_source.endpoints import BY_NAME
 
-# the first test that needs the account may have to wait until it is loaded and modelled
-pytestmark = pytest.mark.timeout(300)
+# what they share is made once, which may take long
+pytestmark = [pytest.mark.timeout(300), pytest.mark.xdist_group("outputs")]
 
 CHARTS = ("plays", "viewers", "hours", "medias", "curve", "countries", "pages", "devices", "browsers", "funnel")
 BARS = {"medias", "countries", "pages", "devices", "browsers", "funnel"}

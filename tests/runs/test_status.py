@@ -130,6 +130,7 @@ def test_what_was_never_selected_is_shown_and_does_not_count(sandbox: Sandbox, d
     assert re.search(r"captions .* never", said)
 
 
+@pytest.mark.slow
 def test_a_failed_run_after_a_good_one(loaded: Warehouse, sandbox: Sandbox) -> None:
     before = look(loaded)
     assert sync(loaded, sandbox, access_token="wrong-token").status == "failed"

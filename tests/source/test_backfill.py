@@ -174,6 +174,7 @@ def reads(warehouse: Warehouse) -> dict[str, Any]:
     return {name: (resources[name]["reads"], resources[name].get("incremental")) for name in ("events", "visitors")}
 
 
+@pytest.mark.slow
 def test_windows_are_read_newest_first_and_committed_one_by_one(duckdb_warehouse: Warehouse, living: Sandbox) -> None:
     backfill(duckdb_warehouse, living, START, "2026-06-10", tuning=NARROW, select=["events"])
     first_pages = [call.query for call in calls(living, 0, "stats/events") if call.query["page"] == "1"]

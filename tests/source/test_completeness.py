@@ -217,6 +217,7 @@ def test_a_media_that_comes_later_or_failed_at_first_gets_its_whole_history(
         assert sum(plays for _, plays, _ in wanted.values()) > 0
 
 
+@pytest.mark.slow
 def test_the_lookback_of_visitors_is_a_setting(duckdb_warehouse: Warehouse, living: Sandbox) -> None:
     load_once(duckdb_warehouse, living)
     late = max(row["last_active_at"] for row in duckdb_warehouse.rows("visitors")) - 6 * HOUR

@@ -182,6 +182,7 @@ def test_events_alone_go_on_from_the_last_run(living: Sandbox, duckdb_warehouse:
     assert len(duckdb_warehouse.rows("events")) > len(before)
 
 
+@pytest.mark.slow
 def test_a_fan_out_alone_is_complete_and_remembers_with_its_companions(
     living: Sandbox, duckdb_warehouse: Warehouse
 ) -> None:
@@ -209,6 +210,7 @@ def _each(change: Callable[[DltResource], Any]) -> Callable[[DltSource], DltSour
 _described = _each(lambda resource: resource.apply_hints(columns={"account_id": {"description": "Which account."}}))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "change",
     [

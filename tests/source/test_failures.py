@@ -72,7 +72,7 @@ def test_a_list_that_failed_is_read_by_the_next_run(
 
 
 def test_a_page_of_empty_objects_costs_the_visitors_alone(living: Sandbox) -> None:
-    living.faults.add(Fault("stats/visitors", status=200, times=1, body="[{}]"))
+    living.faults.add(Fault("stats/visitors", status=200, times=None, body="[{}]"))
     rows = read(source_of(living, start_date=START), "visitors", "events")
     assert rows["events"]
     assert not rows["visitors"]

@@ -84,6 +84,7 @@ def test_an_hour_later_the_warehouse_equals_the_account_again(warehouse: Warehou
     assert requests < 10 + 3 * (len(played) + 4) + 2 * 3 + 5
 
 
+@pytest.mark.slow
 @MOSTLY_DUCKDB
 def test_a_media_that_vanishes_keeps_its_rows_and_may_come_back(warehouse: Warehouse, living: Sandbox) -> None:
     def state() -> tuple[Any, Any]:

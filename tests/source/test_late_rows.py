@@ -11,7 +11,7 @@ from wistia_pipeline.sandbox import Sandbox
 from tests.support.loaded import load_once
 from tests.support.runs import SMALL, asked, media_ids, sync, view_at
 from tests.support.sandbox import NOW, START, source_of
-from tests.support.warehouse import IN_BOTH, Warehouse
+from tests.support.warehouse import Warehouse
 
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
 ACCOUNT = SMALL
@@ -22,7 +22,6 @@ def event_keys(warehouse: Warehouse) -> set[str]:
     return {row["event_key"] for row in warehouse.rows("events", "event_key")}
 
 
-@IN_BOTH
 def test_rows_that_arrive_late_or_grow_within_the_lookback_land(warehouse: Warehouse, living: Sandbox) -> None:
     load_once(warehouse, living)
     view = view_at(living)

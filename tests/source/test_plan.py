@@ -110,7 +110,7 @@ def test_what_does_not_follow_from_loads_and_plays_is_asked_in_a_quiet_account_t
     assert why(STATS, replace(YESTERDAY, history_at=NOW - 50 * DAY - HOUR), busy=busy) == "turn"
 
 
-@given(st.sets(st.text(min_size=1, max_size=8), min_size=1, max_size=60), st.integers(1, 200))
+@given(st.sets(st.text(min_size=1, max_size=8), min_size=1, max_size=30), st.integers(1, 100))
 def test_every_media_has_one_turn_in_each_period(ids: set[str], hours: int) -> None:
     endpoint = replace(STATS, refresh_within=hours * HOUR)
     known = {id_: asked(NOW - hours * HOUR) for id_ in ids}

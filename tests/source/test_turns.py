@@ -103,6 +103,7 @@ def test_new_sessions_are_remembered_for_a_run_that_reads_none(duckdb_warehouse:
     assert all(plays[media_id] == view.media_stats(media_id)["play_count"] for media_id in played)
 
 
+@pytest.mark.slow
 def test_a_played_media_that_failed_is_asked_next_time_though_nobody_played_it_again(
     duckdb_warehouse: Warehouse, calm: Sandbox
 ) -> None:
@@ -136,7 +137,11 @@ def test_stats_wait_for_the_last_page_of_the_new_sessions(duckdb_warehouse: Ware
     assert plays[last] == calm.account.at(later).media_stats(last)["play_count"]
 
 
-@pytest.mark.parametrize("others", [(), ("medias", "projects", "media_stats")], ids=["alone", "with the listings"])
+@pytest.mark.parametrize(
+    "others",
+    [pytest.param((), marks=pytest.mark.slow), ("medias", "projects", "media_stats")],
+    ids=["alone", "with the listings"],
+)
 def test_the_project_of_a_played_media_is_asked_in_the_same_run(
     duckdb_warehouse: Warehouse, calm: Sandbox, others: tuple[str, ...]
 ) -> None:

@@ -22,6 +22,7 @@ def maintain(*arguments: str) -> Result:
     return CliRunner().invoke(main, ["maintain", *arguments])
 
 
+@pytest.mark.slow
 def test_a_file_gives_back_what_was_deleted_from_it(
     duckdb_warehouse: Warehouse, living: Sandbox, tmp_path: Path
 ) -> None:
