@@ -51,8 +51,7 @@ def tracked(generate: Callable[P, Iterator[Batch]]) -> Callable[P, Iterator[Batc
             # whoever stops reading one resource may go on with the others
             raise
         except BaseException:
-            # one failure ends the run: nobody may wait on for the budget
-            run.client.close()
+            run.stop()
             raise
         finally:
             run.finish(endpoint)

@@ -120,6 +120,12 @@ class Run:
             self.warehouse.close()
             del self.warehouse
 
+    def stop(self) -> None:
+        """One failure ends the run: nobody may wait on for the budget, and the warehouse is left to others."""
+        self.client.close()
+        if "warehouse" in self.__dict__:
+            self.warehouse.close()
+
     def idle(self) -> None:
         """Nothing has arrived: the warehouse is left to others meanwhile."""
         if "warehouse" in self.__dict__:

@@ -22,9 +22,6 @@ from tests.support.sandbox import NOW, TOKEN
 
 ROOT = Path(__file__).parents[2]
 
-# what they share is made once
-pytestmark = pytest.mark.xdist_group("models_cli")
-
 
 @pytest.fixture(scope="module")
 def sandbox() -> Iterator[Sandbox]:

@@ -24,8 +24,8 @@ from tests.support.outputs import HOSTILE, copied, copied_in_postgres, in_duckdb
 from tests.support.samples import sampled
 from tests.support.sandbox import NOW
 
-# what they share is made once, which may take long
-pytestmark = [pytest.mark.timeout(300), pytest.mark.xdist_group("outputs")]
+# the first test that needs the account may have to wait until it is loaded and modelled
+pytestmark = pytest.mark.timeout(300)
 
 GRAINS = {
     "account_daily": ("account_id", "date"),

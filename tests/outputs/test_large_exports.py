@@ -20,8 +20,8 @@ from tests.support.folder import COMMAND, Folder
 from tests.support.outputs import copied, copied_in_postgres, in_duckdb_once
 from tests.support.sandbox import NOW
 
-# what they share is made once, which may take long
-pytestmark = [pytest.mark.timeout(300), pytest.mark.xdist_group("outputs")]
+# the first test that needs the account may have to wait until it is loaded and modelled
+pytestmark = pytest.mark.timeout(300)
 
 
 def test_standard_output_is_for_pipes() -> None:

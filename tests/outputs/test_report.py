@@ -34,8 +34,8 @@ from tests.support.sandbox import NOW, TOKEN
 from tests.support.warehouse import in_duckdb
 from wistia_source.endpoints import BY_NAME
 
-# what they share is made once, which may take long
-pytestmark = [pytest.mark.timeout(300), pytest.mark.xdist_group("outputs")]
+# the first test that needs the account may have to wait until it is loaded and modelled
+pytestmark = pytest.mark.timeout(300)
 
 CHARTS = ("plays", "viewers", "hours", "medias", "curve", "countries", "pages", "devices", "browsers", "funnel")
 BARS = {"medias", "countries", "pages", "devices", "browsers", "funnel"}
@@ -195,6 +195,7 @@ def test_days_fit_a_phone_on_any_day(browser: Browser, loaded: Folder, tmp_path:
         assert_inside(found, "plays")
 
 
+@pytest.mark.slow
 def test_it_prints_in_light_colours(browser: Browser, written: Path) -> None:
     with opened(browser, written, color_scheme="dark") as found:
         found.page.emulate_media(media="print", color_scheme="dark")

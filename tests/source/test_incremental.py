@@ -48,6 +48,7 @@ def test_an_hourly_run_compares_only_what_it_reads_again(
     assert compared["visitors"] >= NOW - DAY
 
 
+@pytest.mark.slow
 def test_a_minute_later_only_account_stats_has_a_new_row(duckdb_warehouse: Warehouse, living: Sandbox) -> None:
     load_once(duckdb_warehouse, living)
     left_out = ("account_stats", "refreshes")
@@ -193,6 +194,7 @@ def test_one_session_and_one_visitor_are_refreshed_by_key(duckdb_warehouse: Ware
     }
 
 
+@pytest.mark.slow
 def test_a_filtered_list_of_visitors_leaves_the_cursor_alone(duckdb_warehouse: Warehouse, living: Sandbox) -> None:
     view = view_at(living)
     with_email = [v for v in view.visitors() if v["visitor_identity"]["email"]]

@@ -21,9 +21,6 @@ from tests.support.sandbox import NOW
 from tests.support.served import PAGE, Row, Served, event, media, serving, visitor, without
 from tests.support.warehouse import Warehouse, in_duckdb, in_postgres
 
-# what they share is made once
-pytestmark = pytest.mark.xdist_group("quirks")
-
 
 @contextmanager
 def served_into(folder: Path) -> Iterator[Served]:
@@ -237,6 +234,7 @@ def test_quirk_15_cities_emoji_html_and_newlines(loaded: Warehouse) -> None:
     assert document(row["tags"]) == [{"name": "a\ufffd🎬"}]
 
 
+@pytest.mark.slow
 def test_quirk_16_rows_that_the_source_dropped_stay(loaded_twice: Warehouse) -> None:
     assert rows_by(loaded_twice, "events", "event_key").keys() == {"newer", "new", "old"}
 
@@ -304,6 +302,7 @@ def test_undeclared_fields_beside_child_rows_are_text_too(loaded: Warehouse) -> 
     }
 
 
+@pytest.mark.slow
 def test_an_undeclared_field_may_change_its_type_from_run_to_run(loaded_twice: Warehouse) -> None:
     events = rows_by(loaded_twice, "events", "event_key")
     assert [events[key]["brand_new"] for key in ("new", "newer", "old")] == [NEW_FIELDS[0], '{"a":1}', None]

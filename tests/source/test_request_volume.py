@@ -90,6 +90,7 @@ def test_a_quota_used_up_for_ever_is_waited_for_once_and_not_by_each_media(
     assert len(requests) <= 12 + 6 * tuning.active_walks
 
 
+@pytest.mark.slow
 def test_a_first_load_says_how_many_requests_it_will_take(living: Sandbox, tmp_path: Path) -> None:
     done = folder_at_now(tmp_path / "user", living).invoke("sync", "--json")
     said = re.search(r"^about ([\d,]+) requests, 0.0 minutes at the quota", done.stderr, re.MULTILINE)

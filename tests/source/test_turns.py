@@ -120,6 +120,7 @@ def test_a_played_media_that_failed_is_asked_next_time_though_nobody_played_it_a
     assert by_id(duckdb_warehouse, "media_stats")[media_id] != before
 
 
+@pytest.mark.slow
 def test_stats_wait_for_the_last_page_of_the_new_sessions(duckdb_warehouse: Warehouse, calm: Sandbox) -> None:
     only = ("events", "media_stats")
     load_once(duckdb_warehouse, calm, CALM)
@@ -158,6 +159,7 @@ def test_the_project_of_a_played_media_is_asked_in_the_same_run(
     assert plays[project_id] == calm.account.at(later).project_stats(project_id)["play_count"]
 
 
+@pytest.mark.slow
 def test_captions_are_not_asked_because_a_media_was_played(duckdb_warehouse: Warehouse, calm: Sandbox) -> None:
     only = ("events", "captions")
     load_once(duckdb_warehouse, calm, CALM)
@@ -286,6 +288,7 @@ def test_an_hourly_run_asks_for_the_days_of_two_weeks(duckdb_warehouse: Warehous
     assert query == {"start_date": (today - 14 * DAY).isoformat(), "end_date": today.isoformat()}
 
 
+@pytest.mark.slow
 def test_a_by_date_day_ends_five_hours_after_that_of_utc(duckdb_warehouse: Warehouse, calm: Sandbox) -> None:
     only = ("account_stats_by_date", "media_stats_by_date", "project_stats_by_date")
     two_at_night = CALM.replace(hour=2, minute=0)
@@ -348,6 +351,7 @@ def test_a_media_counts_as_asked_when_its_request_was_sent(calm: Sandbox) -> Non
     assert all(row["refreshed_at"] <= sent[row["parent_id"]] for row in notes)
 
 
+@pytest.mark.slow
 def test_a_run_with_failures_is_partial_until_they_are_fixed(duckdb_warehouse: Warehouse, calm: Sandbox) -> None:
     media_id = next(iter(medias(calm, CALM)))
     calm.faults.add(Fault(f"stats/medias/{media_id}", status=500, times=None))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import closing
 
+import pytest
 from wistia_pipeline.sandbox import Sandbox
 
 from tests.support.sandbox import NOW, settings_for
@@ -14,6 +15,7 @@ from wistia_source.rows import primary_key
 ACCOUNT = {"seed": 7, "medias": 4, "projects": 2, "visitors": 10, "events": 30, "days": 20}
 
 
+@pytest.mark.slow
 def test_every_table_has_an_index_of_its_key(postgres_warehouse: Warehouse, living: Sandbox) -> None:
     # twice: what is there stays, and a table that was dropped gets its own again
     for _ in range(2):

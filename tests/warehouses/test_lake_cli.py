@@ -26,8 +26,7 @@ from tests.support.marts import Marts
 from tests.support.object_storage import ObjectStorage
 from tests.support.sandbox import NOW, TOKEN
 
-# what they share is made once
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(400), pytest.mark.xdist_group("lake_cli")]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
 FIRST = NOW - timedelta(days=2)
 """When the account is first loaded."""

@@ -26,8 +26,7 @@ from tests.support.postgres import LOCKED
 from tests.support.samples import sampled
 from tests.support.sandbox import TOKEN
 
-# what they share is made once
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("lake_settings")]
+pytestmark = pytest.mark.slow
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 PASSWORD = "s3cret-pa%2Fss"

@@ -75,6 +75,7 @@ def refused(folder: Folder, *arguments: str, **settings: str) -> str:
     return sentence.removeprefix("Error: ")
 
 
+@pytest.mark.slow
 def test_what_is_missing_is_said_in_one_sentence(loaded: Folder) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
