@@ -49,7 +49,7 @@ def test_every_mart_holds_what_the_account_shows(warehouse: Warehouse, living: S
     assert_right(warehouse, marts_of(living, NOW + HOUR))
 
 
-@pytest.mark.slow
+@pytest.mark.deep
 @MOSTLY_DUCKDB
 @pytest.mark.parametrize(
     "lacking",
@@ -74,7 +74,7 @@ def test_an_account_that_lacks_something_builds_all_models(warehouse: Warehouse,
         held(warehouse, mart)
 
 
-@pytest.mark.slow
+@pytest.mark.deep
 def test_a_selection_of_resources_builds_all_models(duckdb_warehouse: Warehouse, living: Sandbox) -> None:
     result = duckdb_warehouse.sync(settings_for(living, start_date=START), ["events"], models=True)
     assert result.status == "ok"
@@ -158,7 +158,7 @@ def test_a_change_of_the_vars_rebuilds_all(
     assert_right(duckdb_warehouse, marts_of(living, zone="Asia/Tokyo"))
 
 
-@pytest.mark.slow
+@pytest.mark.deep
 def test_a_warehouse_file_may_be_called_otherwise(duckdb_warehouse: Warehouse, living: Sandbox, tmp_path: Path) -> None:
     load_first(duckdb_warehouse, living)
     with duckdb_warehouse.pipeline().sql_client() as client:

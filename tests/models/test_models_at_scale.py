@@ -39,13 +39,13 @@ def rows_of_an_hour(warehouse: Warehouse, sandbox: Sandbox, sessions: int) -> di
     return {table: count - before.get(table, 0) for table, count in rows_read(warehouse).items()}
 
 
-@pytest.mark.slow
+@pytest.mark.deep
 @pytest.mark.timeout(600)
 def test_an_hour_reads_as_many_sessions_of_a_long_history_as_of_a_short_one(
     postgres_warehouse: Warehouse, living: Sandbox
 ) -> None:
     keep_parsed()
-    short, long = 5_000, 25_000
+    short, long = 20_000, 100_000
     few = rows_of_an_hour(postgres_warehouse, living, short)
     many = rows_of_an_hour(postgres_warehouse, living, long)
     # sessions are what a history has most of; other tables are small enough to be read as a whole

@@ -17,13 +17,11 @@ import pytest
 from wistia_pipeline.models import build_models
 from wistia_pipeline.sandbox import Account, Sandbox
 
-from tests.support.loaded import load_once
-from tests.support.mart_rows import TURNS, assert_right
+from tests.support.mart_rows import ACCOUNT, START, TURNS, assert_right, load_first
 from tests.support.marts import Marts
 from tests.support.sandbox import NOW, TOKEN, settings_for
 from tests.support.warehouse import Warehouse
 
-START = "2026-03-15"
 DAY = timedelta(days=1)
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
@@ -82,7 +80,7 @@ def test_the_next_build_ends_as_if_nothing_had_happened(
     warehouse: Warehouse, full_refresh: bool, shares: tuple[float, ...]
 ) -> None:
     credentials = warehouse.address
-    account = Account(seed=43, start=NOW, medias=8, projects=2, visitors=60, events=400, days=90, hourly_events=6)
+    account = Account(start=NOW, **ACCOUNT)
     settings: dict[str, Any] = TURNS | {"events_lookback_hours": 2400, "visitors_lookback_hours": 2400}
     with Sandbox(account, rate_limit=None, token=TOKEN) as sandbox:
 
@@ -95,7 +93,7 @@ def test_the_next_build_ends_as_if_nothing_had_happened(
             assert warehouse.sync(settings_for(sandbox, now, start_date=START, **settings)).status == "ok"
             return lambda: Marts(account.at(now), str(account.account_id), now, date.fromisoformat(START), "UTC")
 
-        load_once(warehouse, sandbox, models=True, start_date=START, **settings)
+        load_first(warehouse, sandbox)
         wanted = load(1)
         whole, _ = run(warehouse, credentials, full_refresh=full_refresh)
         assert_right(warehouse, wanted())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import os
 import resource
+import signal
 import subprocess
 import time
 from collections.abc import Iterator
@@ -260,6 +261,21 @@ def test_a_failed_export_leaves_the_earlier_file(in_duckdb: Folder, tmp_path: Pa
     )
     assert file.read_text() == "earlier"
     assert set(os.listdir(folder.work)) == {"warehouse.duckdb", file.name}
+
+
+def test_standard_output_is_for_pipes(in_duckdb: Folder) -> None:
+    whole = in_duckdb.run("export", "activity", "--format", "ndjson", "--output", "-")
+    assert (whole.returncode, whole.stderr) == (0, "")
+    lines = whole.stdout.splitlines()
+    assert len(lines) == len(mart(in_duckdb, "activity"))
+    # more than a pipe holds, to a reader that has seen enough
+    assert len(whole.stdout) > 2**17
+    process = in_duckdb.start("export", "activity", "--format", "ndjson", "--output", "-")
+    assert process.stdout
+    assert process.stderr
+    assert process.stdout.readline() == lines[0] + "\n"
+    process.stdout.close()
+    assert (process.wait(30), process.stderr.read()) == (-signal.SIGPIPE, "")
 
 
 def test_what_a_killed_export_left_is_cleared_a_day_later(in_duckdb: Folder, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Exports that are large: to a pipe, in little memory, and stopped in the middle."""
+"""Exports that are large: in little memory, and stopped in the middle."""
 
 from __future__ import annotations
 
@@ -22,22 +22,6 @@ from tests.support.sandbox import NOW
 
 # the first test that needs the account may have to wait until it is loaded and modelled
 pytestmark = pytest.mark.timeout(300)
-
-
-def test_standard_output_is_for_pipes() -> None:
-    in_duckdb = in_duckdb_once()
-    whole = in_duckdb.run("export", "activity", "--format", "ndjson", "--output", "-")
-    assert (whole.returncode, whole.stderr) == (0, "")
-    lines = whole.stdout.splitlines()
-    assert len(lines) == len(mart(in_duckdb, "activity"))
-    # more than a pipe holds, to a reader that has seen enough
-    assert len(whole.stdout) > 2**17
-    process = in_duckdb.start("export", "activity", "--format", "ndjson", "--output", "-")
-    assert process.stdout
-    assert process.stderr
-    assert process.stdout.readline() == lines[0] + "\n"
-    process.stdout.close()
-    assert (process.wait(30), process.stderr.read()) == (-signal.SIGPIPE, "")
 
 
 MANY = 200_000

@@ -172,6 +172,7 @@ def test_it_names_nobody(loaded: Folder, written: Path) -> None:
     assert not [text for text in private if text in page]
 
 
+@pytest.mark.slow
 def test_it_fits_a_phone_and_the_dark(browser: Browser, written: Path) -> None:
     with opened(browser, written, "phone", color_scheme="dark", timezone_id="Pacific/Auckland") as found:
         assert_drawn(found)

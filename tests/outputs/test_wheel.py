@@ -29,7 +29,7 @@ def test_the_wheel_holds_both_packages_and_nothing_else_at_the_top(wheel: Path) 
     assert "wistia_pipeline/sql/models/marts/wistia__sessions.sql" in names
 
 
-@pytest.mark.slow
+@pytest.mark.deep
 @pytest.mark.timeout(240)
 def test_what_a_lake_and_spark_need_comes_with_their_extras(wheel: Path, tmp_path: Path, postgres_url: str) -> None:
     machine = Machine(tmp_path)

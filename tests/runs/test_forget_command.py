@@ -137,6 +137,7 @@ def test_a_file_of_something_else_stays_as_it_is(tmp_path: Path) -> None:
         ]
 
 
+@pytest.mark.slow
 def test_it_never_says_who_it_was(served: Served, duckdb_warehouse: Warehouse) -> None:
     load_people(duckdb_warehouse, served)
     done = command("forget", "--email", ADDRESS)

@@ -79,7 +79,7 @@ def test_marts_are_those_of_a_warehouse_that_never_knew_the_person(
     assert_right(duckdb_warehouse, marts_without(living, key))
 
 
-@pytest.mark.slow
+@pytest.mark.deep
 def test_marts_of_postgres_forget_too_and_where_they_cannot_be_built(
     postgres_warehouse: Warehouse, living: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:

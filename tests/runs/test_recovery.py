@@ -105,6 +105,7 @@ def test_what_a_machine_has_left_does_not_undo_what_others_have_loaded_since(
     assert percents[newest["event_key"]] == 0.875
 
 
+@pytest.mark.deep
 def test_a_copy_put_back_after_a_kill_is_read_on_from_where_it_was(
     duckdb_warehouse: Warehouse, living: Sandbox, tmp_path: Path
 ) -> None:

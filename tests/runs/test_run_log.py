@@ -33,6 +33,7 @@ def runs(warehouse: Warehouse, run_id: str) -> dict[str, dict[str, Any]]:
 # the log
 
 
+@pytest.mark.slow
 def test_a_run_is_logged_with_the_figures_it_reports(warehouse: Warehouse, living: Sandbox) -> None:
     living.faults.add(Fault("stats/visitors", status=503, retry_after="0.3"))
     before = datetime.now(UTC)

@@ -92,6 +92,7 @@ def sandbox() -> Iterator[Sandbox]:
         yield server
 
 
+@pytest.mark.slow
 def test_cron_logs_and_mails_only_what_has_failed(sandbox: Sandbox, place: Place, tmp_path: Path) -> None:
     schedule, command = re.fullmatch(r"# .+\n((?:\S+ ){5})(.+)\n", place.example("crontab -e")).groups()  # type: ignore[union-attr]
     assert fires_hourly(schedule)

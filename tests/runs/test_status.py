@@ -80,7 +80,7 @@ def test_numbers_are_those_of_the_tables(warehouse: Warehouse, sandbox: Sandbox)
     assert (found.running, found.failures, found.models) == ([], [], None)
 
 
-@pytest.mark.slow
+@pytest.mark.deep
 def test_requests_of_today_are_those_of_all_runs(loaded: Warehouse, sandbox: Sandbox) -> None:
     first = look(loaded).requests_today
     more = sync(loaded, sandbox, select=["account_stats"]).requests
@@ -164,7 +164,7 @@ def test_a_killed_run(loaded: Warehouse) -> None:
     assert not found.fresh
 
 
-@pytest.mark.slow
+@pytest.mark.deep
 def test_refreshes_backfills_and_rebuilds_make_nothing_fresh(loaded: Warehouse, sandbox: Sandbox) -> None:
     change(loaded, older(4))
     key = sandbox.account.at(NOW).visitors()[0]["visitor_key"]

@@ -106,7 +106,7 @@ def test_sandbox_serves_until_interrupted(folder: Folder) -> None:
 # several warehouses
 
 
-@pytest.mark.slow
+@pytest.mark.deep
 def test_two_warehouses_in_turn_miss_nothing(folder: Folder, living: Sandbox) -> None:
     """What one warehouse has seen must not be taken for what the other has."""
 

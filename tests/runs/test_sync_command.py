@@ -215,6 +215,7 @@ def test_only_the_first_of_many_failures_are_named(capsys: pytest.CaptureFixture
     assert last == "Not loaded: 3 more; --json names them all."
 
 
+@pytest.mark.slow
 def test_a_field_that_nobody_declared_is_named_once(folder: Folder, living: Sandbox) -> None:
     body = {"load_count": 1, "play_count": 1, "hours_watched": 0, "shares": {"total": 3}}
     living.faults.add(Fault("stats/account.json", status=200, times=None, body=json.dumps(body)))

@@ -117,6 +117,7 @@ def test_rows_that_come_while_pages_are_read_are_neither_missed_nor_doubled(duck
     assert active(duckdb_warehouse.rows("visitors"), "play_count") == active(view.visitors(), "play_count")
 
 
+@pytest.mark.slow
 def test_sessions_that_wistia_has_dropped_stay(duckdb_warehouse: Warehouse) -> None:
     month = 30 * DAY
     account = Account(

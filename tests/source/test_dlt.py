@@ -257,7 +257,7 @@ def test_a_column_of_the_user_is_in_every_row(living: Sandbox, duckdb_warehouse:
     assert {row["country"] for row in duckdb_warehouse.rows("events")} == {"DE"}
 
 
-@pytest.mark.slow
+@pytest.mark.deep
 def test_tables_may_have_other_names(living: Sandbox, duckdb_warehouse: Warehouse) -> None:
     rename = _each(lambda resource: resource.apply_hints(table_name=f"Wistia {resource.name}"))
     names = ("medias", *FAN_OUT)
@@ -285,7 +285,7 @@ def test_appended_rows_are_a_history_of_what_has_changed(
         assert set(hashes.values()) == {1}, name
 
 
-@pytest.mark.slow
+@pytest.mark.deep
 def test_what_a_limit_left_out_is_loaded_without_it(living: Sandbox, duckdb_warehouse: Warehouse, plain: Plain) -> None:
     expected = plain.rows[0]
     given = source(living, tuning=Tuning(rows_per_batch=1))
@@ -386,6 +386,7 @@ def synced(living: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert {path.name for path in tmp_path.iterdir()} == {"work", "dlt"}
 
 
+@pytest.mark.slow
 def test_dlt_finds_what_the_command_line_has_loaded(living: Sandbox, synced: str) -> None:
     dataset = dlt.attach("wistia", pipelines_dir=synced).dataset()
     counts = dict(dataset.row_counts().fetchall())

@@ -208,7 +208,7 @@ def test_a_filtered_list_of_visitors_leaves_the_cursor_alone(duckdb_warehouse: W
     assert len(duckdb_warehouse.rows("visitors")) >= len(everyone) > len(with_email)
 
 
-@pytest.mark.slow
+@pytest.mark.deep
 def test_all_days_of_a_media_are_asked_once_a_week(duckdb_warehouse: Warehouse, living: Sandbox) -> None:
     load_once(duckdb_warehouse, living)
     listed = media_ids(living)

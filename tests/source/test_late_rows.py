@@ -54,6 +54,7 @@ def test_once_a_day_sessions_are_read_again_two_days_back(duckdb_warehouse: Ware
     assert late_one_lands(49 * HOUR, 40 * HOUR)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("hours_late", [*(pytest.param(late, marks=pytest.mark.deep) for late in (4, 26.5)), 47])
 def test_what_shows_up_to_two_days_late_lands_with_its_visitor(
     duckdb_warehouse: Warehouse, living: Sandbox, hours_late: float

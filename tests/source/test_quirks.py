@@ -245,6 +245,7 @@ def test_quirk_18_keys_say_nothing_and_may_be_missing(loaded: Warehouse) -> None
     assert row_of(loaded, "events", event_key="private")["lat"] is None
 
 
+@pytest.mark.slow
 def test_quirk_20_all_medias_touched_at_once_are_updated_and_not_doubled(loaded_twice: Warehouse) -> None:
     medias = rows_by(loaded_twice, "medias", "media_id")
     assert len(medias) == len(MEDIAS)

@@ -52,7 +52,7 @@ def test_a_lost_warehouse_is_loaded_whole_again(duckdb_warehouse: Warehouse, liv
     assert sizes(duckdb_warehouse) == before
 
 
-@pytest.mark.slow
+@pytest.mark.deep
 def test_an_earlier_start_takes_effect(duckdb_warehouse: Warehouse, living: Sandbox) -> None:
     only = ("events", "visitors", "account_stats_by_date", "media_stats_by_date")
 

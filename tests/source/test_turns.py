@@ -138,6 +138,7 @@ def test_stats_wait_for_the_last_page_of_the_new_sessions(duckdb_warehouse: Ware
     assert plays[last] == calm.account.at(later).media_stats(last)["play_count"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "others",
     [pytest.param((), marks=pytest.mark.slow), ("medias", "projects", "media_stats")],
@@ -159,7 +160,7 @@ def test_the_project_of_a_played_media_is_asked_in_the_same_run(
     assert plays[project_id] == calm.account.at(later).project_stats(project_id)["play_count"]
 
 
-@pytest.mark.slow
+@pytest.mark.deep
 def test_captions_are_not_asked_because_a_media_was_played(duckdb_warehouse: Warehouse, calm: Sandbox) -> None:
     only = ("events", "captions")
     load_once(duckdb_warehouse, calm, CALM)
@@ -228,7 +229,7 @@ def test_each_media_and_project_is_asked_once_a_day_and_captions_once_a_week(
     assert an_hour_later[2] + next_day[2] + a_week_later[2] >= everyone
 
 
-@pytest.mark.slow
+@pytest.mark.deep
 def test_an_account_that_nobody_loads_or_plays_is_asked_for_what_is_listed_alone(duckdb_warehouse: Warehouse) -> None:
     account = Account(
         seed=5, start=NOW, medias=14, projects=4, visitors=40, events=250, days=80, hourly_events=0, loads_until=NOW

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import closing
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +23,10 @@ from tests.support.lake import lake as lake
 from tests.support.lake import storage as storage
 from tests.support.postgres import LOCKED
 from tests.support.samples import sampled
-from tests.support.sandbox import TOKEN
+from tests.support.sandbox import NOW, TOKEN
 
 pytestmark = pytest.mark.slow
 
-NOW = datetime.now(UTC).replace(microsecond=0)
 PASSWORD = "s3cret-pa%2Fss"
 NOWHERE = "127.0.0.1:9"
 FORM = "CREDENTIALS__CATALOG to postgresql://user:password@host:5432/database, and"
@@ -46,7 +44,7 @@ def sandbox() -> Iterator[Sandbox]:
 def folder(tmp_path: Path, sandbox: Sandbox, lake: Lake) -> Folder:
     """An empty folder with the settings of a lake that would do."""
     made = empty_folder(tmp_path / "user", sandbox, NOW)
-    made.env.update(lake.settings())
+    made.env |= lake.settings() | {"SOURCES__WISTIA__NOW": NOW.isoformat()}
     return made
 
 

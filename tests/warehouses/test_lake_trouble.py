@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -48,10 +48,10 @@ ACCOUNT: dict[str, Any] = {
 
 
 def test_runs_that_are_killed_while_they_load_leave_nothing_twice(lake_in_a_folder: Lake, tmp_path: Path) -> None:
-    lake, now = lake_in_a_folder, datetime.now(UTC).replace(microsecond=0)
-    with Sandbox(Account(start=now, **ACCOUNT), now=lambda: now, rate_limit=None, token=TOKEN) as sandbox:
-        folder = empty_folder(tmp_path / "user", sandbox, now)
-        folder.env.update(lake.settings())
+    lake = lake_in_a_folder
+    with Sandbox(Account(start=NOW, **ACCOUNT), now=lambda: NOW, rate_limit=None, token=TOKEN) as sandbox:
+        folder = empty_folder(tmp_path / "user", sandbox, NOW)
+        folder.env |= lake.settings() | {"SOURCES__WISTIA__NOW": NOW.isoformat()}
         command = ("sync", "--destination", "ducklake")
         # some tables have their rows by then, others have not; the next run begins with what is left
         for further in (29, 6):
@@ -74,7 +74,7 @@ def test_runs_that_are_killed_while_they_load_leave_nothing_twice(lake_in_a_fold
                     f"select count(*), count(distinct ({key})) from wistia_raw.{table.name}"
                 )
                 assert count == distinct > 0, table.name
-        assert_whole(lake, sandbox, now)
+        assert_whole(lake, sandbox, NOW)
         runs = dict(lake.rows("select status, count(distinct run_id) from wistia_raw.sync_runs group by 1"))
         assert runs == {"killed": 2, "ok": 1}
 
@@ -96,6 +96,7 @@ def assert_whole(lake: Lake, sandbox: Sandbox, now: datetime) -> None:
     }
 
 
+@pytest.mark.deep
 def test_a_load_in_whose_way_another_program_has_come_is_tried_again_for_a_while(
     lake_warehouse_in_a_folder: LakeWarehouse, living: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -131,6 +132,7 @@ def test_a_load_in_whose_way_another_program_has_come_is_tried_again_for_a_while
     assert sessions(warehouse.rows("events"), "percent_viewed") == sessions(shown, "percent_viewed")
 
 
+@pytest.mark.deep
 def test_maintenance_and_the_end_of_a_run_wait_for_others_too(
     lake_warehouse_in_a_folder: LakeWarehouse, living: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -102,8 +102,14 @@ def change(living: Sandbox) -> list[dict[str, Any]]:
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
+@pytest.mark.parametrize("is_killed", [False, pytest.param(True, marks=pytest.mark.deep)])
 def test_every_mart_is_that_of_duckdb_also_where_a_worker_is_killed(
-    folder: Folder, lake: Files, duckdb_warehouse: Warehouse, living: Sandbox, monkeypatch: pytest.MonkeyPatch
+    folder: Folder,
+    lake: Files,
+    duckdb_warehouse: Warehouse,
+    living: Sandbox,
+    monkeypatch: pytest.MonkeyPatch,
+    is_killed: bool,
 ) -> None:
     load_both(lake, duckdb_warehouse, living, NOW)
     events = change(living)
@@ -119,21 +125,24 @@ def test_every_mart_is_that_of_duckdb_also_where_a_worker_is_killed(
     assert build_models(duckdb_warehouse.pipeline(), full_refresh=True).failures == []
 
     java = java_that_notes(folder.path / "own java")
-    process = folder.start("spark", *IN_A_HURRY, JAVA_HOME=str(java), WISTIA_PIPELINE__MODELS__TIMEZONE=ZONE)
-    wait_for(lambda: list((folder.path / "a lake").glob("wistia.building/*/wistia/*/*.parquet")), process)
-    before = tasks(folder, 2)
-    wait_for(lambda: tasks(folder, 2) > before, process)
-    survivor = tasks(folder, 1)
-    (worker,) = (path for path in processes(folder) if is_worker(path, 2))
-    os.killpg(os.getpgid(int(worker.name)), signal.SIGKILL)
+    where = IN_A_HURRY if is_killed else ("--master", "local[2]")
+    process = folder.start("spark", *where, JAVA_HOME=str(java), WISTIA_PIPELINE__MODELS__TIMEZONE=ZONE)
+    if is_killed:
+        wait_for(lambda: list((folder.path / "a lake").glob("wistia.building/*/wistia/*/*.parquet")), process)
+        before = tasks(folder, 2)
+        wait_for(lambda: tasks(folder, 2) > before, process)
+        survivor = tasks(folder, 1)
+        (worker,) = (path for path in processes(folder) if is_worker(path, 2))
+        os.killpg(os.getpgid(int(worker.name)), signal.SIGKILL)
     said, complained = process.communicate(timeout=WAIT_SECONDS)
     assert process.returncode == 0, complained
     lines = said.splitlines()
     assert lines[0].startswith("41 models built, 39 data tests hold (")
     assert lines[1:] == [f"The marts are in {folder.path}/a lake/wistia, a folder of Parquet files each."]
     assert [PROGRESS_LINE.fullmatch(line) is not None for line in complained.splitlines()] == [True]
-    assert log_has(folder, "driver", "Lost executor")
-    assert tasks(folder, 1) > survivor
+    if is_killed:
+        assert log_has(folder, "driver", "Lost executor")
+        assert tasks(folder, 1) > survivor
     assert "used" in (java / "used").read_text()
     assert (os.listdir(folder.work), os.listdir(folder.env["HOME"]), processes(folder)) == ([], [], [])
     assert sorted(os.listdir(folder.path / "a lake")) == ["wistia", "wistia_raw"]
@@ -205,7 +214,7 @@ def wrong_file(folder: Folder) -> Path:
     return raw / "events" / f"{load_id}.wrong.parquet"
 
 
-@pytest.mark.slow
+@pytest.mark.deep
 @pytest.mark.timeout(600)
 def test_a_build_that_is_ended_leaves_the_marts_as_they_were(folder: Folder, earlier: dict[str, bytes]) -> None:
     process = folder.start("spark", *IN_A_HURRY)
