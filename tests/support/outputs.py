@@ -17,7 +17,7 @@ from wistia_pipeline.settings import use_defaults
 
 from tests.support import shared
 from tests.support.folder import Folder
-from tests.support.mart_rows import ACCOUNT, load, load_first
+from tests.support.mart_rows import ACCOUNT, load, load_first, with_a_lead
 from tests.support.postgres import database
 from tests.support.sandbox import NOW, TOKEN
 from tests.support.warehouse import Warehouse, in_duckdb, in_postgres
@@ -32,7 +32,7 @@ def load_with_models(warehouse: Warehouse, folder: Path) -> None:
     """Loads and models an account as of NOW, from a working folder within this one.
 
     It is that of the marts' tests, whose first load others may have made; names have changed since. It has more medias
-    and pages than a chart has bars, and a lead.
+    and pages than a chart has bars, and a lead who has come back.
     """
     account = Account(start=NOW, **ACCOUNT)
     with (
@@ -47,7 +47,8 @@ def load_with_models(warehouse: Warehouse, folder: Path) -> None:
         most = [media_id for media_id, _ in counted.most_common(6)]
         for media_id, name in zip(most, [HOSTILE, *[TWICE] * 5], strict=True):
             account.rename_media(media_id, name)
-        load(warehouse, sandbox)
+        with_a_lead(account, NOW)
+        load(warehouse, sandbox, events_lookback_hours=2400, visitors_lookback_hours=2400)
 
 
 def reader_of(file: Path, **settings: str) -> Folder:

