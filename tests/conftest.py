@@ -35,8 +35,11 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What may take longest begins first: at the end, one core would wait for the other."""
-    items.sort(key=lambda item: -max((mark.args[0] for mark in item.iter_markers("timeout")), default=0))
+    """What may take longest begins first: at the end, one core would wait for the other.
+
+    That is what may take more than five minutes; what has these waits for others.
+    """
+    items.sort(key=lambda item: -max((mark.args[0] for mark in item.iter_markers("timeout")), default=0) // 301)
 
 
 @pytest.fixture(autouse=True)

@@ -287,7 +287,7 @@ def test_what_waits_to_be_loaded_does_not_bring_anybody_back(
     assert_gone_with(duckdb_warehouse, tmp_path, "at-10")
 
 
-@pytest.mark.deep
+@pytest.mark.slow
 def test_what_another_account_has_yet_to_load_is_gone_too(
     duckdb_warehouse: Warehouse, served: Served, tmp_path: Path
 ) -> None:
@@ -306,7 +306,7 @@ def assert_gone_with(warehouse: Warehouse, tmp_path: Path, event_key: str) -> No
     assert event_key in events(warehouse, "visitor_key")
 
 
-@pytest.mark.deep
+@pytest.mark.slow
 def test_sessions_left_out_do_not_look_like_sessions_that_are_missing(
     duckdb_warehouse: Warehouse, served: Served
 ) -> None:

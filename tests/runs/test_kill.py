@@ -133,8 +133,8 @@ def some_of(kills: Sequence[Kill], phases: Sequence[str]) -> list[Kill]:
 @pytest.mark.parametrize(
     ("place", "scenario", "phases", "part"),
     [
-        ("duckdb", "first", ("extract", "load"), None),
-        ("postgres", "hourly", ("normalize", "around"), None),
+        ("duckdb", "first", ("extract", "load", "around"), None),
+        ("postgres", "hourly", ("normalize", "load"), None),
         # what a kill leaves in the working folder is the same wherever it is loaded: half of them for Postgres
         *(
             pytest.param(kind, scenario, tuple(POINTS), part, marks=pytest.mark.deep)

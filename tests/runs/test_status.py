@@ -164,7 +164,7 @@ def test_a_killed_run(loaded: Warehouse) -> None:
     assert not found.fresh
 
 
-@pytest.mark.deep
+@pytest.mark.slow
 def test_refreshes_backfills_and_rebuilds_make_nothing_fresh(loaded: Warehouse, sandbox: Sandbox) -> None:
     change(loaded, older(4))
     key = sandbox.account.at(NOW).visitors()[0]["visitor_key"]

@@ -52,6 +52,7 @@ def test_a_list_that_keeps_failing_costs_the_others_nothing(living: Sandbox, pat
     assert {name for name in BY_NAME if not rows[name]} == lost
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("path", "after"), [pytest.param("stats/events", 0, marks=pytest.mark.slow), ("stats/visitors", 2)]
 )

@@ -170,6 +170,7 @@ def test_captions_are_not_asked_because_a_media_was_played(duckdb_warehouse: War
     assert asked == Counter(newcomers(calm, CALM, CALM + HOUR))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page_cap", [2, *(pytest.param(cap, marks=pytest.mark.deep) for cap in (1, 3))])
 def test_sessions_exactly_at_the_cut_that_go_on_on_the_next_page_land(
     duckdb_warehouse: Warehouse, calm: Sandbox, page_cap: int
@@ -183,6 +184,7 @@ def test_sessions_exactly_at_the_cut_that_go_on_on_the_next_page_land(
     assert late <= {row["event_key"] for row in duckdb_warehouse.rows("events")}
 
 
+@pytest.mark.slow
 def test_visitors_who_were_active_up_to_a_quarter_of_an_hour_before_the_latest_are_read_again(
     duckdb_warehouse: Warehouse, calm: Sandbox
 ) -> None:
@@ -205,6 +207,7 @@ def last_active(warehouse: Warehouse) -> dict[str, datetime]:
 # time
 
 
+@pytest.mark.slow
 def test_each_media_and_project_is_asked_once_a_day_and_captions_once_a_week(
     duckdb_warehouse: Warehouse, calm: Sandbox
 ) -> None:
