@@ -37,9 +37,14 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What may take longest begins first: at the end, one core would wait for the other.
 
-    That is what may take more than five minutes; what has these waits for others.
+    That is what may take more than five minutes; a test with five minutes waits for what another makes.
     """
-    items.sort(key=lambda item: -max((mark.args[0] for mark in item.iter_markers("timeout")), default=0) // 301)
+
+    def seconds(item: pytest.Item) -> float:
+        most: float = max((mark.args[0] for mark in item.iter_markers("timeout")), default=0)
+        return most if most > 300 else 0
+
+    items.sort(key=seconds, reverse=True)
 
 
 @pytest.fixture(autouse=True)
