@@ -11,9 +11,9 @@ from wistia_pipeline.models import build_models, run_dbt
 from wistia_pipeline.sandbox import Sandbox
 
 from tests.support.mart_rows import ACCOUNT as ACCOUNT
-from tests.support.mart_rows import OVERDUE, assert_right, change, held, load, load_first, marts_of
+from tests.support.mart_rows import OVERDUE, assert_right, held, load, load_first, marts_of
 from tests.support.sandbox import NOW
-from tests.support.warehouse import Warehouse
+from tests.support.warehouse import Warehouse, change
 
 HOUR = timedelta(hours=1)
 

@@ -20,7 +20,6 @@ from tests.support.mart_rows import (
     OVERDUE,
     START,
     assert_right,
-    change,
     differences,
     held,
     load,
@@ -28,7 +27,7 @@ from tests.support.mart_rows import (
     marts_of,
 )
 from tests.support.sandbox import NOW, settings_for
-from tests.support.warehouse import MOSTLY_DUCKDB, Warehouse
+from tests.support.warehouse import MOSTLY_DUCKDB, Warehouse, change
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 

@@ -14,7 +14,7 @@ from wistia_pipeline.sandbox import Sandbox
 from tests.support.loaded import load_once
 from tests.support.mart_rows import ACCOUNT as ACCOUNT
 from tests.support.mart_rows import GRAINS, START, load_first, marts_of
-from tests.support.warehouse import Warehouse
+from tests.support.warehouse import MOSTLY_DUCKDB, Warehouse
 
 README = Path(__file__).parents[2] / "README.md"
 SQL = Path(__file__).parents[2] / "sql"
@@ -40,7 +40,7 @@ def test_the_examples_of_the_readme_give_what_it_says(duckdb_warehouse: Warehous
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("warehouse", ["duckdb", pytest.param("postgres", marks=pytest.mark.deep)], indirect=True)
+@MOSTLY_DUCKDB
 def test_another_dbt_project_builds_on_the_package(warehouse: Warehouse, living: Sandbox, tmp_path: Path) -> None:
     load_once(warehouse, living, start_date=START)
     package = tmp_path / "package"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import threading
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -21,9 +20,9 @@ import pytest
 from click.testing import CliRunner, Result
 from wistia_pipeline.cli import main
 from wistia_pipeline.run_log import RunLog
-from wistia_pipeline.sandbox import Account, Fault, Sandbox
+from wistia_pipeline.sandbox import Account, Sandbox
 
-from tests.support.commands import BUSY
+from tests.support.commands import BUSY, under_way
 from tests.support.folder import Folder, empty_folder, rows
 from tests.support.lake import NAME, Lake, LakeWarehouse
 from tests.support.lake import lake as lake
@@ -306,22 +305,6 @@ def begin_together(sandboxes: dict[str, Sandbox]) -> None:
 
     for sandbox in sandboxes.values():
         sandbox.now = first_together()
-
-
-@contextmanager
-def under_way(folder: Folder, sandbox: Sandbox, *arguments: str) -> Iterator[None]:
-    """While a run waits for its first answer; then it is killed."""
-    sandbox.faults.add(Fault("v1/account.json", kind="hang", seconds=600, times=None))
-    run = folder.start(*arguments)
-    try:
-        while not sandbox.log:
-            assert run.poll() is None, run.communicate()
-            time.sleep(0.02)
-        yield
-    finally:
-        sandbox.faults.clear()
-        run.kill()
-        run.communicate()
 
 
 @contextmanager

@@ -1,9 +1,8 @@
-"""Whoever asks to be forgotten is gone from tables, files and whatever waits to be loaded, and does not come back."""
+"""A forgotten person is gone from every table, file and pending load package, and does not come back."""
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,6 @@ from wistia_pipeline.results import SyncResult
 from wistia_pipeline.run_log import RunLog
 from wistia_pipeline.sweep import KEYS_AT_ONCE
 
-from tests.support.mart_rows import change
 from tests.support.people import (
     ADDRESS,
     ANN,
@@ -36,26 +34,14 @@ from tests.support.people import (
     forget,
     load,
     load_people,
-    serving_people,
     where_found,
 )
+from tests.support.people import served as served
 from tests.support.sandbox import NOW, TOKEN
 from tests.support.served import Served, event, visitor
-from tests.support.warehouse import MOSTLY_DUCKDB, Warehouse
+from tests.support.warehouse import MOSTLY_DUCKDB, Warehouse, change
 from wistia_source import wistia
 from wistia_source.errors import SettingInvalid
-
-POSTGRES_IS_DEEP = pytest.mark.parametrize(
-    "warehouse", ["duckdb", pytest.param("postgres", marks=pytest.mark.deep)], indirect=True
-)
-"""Of tests whose statements are those of others that run on both."""
-
-
-@pytest.fixture
-def served() -> Iterator[Served]:
-    """An account in which Ann, Bob and others have watched."""
-    with serving_people() as server:
-        yield server
 
 
 def test_an_address_is_gone_with_all_that_was_known_under_it_and_stays_away(
@@ -96,7 +82,7 @@ def test_nothing_that_is_read_again_brings_anybody_back(
     assert_gone(duckdb_warehouse, tmp_path)
 
 
-@POSTGRES_IS_DEEP
+@MOSTLY_DUCKDB
 @pytest.mark.slow
 def test_a_key_is_gone_and_who_shares_its_address_stays(warehouse: Warehouse, served: Served, tmp_path: Path) -> None:
     load_people(warehouse, served)
@@ -112,7 +98,7 @@ def test_a_key_is_gone_and_who_shares_its_address_stays(warehouse: Warehouse, se
     assert where_found(warehouse, tmp_path, [KEY]) == []
 
 
-@POSTGRES_IS_DEEP
+@MOSTLY_DUCKDB
 @pytest.mark.slow
 def test_a_new_key_of_a_forgotten_address_is_forgotten_with_what_it_had_watched(
     warehouse: Warehouse, served: Served, tmp_path: Path
@@ -189,7 +175,7 @@ def test_without_the_secret_nobody_who_is_forgotten_by_hash_is_loaded(
     assert events(duckdb_warehouse, "visitor_key") == before
 
 
-@POSTGRES_IS_DEEP
+@MOSTLY_DUCKDB
 @pytest.mark.slow
 def test_where_all_is_hashed_an_address_is_found_by_its_hash(
     warehouse: Warehouse, served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

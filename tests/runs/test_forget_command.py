@@ -6,7 +6,6 @@ import json
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,8 @@ import pytest
 from click.testing import CliRunner, Result
 from wistia_pipeline.cli import main
 
-from tests.support.people import ADDRESS, CLEARED, KEY, load_people, serving_people
+from tests.support.people import ADDRESS, CLEARED, KEY, load_people
+from tests.support.people import served as served
 from tests.support.sandbox import NOW
 from tests.support.served import Row, Served
 from tests.support.warehouse import Warehouse
@@ -46,13 +46,6 @@ POINTS = [
     ("wistia_pipeline.destinations.duckdb_file", "rewrite", "after"),
     (FORGET, "end_sweep", "after"),
 ]
-
-
-@pytest.fixture
-def served() -> Iterator[Served]:
-    """An account in which Ann, Bob and others have watched."""
-    with serving_people() as server:
-        yield server
 
 
 def command(*arguments: str) -> Result:

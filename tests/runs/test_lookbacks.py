@@ -9,9 +9,9 @@ import pytest
 from wistia_pipeline.lookbacks import Lookback, judged
 from wistia_pipeline.sandbox import Account, Sandbox
 
-from tests.support.run_log import change, look, older, shown, sync
+from tests.support.run_log import look, older, shown, sync
 from tests.support.sandbox import NOW
-from tests.support.warehouse import Warehouse
+from tests.support.warehouse import Warehouse, change
 
 ACCOUNT: dict[str, Any] = {
     "seed": 19, "medias": 5, "projects": 2, "visitors": 30, "events": 120, "days": 20, "hourly_events": 3

@@ -17,7 +17,7 @@ from wistia_pipeline.sandbox import Fault, Sandbox
 
 from tests.support.loaded import load_once
 from tests.support.sandbox import NOW, sessions
-from tests.support.warehouse import MOSTLY_DUCKDB, RUN_LOG, Warehouse, sync
+from tests.support.warehouse import MOSTLY_DUCKDB, RUN_LOG, Warehouse, change, sync
 
 ACCOUNT = {"seed": 29, "medias": 6, "projects": 2, "visitors": 60, "events": 400, "days": 45, "hourly_events": 4}
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
@@ -46,13 +46,6 @@ def kill(warehouse: Warehouse, sandbox: Sandbox, now: datetime, phase: str, pack
         patches.setattr(RunLog, "end", lambda *_: None)
         with pytest.raises(Killed):
             sync(warehouse, sandbox, now, **more)
-
-
-def run_sql(warehouse: Warehouse, *statements: str) -> None:
-    """Does something to the warehouse behind the connector's back."""
-    with warehouse.pipeline().sql_client() as client:
-        for statement in statements:
-            client.execute_sql(statement)
 
 
 def contents(warehouse: Warehouse) -> dict[str, Counter[str]]:
@@ -127,7 +120,7 @@ def test_a_warehouse_taken_away_after_a_kill_is_loaded_whole(
     warehouse: Warehouse, living: Sandbox, phase: str, package: int
 ) -> None:
     kill(warehouse, living, NOW, phase, package, package_seconds=0)
-    run_sql(warehouse, f"drop schema {warehouse.dataset} cascade")
+    change(warehouse, f"drop schema {warehouse.dataset} cascade")
     assert sync(warehouse, living).status == "ok"
     assert_whole(warehouse, living, NOW)
 
@@ -163,7 +156,7 @@ def test_a_table_that_was_dropped_is_read_again(warehouse: Warehouse, living: Sa
         ("events", "account_stats_by_date", "medias", "restatements", "media_stats__actions", "project_stats"),
         ("visitors", "media_stats", "media_stats_by_date", "captions", "sync_runs", "refreshes"),
     ):
-        run_sql(warehouse, *(f"drop table {warehouse.dataset}.{table}" for table in dropped))
+        change(warehouse, *(f"drop table {warehouse.dataset}.{table}" for table in dropped))
         assert sync(warehouse, living).status == "ok"
         assert contents(warehouse) == before, dropped
 
@@ -176,7 +169,7 @@ def test_rows_of_a_load_that_was_never_completed_are_read_again(duckdb_warehouse
     assert before
     # as where the process was killed when the load had not filled each table yet, and its machine is gone
     raw = duckdb_warehouse.dataset
-    run_sql(
+    change(
         duckdb_warehouse,
         f"delete from {raw}._dlt_loads where load_id = (select max(load_id) from {raw}._dlt_loads)",
         f"delete from {raw}.{days}",
@@ -192,7 +185,7 @@ def test_a_run_whose_lock_is_gone_loads_nothing_more(postgres_warehouse: Warehou
     original = dlt.Pipeline.normalize
 
     def and_end_sessions(pipeline: dlt.Pipeline, *arguments: Any, **named: Any) -> Any:
-        run_sql(
+        change(
             postgres_warehouse,
             "select pg_terminate_backend(pid) from pg_locks join pg_database as own on own.oid = pg_locks.database "
             "where locktype = 'advisory' and datname = current_database()",

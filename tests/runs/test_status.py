@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
 
 import pytest
 from wistia_pipeline.models import rebuild
@@ -15,47 +14,37 @@ from wistia_pipeline.status import WarehouseStatus, status
 from tests.support import mart_rows
 from tests.support.commands import loaded_at_now
 from tests.support.folder import Folder
-from tests.support.run_log import HOUR, MINUTE, change, load_at_now, logged, look, moment, older, shown, sync
+from tests.support.run_log import ACCOUNT as ACCOUNT
+from tests.support.run_log import HOUR, MINUTE, load_at_now, logged, look, moment, older, shown, sync
 from tests.support.sandbox import NOW, START, TOKEN
-from tests.support.warehouse import Warehouse, in_duckdb
+from tests.support.warehouse import Warehouse, change, in_duckdb
 from wistia_source.endpoints import BY_NAME
 
-ACCOUNT: dict[str, Any] = {
-    "seed": 19, "medias": 5, "projects": 2, "visitors": 30, "events": 120, "days": 20, "hourly_events": 3
-}  # fmt: skip
-
 
 @pytest.fixture
-def sandbox(living: Sandbox) -> Sandbox:
-    """The account over HTTP, at NOW."""
-    living.now = lambda: NOW
-    return living
-
-
-@pytest.fixture
-def loaded(duckdb_warehouse: Warehouse, sandbox: Sandbox) -> Warehouse:
-    """A warehouse in which one sync has run, without models, at NOW."""
-    load_at_now(duckdb_warehouse, sandbox)
+def loaded(duckdb_warehouse: Warehouse, living: Sandbox) -> Warehouse:
+    """A warehouse after one sync at NOW, without models."""
+    load_at_now(duckdb_warehouse, living)
     return duckdb_warehouse
 
 
 @pytest.fixture
-def folder(tmp_path: Path, sandbox: Sandbox) -> Folder:
-    """A folder with a warehouse in which one sync has run."""
-    return loaded_at_now(tmp_path / "user", sandbox)
+def folder(tmp_path: Path, living: Sandbox) -> Folder:
+    """A folder with a warehouse after one sync."""
+    return loaded_at_now(tmp_path / "user", living)
 
 
 # numbers
 
 
-def test_numbers_are_those_of_the_tables(warehouse: Warehouse, sandbox: Sandbox) -> None:
-    requests = load_at_now(warehouse, sandbox).requests
+def test_numbers_are_those_of_the_tables(warehouse: Warehouse, living: Sandbox) -> None:
+    requests = load_at_now(warehouse, living).requests
     found = look(warehouse)
     assert [row.resource for row in found.resources] == list(BY_NAME)
     held = {row.resource: row for row in found.resources}
     for name, row in held.items():
         assert row.rows == len(warehouse.rows(name)), name
-        assert row.account_id == str(sandbox.account.account_id)
+        assert row.account_id == str(living.account.account_id)
         assert row.last_run is not None
         assert (row.last_run["command"], row.last_run["status"], row.last_run["error"]) == ("sync", "ok", None)
         assert row.overdue == 0
@@ -81,10 +70,10 @@ def test_numbers_are_those_of_the_tables(warehouse: Warehouse, sandbox: Sandbox)
 
 
 @pytest.mark.deep
-def test_requests_of_today_are_those_of_all_runs(loaded: Warehouse, sandbox: Sandbox) -> None:
+def test_requests_of_today_are_those_of_all_runs(loaded: Warehouse, living: Sandbox) -> None:
     first = look(loaded).requests_today
-    more = sync(loaded, sandbox, select=["account_stats"]).requests
-    more += sync(loaded, sandbox, access_token="wrong").requests
+    more = sync(loaded, living, select=["account_stats"]).requests
+    more += sync(loaded, living, access_token="wrong").requests
     assert more >= 3
     assert look(loaded).requests_today == first + more
     change(loaded, older(24))
@@ -109,10 +98,10 @@ def test_the_oldest_resource_decides(loaded: Warehouse) -> None:
 
 
 @pytest.mark.slow
-def test_what_was_never_selected_is_shown_and_does_not_count(sandbox: Sandbox, duckdb_warehouse: Warehouse) -> None:
-    sync(duckdb_warehouse, sandbox, select=["events"])
+def test_what_was_never_selected_is_shown_and_does_not_count(living: Sandbox, duckdb_warehouse: Warehouse) -> None:
+    sync(duckdb_warehouse, living, select=["events"])
     change(duckdb_warehouse, "create table {raw}.captions (account_id varchar, _dlt_load_id varchar)")
-    change(duckdb_warehouse, f"insert into {{raw}}.captions values ('{sandbox.account.account_id}', '1')")
+    change(duckdb_warehouse, f"insert into {{raw}}.captions values ('{living.account.account_id}', '1')")
     found = look(duckdb_warehouse)
     held = {row.resource: row for row in found.resources}
     assert found.fresh
@@ -121,8 +110,8 @@ def test_what_was_never_selected_is_shown_and_does_not_count(sandbox: Sandbox, d
     assert re.search(r"captions .* not selected", shown(found))
     # what was tried and never read counts
     change(duckdb_warehouse, "drop table {raw}.captions")
-    sandbox.faults.add(Fault("medias.json", kind="html", times=None))
-    assert sync(duckdb_warehouse, sandbox, select=["events", "captions"]).status == "partial"
+    living.faults.add(Fault("medias.json", kind="html", times=None))
+    assert sync(duckdb_warehouse, living, select=["events", "captions"]).status == "partial"
     found = look(duckdb_warehouse)
     assert (found.fresh, found.age_hours) == (False, None)
     said = shown(found)
@@ -131,9 +120,9 @@ def test_what_was_never_selected_is_shown_and_does_not_count(sandbox: Sandbox, d
 
 
 @pytest.mark.slow
-def test_a_failed_run_after_a_good_one(loaded: Warehouse, sandbox: Sandbox) -> None:
+def test_a_failed_run_after_a_good_one(loaded: Warehouse, living: Sandbox) -> None:
     before = look(loaded)
-    assert sync(loaded, sandbox, access_token="wrong-token").status == "failed"
+    assert sync(loaded, living, access_token="wrong-token").status == "failed"
     found = look(loaded)
     assert found.fresh
     assert [row.read_at for row in found.resources] == [row.read_at for row in before.resources]
@@ -165,12 +154,12 @@ def test_a_killed_run(loaded: Warehouse) -> None:
 
 
 @pytest.mark.slow
-def test_refreshes_backfills_and_rebuilds_make_nothing_fresh(loaded: Warehouse, sandbox: Sandbox) -> None:
+def test_refreshes_backfills_and_rebuilds_make_nothing_fresh(loaded: Warehouse, living: Sandbox) -> None:
     change(loaded, older(4))
-    key = sandbox.account.at(NOW).visitors()[0]["visitor_key"]
-    assert sync(loaded, sandbox, select=["visitors"], visitor_key=key).status == "ok"
+    key = living.account.at(NOW).visitors()[0]["visitor_key"]
+    assert sync(loaded, living, select=["visitors"], visitor_key=key).status == "ok"
     days = {"backfill_start": "2026-06-12", "backfill_end": "2026-06-15"}
-    assert sync(loaded, sandbox, select=["events"], **days).status == "ok"
+    assert sync(loaded, living, select=["events"], **days).status == "ok"
     found = look(loaded)
     held = {row.resource: row for row in found.resources}
     assert not found.fresh
@@ -180,26 +169,26 @@ def test_refreshes_backfills_and_rebuilds_make_nothing_fresh(loaded: Warehouse, 
 
 
 @pytest.mark.slow
-def test_a_warehouse_of_refreshes_alone_is_not_fresh(duckdb_warehouse: Warehouse, sandbox: Sandbox) -> None:
-    key = sandbox.account.at(NOW).visitors()[0]["visitor_key"]
-    assert sync(duckdb_warehouse, sandbox, select=["visitors"], visitor_key=key).status == "ok"
+def test_a_warehouse_of_refreshes_alone_is_not_fresh(duckdb_warehouse: Warehouse, living: Sandbox) -> None:
+    key = living.account.at(NOW).visitors()[0]["visitor_key"]
+    assert sync(duckdb_warehouse, living, select=["visitors"], visitor_key=key).status == "ok"
     found = look(duckdb_warehouse)
     assert (found.fresh, found.age_hours) == (False, None)
     # nor is one whose first run has failed
     change(duckdb_warehouse, "delete from {raw}.sync_runs", "delete from {raw}.visitors")
-    sync(duckdb_warehouse, sandbox, access_token="wrong")
+    sync(duckdb_warehouse, living, access_token="wrong")
     found = look(duckdb_warehouse)
     assert (found.fresh, found.resources) == (False, [])
 
 
 @pytest.mark.slow
-def test_a_lost_resource_of_a_partial_run_stays_old(loaded: Warehouse, sandbox: Sandbox) -> None:
+def test_a_lost_resource_of_a_partial_run_stays_old(loaded: Warehouse, living: Sandbox) -> None:
     change(loaded, older(4))
-    media_id = sandbox.account.at(NOW).medias()[0]["hashed_id"]
-    sandbox.faults.add(Fault("stats/visitors", kind="html", times=None))
-    sandbox.faults.add(Fault(f"medias/{media_id}/captions", status=500, times=None))
+    media_id = living.account.at(NOW).medias()[0]["hashed_id"]
+    living.faults.add(Fault("stats/visitors", kind="html", times=None))
+    living.faults.add(Fault(f"medias/{media_id}/captions", status=500, times=None))
     change(loaded, "delete from {raw}.refreshes where endpoint = 'captions'")
-    assert sync(loaded, sandbox).status == "partial"
+    assert sync(loaded, living).status == "partial"
     found = look(loaded)
     assert {row.resource for row in found.resources if not row.is_fresh(3)} == {"visitors"}
     assert not found.fresh
@@ -213,21 +202,21 @@ def test_a_lost_resource_of_a_partial_run_stays_old(loaded: Warehouse, sandbox: 
 
 
 @pytest.mark.slow
-def test_of_several_accounts_the_oldest_counts(loaded: Warehouse, sandbox: Sandbox) -> None:
+def test_of_several_accounts_the_oldest_counts(loaded: Warehouse, living: Sandbox) -> None:
     with Sandbox(Account(start=NOW, **ACCOUNT | {"seed": 20}), rate_limit=None) as other:
         assert sync(loaded, other).status == "ok"
-        assert other.account.account_id != sandbox.account.account_id
+        assert other.account.account_id != living.account.account_id
         found = look(loaded)
         assert found.fresh
         assert len(found.resources) == 2 * len(BY_NAME)
         by_account = {(row.account_id, row.resource): row.rows for row in found.resources}
-        for account in (sandbox.account, other.account):
+        for account in (living.account, other.account):
             assert by_account[str(account.account_id), "events"] == len(account.at(NOW).events())
-        change(loaded, older(5, f"account_id = '{sandbox.account.account_id}'"))
+        change(loaded, older(5, f"account_id = '{living.account.account_id}'"))
         found = look(loaded)
         assert not found.fresh
         old = {row.account_id for row in found.resources if not row.is_fresh(3)}
-        assert old == {str(sandbox.account.account_id)}
+        assert old == {str(living.account.account_id)}
 
 
 def test_turns_that_were_missed(loaded: Warehouse) -> None:
@@ -246,12 +235,12 @@ def test_turns_that_were_missed(loaded: Warehouse) -> None:
     assert overdue() == {name: 2 if BY_NAME[name].parent == "projects" else 4 for name in asked_daily}
 
 
-def test_an_account_belongs_to_the_pipeline_that_has_loaded_it_last(loaded: Warehouse, sandbox: Sandbox) -> None:
+def test_an_account_belongs_to_the_pipeline_that_has_loaded_it_last(loaded: Warehouse, living: Sandbox) -> None:
     change(
         loaded,
         "insert into {raw}.sync_runs "
         "(run_id, resource, account_id, pipeline, command, started_at, finished_at, status) "
-        f"values ('x', 'events', '{sandbox.account.account_id}', 'wistia_first', 'sync', "
+        f"values ('x', 'events', '{living.account.account_id}', 'wistia_first', 'sync', "
         f"{moment(NOW - HOUR)}, {moment(NOW - HOUR)}, 'ok')",
     )
     assert {row.pipeline for row in look(loaded).resources} == {"wistia"}
@@ -261,7 +250,7 @@ def test_an_account_belongs_to_the_pipeline_that_has_loaded_it_last(loaded: Ware
 
 @pytest.mark.slow
 def test_each_account_is_held_to_its_own_settings_and_runs(
-    folder: Folder, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+    folder: Folder, living: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     loaded = in_duckdb(folder.warehouse)
     change(loaded, logged(NOW))
@@ -276,7 +265,7 @@ def test_each_account_is_held_to_its_own_settings_and_runs(
     assert not any(row.overdue for row in look(loaded).resources)
     monkeypatch.setenv("SOURCES__ACME__REFRESH_WITHIN_HOURS", "1")
     found = look(loaded)
-    account_ids = {"wistia": str(sandbox.account.account_id), "wistia_acme": str(other.account.account_id)}
+    account_ids = {"wistia": str(living.account.account_id), "wistia_acme": str(other.account.account_id)}
     assert {row.pipeline: row.account_id for row in found.resources} == account_ids
     overdue = {(row.pipeline, row.resource): row.overdue for row in found.resources if row.overdue}
     asked_daily = [name for name, endpoint in BY_NAME.items() if endpoint.parent and name != "captions"]

@@ -8,7 +8,6 @@ import re
 from contextlib import closing
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import duckdb
 import pytest
@@ -18,27 +17,17 @@ from wistia_pipeline.sandbox import Sandbox
 
 from tests.support.commands import folder_at_now, loaded_at_now
 from tests.support.folder import ESCAPE, Folder, rows
-from tests.support.run_log import change, logged, look
-from tests.support.sandbox import NOW, TOKEN
-from tests.support.warehouse import Warehouse, in_duckdb
+from tests.support.run_log import ACCOUNT as ACCOUNT
+from tests.support.run_log import logged, look
+from tests.support.sandbox import TOKEN
+from tests.support.warehouse import Warehouse, change, in_duckdb
 from wistia_source.endpoints import BY_NAME
 
-ACCOUNT: dict[str, Any] = {
-    "seed": 19, "medias": 5, "projects": 2, "visitors": 30, "events": 120, "days": 20, "hourly_events": 3
-}  # fmt: skip
-
 
 @pytest.fixture
-def sandbox(living: Sandbox) -> Sandbox:
-    """The account over HTTP, at NOW."""
-    living.now = lambda: NOW
-    return living
-
-
-@pytest.fixture
-def folder(tmp_path: Path, sandbox: Sandbox) -> Folder:
-    """A folder with a warehouse in which one sync has run."""
-    return loaded_at_now(tmp_path / "user", sandbox)
+def folder(tmp_path: Path, living: Sandbox) -> Folder:
+    """A folder with a warehouse after one sync."""
+    return loaded_at_now(tmp_path / "user", living)
 
 
 @pytest.mark.slow
@@ -70,8 +59,8 @@ def test_as_a_monitor_sees_it(folder: Folder) -> None:
     assert os.listdir(folder.work) == ["warehouse.duckdb"]
 
 
-def test_without_a_warehouse_nothing_is_made(tmp_path: Path, sandbox: Sandbox) -> None:
-    folder = folder_at_now(tmp_path / "user", sandbox)
+def test_without_a_warehouse_nothing_is_made(tmp_path: Path, living: Sandbox) -> None:
+    folder = folder_at_now(tmp_path / "user", living)
     done = folder.invoke("status", "--json")
     answer = json.loads(done.stdout)
     assert (done.returncode, answer["fresh"]) == (1, False)
@@ -87,7 +76,7 @@ def test_without_a_warehouse_nothing_is_made(tmp_path: Path, sandbox: Sandbox) -
     assert (refused.returncode, "is that of something else" in refused.stderr) == (1, True)
 
 
-def test_what_is_no_warehouse(duckdb_warehouse: Warehouse, sandbox: Sandbox) -> None:
+def test_what_is_no_warehouse(duckdb_warehouse: Warehouse, living: Sandbox) -> None:
     with closing(duckdb.connect("warehouse.duckdb")) as connection:
         connection.execute("create table x as select 1 as y")
     with pytest.raises(NotReadable, match="Nothing has been loaded"):

@@ -16,7 +16,7 @@ import pytest
 from wistia_pipeline.failures import explain, stop_signal
 from wistia_pipeline.sandbox import Fault, Sandbox
 
-from tests.support.commands import BUSY, folder_at_now, without_progress
+from tests.support.commands import BUSY, folder_at_now, under_way, without_progress
 from tests.support.folder import Folder, rows
 from tests.support.postgres import database
 from tests.support.sandbox import NOW
@@ -177,18 +177,9 @@ def test_a_second_run_on_a_warehouse_touches_nothing(
         if kind.startswith("postgres"):
             folder.env["DESTINATION__POSTGRES__CREDENTIALS"] = address
             arguments += ["--destination", "postgres"]
-        living.faults.add(Fault("v1/account.json", kind="hang", seconds=600, times=None))
-        first = folder.start(*arguments)
-        try:
-            while not living.log:
-                assert first.poll() is None, first.communicate()
-                time.sleep(0.02)
+        with under_way(folder, living, *arguments):
             second = folder.invoke(*arguments, **elsewhere)
-        finally:
-            first.kill()
-            first.communicate()
         assert (second.returncode, second.stdout, second.stderr) == (1, "", BUSY)
-        living.faults.clear()
         assert folder.invoke(*arguments, **elsewhere).returncode == 0
 
 

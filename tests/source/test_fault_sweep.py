@@ -23,7 +23,7 @@ from wistia_pipeline.sandbox import Account, Fault, Sandbox
 
 from tests.support.sandbox import NOW, TOKEN, files_with_token, source_of
 from tests.support.shared import made_once
-from tests.support.warehouse import Warehouse, in_duckdb
+from tests.support.warehouse import MOSTLY_DUCKDB, Warehouse, in_duckdb
 from wistia_source.tuning import Tuning
 
 LATER = NOW + timedelta(hours=1)
@@ -297,7 +297,7 @@ def test_a_request_waits_as_long_as_it_is_told_to(duckdb_warehouse: Warehouse, s
     assert retry.at - told.at >= 1.5
 
 
-@pytest.mark.parametrize("warehouse", ["duckdb", pytest.param("postgres", marks=pytest.mark.deep)], indirect=True)
+@MOSTLY_DUCKDB
 def test_faults_without_an_end_show_no_token(
     warehouse: Warehouse,
     sandbox: Sandbox,

@@ -10,7 +10,7 @@ from wistia_pipeline.results import SyncResult
 from wistia_pipeline.sandbox import Sandbox
 
 from tests.support.loaded import load_once
-from tests.support.runs import SMALL, answer, media_ids, view_at
+from tests.support.runs import SMALL, answer, by_parent, media_ids, view_at
 from tests.support.sandbox import NOW, START, calls, settings_for
 from tests.support.warehouse import Warehouse
 from wistia_source.rows import fix_event
@@ -32,22 +32,14 @@ def sync(warehouse: Warehouse, sandbox: Sandbox, hours: float = 0.0, *select: st
     return warehouse.sync(settings_for(sandbox, NOW + hours * HOUR, start_date=START, **overdue), select)
 
 
-def rows_of(warehouse: Warehouse, table: str, column: str = "media_id") -> dict[str, list[str]]:
-    """The rows of each media, and which load brought them."""
-    found: dict[str, list[str]] = {}
-    for row in warehouse.rows(table):
-        found.setdefault(row[column], []).append(repr(sorted(row.items())))
-    return {media_id: sorted(rows) for media_id, rows in found.items()}
-
-
 @pytest.mark.slow
 def test_an_answer_without_rows_is_a_failure_of_its_media(duckdb_warehouse: Warehouse, living: Sandbox) -> None:
     load_once(duckdb_warehouse, living)
-    captioned = sorted(rows_of(duckdb_warehouse, "captions"))
+    captioned = sorted(by_parent(duckdb_warehouse, "captions"))
     troubled = dict(zip(captioned, NO_ROWS, strict=True))
 
     def held() -> dict[str, Any]:
-        tables = {table: rows_of(duckdb_warehouse, table) for table in PATHS}
+        tables = {table: by_parent(duckdb_warehouse, table) for table in PATHS}
         notes = [row for row in duckdb_warehouse.rows("refreshes") if row["endpoint"] in PATHS]
         known = {table: {id_: rows[id_] for id_ in troubled} for table, rows in tables.items()}
         return known | {"notes": [row for row in notes if row["parent_id"] in troubled]}
@@ -77,17 +69,17 @@ def test_days_that_were_answered_with_an_empty_list_are_still_to_be_read(
     media_id = media_ids(living)[0]
     answer(living, f"stats/medias/{media_id}/by_date", [])
     assert sync(duckdb_warehouse, living, 0, "media_stats_by_date").status == "ok"
-    assert media_id not in rows_of(duckdb_warehouse, "media_stats_by_date")
+    assert media_id not in by_parent(duckdb_warehouse, "media_stats_by_date")
     living.faults.clear()
     sync(duckdb_warehouse, living, 1, "media_stats_by_date")
-    days = rows_of(duckdb_warehouse, "media_stats_by_date")
+    days = by_parent(duckdb_warehouse, "media_stats_by_date")
     assert len(days[media_id]) == max(map(len, days.values()))
 
 
 @pytest.mark.slow
 def test_captions_without_a_key_are_counted_once_and_delete_none(duckdb_warehouse: Warehouse, living: Sandbox) -> None:
     load_once(duckdb_warehouse, living)
-    known = rows_of(duckdb_warehouse, "captions")
+    known = by_parent(duckdb_warehouse, "captions")
     without_key, misfit = sorted(known)[:2]
     answer(living, f"medias/{without_key}/captions", [{"id": "1", "text": "Hello"}, {}])
     # because of this one, the rows of all are typed twice
@@ -95,7 +87,7 @@ def test_captions_without_a_key_are_counted_once_and_delete_none(duckdb_warehous
     result = sync(duckdb_warehouse, living, 1, "captions")
     assert [failure["parent_id"] for failure in result.failures] == [misfit]
     assert result.resources["captions"]["left_out"] == 2
-    assert rows_of(duckdb_warehouse, "captions") == known
+    assert by_parent(duckdb_warehouse, "captions") == known
 
 
 @pytest.mark.slow

@@ -17,7 +17,7 @@ import pytest
 from wistia_pipeline.sandbox import Account, Fault, Sandbox
 
 from tests.support.loaded import load_once
-from tests.support.runs import read, sync
+from tests.support.runs import by_parent, read, sync
 from tests.support.sandbox import NOW, START, settings_for
 from tests.support.warehouse import Warehouse
 from wistia_source import wistia
@@ -74,14 +74,6 @@ def turns(
     return Counter(found[1] for path in paths if (found := re.search(pattern, path)))
 
 
-def by_id(warehouse: Warehouse, table: str, key: str = "media_id") -> dict[str, list[str]]:
-    """The rows of each parent, as text."""
-    held: dict[str, list[str]] = {}
-    for row in warehouse.rows(table):
-        held.setdefault(row[key], []).append(repr(sorted(row.items())))
-    return {parent: sorted(rows) for parent, rows in held.items()}
-
-
 # sessions
 
 
@@ -110,14 +102,14 @@ def test_a_played_media_that_failed_is_asked_next_time_though_nobody_played_it_a
     only = ("events", "media_stats")
     load_once(duckdb_warehouse, calm, CALM)
     media_id = list(medias(calm, CALM))[3]
-    before = by_id(duckdb_warehouse, "media_stats")[media_id]
+    before = by_parent(duckdb_warehouse, "media_stats")[media_id]
     play(calm, media_id, CALM + 5 * MINUTE)
     calm.faults.add(Fault(f"stats/medias/{media_id}", status=500, times=None))
     assert turns(duckdb_warehouse, calm, CALM + HOUR, STATS, *only, **NO_TURNS)[media_id] > 1
-    assert by_id(duckdb_warehouse, "media_stats")[media_id] == before
+    assert by_parent(duckdb_warehouse, "media_stats")[media_id] == before
     calm.faults.clear()
     assert turns(duckdb_warehouse, calm, CALM + 2 * HOUR, STATS, *only, **NO_TURNS)[media_id] == 1
-    assert by_id(duckdb_warehouse, "media_stats")[media_id] != before
+    assert by_parent(duckdb_warehouse, "media_stats")[media_id] != before
 
 
 @pytest.mark.slow
@@ -311,7 +303,7 @@ def test_lists_of_medias_that_were_not_asked_stay(duckdb_warehouse: Warehouse, c
     only = ("events", "media_stats", "media_stats__actions", "captions")
     settings = NO_TURNS | {"captions_refresh_within_hours": 168}
     load_once(duckdb_warehouse, calm, CALM)
-    actions, captions = by_id(duckdb_warehouse, "media_stats__actions"), by_id(duckdb_warehouse, "captions")
+    actions, captions = by_parent(duckdb_warehouse, "media_stats__actions"), by_parent(duckdb_warehouse, "captions")
     assert len(actions) > 1
     played = next(iter(actions))
     for seconds in range(20):
@@ -320,10 +312,10 @@ def test_lists_of_medias_that_were_not_asked_stay(duckdb_warehouse: Warehouse, c
     asked = turns(duckdb_warehouse, calm, later, CAPTIONS, *only, **settings).keys() & medias(calm, CALM).keys()
     assert 0 < len(asked) < len(medias(calm, CALM))
     assert captions.keys() - asked
-    after = by_id(duckdb_warehouse, "media_stats__actions")
+    after = by_parent(duckdb_warehouse, "media_stats__actions")
     assert after.pop(played) != actions.pop(played)
     assert {media_id: rows for media_id, rows in after.items() if media_id in actions} == actions
-    still = by_id(duckdb_warehouse, "captions")
+    still = by_parent(duckdb_warehouse, "captions")
     assert {media_id: rows for media_id, rows in still.items() if media_id in captions} == captions
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 import subprocess
-from contextlib import closing
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 import duckdb
-from wistia_pipeline.sandbox import Sandbox
+from wistia_pipeline.sandbox import Fault, Sandbox
 
 from tests.support.folder import PROGRESS_LINE, Folder, empty_folder
 from tests.support.loaded import load_once
@@ -58,3 +60,19 @@ def assert_told(done: subprocess.CompletedProcess[str], says: str) -> None:
     assert says in line
     assert "Traceback" not in done.stderr
     assert "s3cret" not in done.stderr
+
+
+@contextmanager
+def under_way(folder: Folder, sandbox: Sandbox, *arguments: str) -> Iterator[None]:
+    """While a run waits for its first answer; then it is killed."""
+    sandbox.faults.add(Fault("v1/account.json", kind="hang", seconds=600, times=None))
+    run = folder.start(*arguments)
+    try:
+        while not sandbox.log:
+            assert run.poll() is None, run.communicate()
+            time.sleep(0.02)
+        yield
+    finally:
+        sandbox.faults.clear()
+        run.kill()
+        run.communicate()

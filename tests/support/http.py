@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import threading
 import time
 import traceback
@@ -69,14 +68,6 @@ def server(answer: Callable[[str], Answer]) -> Iterator[tuple[str, list[dict[str
         http.shutdown()
         http.server_close()
         thread.join()
-
-
-def closed_port() -> int:
-    """A port where nobody listens."""
-    with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))
-        port: int = unused.getsockname()[1]
-    return port
 
 
 def everything_shown(error: BaseException) -> str:

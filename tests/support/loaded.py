@@ -6,19 +6,18 @@ import os
 import pickle
 import shutil
 from collections.abc import Callable, Sequence
-from contextlib import closing
 from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-import psycopg2
 from dlt.common.configuration.specs import BaseConfiguration
 from wistia_pipeline.results import SyncResult
 from wistia_pipeline.sandbox import Account, Sandbox
 
 from tests.support import shared
 from tests.support.parsed import keep_parsed
+from tests.support.postgres import execute
 from tests.support.sandbox import NOW, START, settings_for
 from tests.support.warehouse import Warehouse
 
@@ -94,7 +93,7 @@ def _save(warehouse: Warehouse, folder: Path) -> None:
     if warehouse.name == "duckdb":
         shutil.copy(warehouse.address, folder / "warehouse.duckdb")
     else:
-        _command(warehouse, f"create database {_template(folder)} template {_database(warehouse)}")
+        execute(_server(warehouse), f"create database {_template(folder)} template {_database(warehouse)}")
 
 
 def _put_back(warehouse: Warehouse, folder: Path) -> None:
@@ -102,20 +101,17 @@ def _put_back(warehouse: Warehouse, folder: Path) -> None:
     if warehouse.name == "duckdb":
         shutil.copy(folder / "warehouse.duckdb", warehouse.address)
     else:
-        _command(warehouse, f"drop database {_database(warehouse)}")
-        _command(warehouse, f"create database {_database(warehouse)} template {_template(folder)}")
+        execute(_server(warehouse), f"drop database {_database(warehouse)}")
+        execute(_server(warehouse), f"create database {_database(warehouse)} template {_template(folder)}")
 
 
 def _template(folder: Path) -> str:
     return folder.name.replace("-", "_")
 
 
+def _server(warehouse: Warehouse) -> str:
+    return f"{warehouse.address.rpartition('/')[0]}/postgres"
+
+
 def _database(warehouse: Warehouse) -> str:
     return warehouse.address.rpartition("/")[2]
-
-
-def _command(warehouse: Warehouse, sql: str) -> None:
-    with closing(psycopg2.connect(f"{warehouse.address.rpartition('/')[0]}/postgres")) as connection:
-        connection.autocommit = True
-        with connection.cursor() as cursor:
-            cursor.execute(sql)

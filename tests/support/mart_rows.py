@@ -78,13 +78,6 @@ def _models_of(result: SyncResult) -> ModelsResult:
     return result.models
 
 
-def change(warehouse: Warehouse, *statements: str) -> None:
-    """Changes what was loaded or built, as neither the API nor a build would."""
-    with warehouse.pipeline().sql_client() as client:
-        for statement in statements:
-            client.execute_sql(statement.format(raw=warehouse.dataset, marts=warehouse.marts))
-
-
 def marts_of(sandbox: Sandbox, now: datetime = NOW, zone: str = "UTC") -> Marts:
     """What the marts must hold."""
     account = sandbox.account

@@ -6,11 +6,10 @@ import os
 import shutil
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-import psycopg2
 import pytest
 from wistia_pipeline.sandbox import Account, Sandbox
 from wistia_pipeline.settings import use_defaults
@@ -18,7 +17,7 @@ from wistia_pipeline.settings import use_defaults
 from tests.support import shared
 from tests.support.folder import Folder
 from tests.support.mart_rows import ACCOUNT, load, load_first, with_a_lead
-from tests.support.postgres import database
+from tests.support.postgres import database, execute
 from tests.support.sandbox import NOW, TOKEN
 from tests.support.warehouse import Warehouse, in_duckdb, in_postgres
 
@@ -76,8 +75,8 @@ def copied_in_postgres(server: str, path: Path) -> Iterator[Folder]:
     address = server.rpartition("/")[0]
 
     def make(folder: Path) -> None:
-        _command(server, f"drop database if exists {_TEMPLATE}")
-        _command(server, f"create database {_TEMPLATE}")
+        execute(server, f"drop database if exists {_TEMPLATE}")
+        execute(server, f"create database {_TEMPLATE}")
         load_with_models(in_postgres(f"{address}/{_TEMPLATE}"), folder)
 
     shared.made_once("outputs-postgres", make)
@@ -85,13 +84,6 @@ def copied_in_postgres(server: str, path: Path) -> Iterator[Folder]:
         made = reader_of(path / "work" / "warehouse.duckdb", DESTINATION__POSTGRES__CREDENTIALS=url)
         made.work.mkdir(parents=True)
         yield made
-
-
-def _command(server: str, sql: str) -> None:
-    with closing(psycopg2.connect(server)) as connection:
-        connection.autocommit = True
-        with connection.cursor() as cursor:
-            cursor.execute(sql)
 
 
 def copied(folder: Folder, path: Path) -> Folder:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import timedelta
 from io import StringIO
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
+import pytest
 from rich.console import Console
 from wistia_pipeline.forget import ForgetResult, run_forget
 from wistia_pipeline.progress import Progress
@@ -66,9 +66,9 @@ OTHERS = [
 PEOPLE = [visitor("bob", visitor_identity={"name": "Bob", "email": "bob@example.org"}), visitor("carol")]
 
 
-@contextmanager
-def serving_people() -> Iterator[Served]:
-    """An account in which Ann, Bob and others have watched."""
+@pytest.fixture
+def served() -> Iterator[Served]:
+    """An account with views by Ann, Bob and others."""
     newest_first = sorted([*ANN, *OTHERS], key=itemgetter("received_at"), reverse=True)
     with serving() as server:
         server.answers |= {

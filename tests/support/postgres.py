@@ -114,6 +114,14 @@ def server(binaries: Path) -> Iterator[str]:
         started.stop()
 
 
+def execute(address: str, statement: str) -> None:
+    """Executes one that cannot be part of a transaction."""
+    with closing(psycopg2.connect(address)) as connection:
+        connection.autocommit = True
+        with connection.cursor() as cursor:
+            cursor.execute(statement)
+
+
 @contextmanager
 def database(server: str, of: str | None = None) -> Iterator[str]:
     """A database of its own on the server, empty or with what another one holds that nobody is connected to.
@@ -124,13 +132,10 @@ def database(server: str, of: str | None = None) -> Iterator[str]:
     name = f"test_{os.getpid()}_{number}"
     _IN_USE.add(number)
     try:
-        with closing(psycopg2.connect(server)) as connection:
-            connection.autocommit = True
-            with connection.cursor() as cursor:
-                cursor.execute(f"create database {name}" + (f" template {of.rpartition('/')[2]}" if of else ""))
-                try:
-                    yield f"{server.rpartition('/')[0]}/{name}"
-                finally:
-                    cursor.execute(f"drop database {name} with (force)")
+        execute(server, f"create database {name}" + (f" template {of.rpartition('/')[2]}" if of else ""))
+        try:
+            yield f"{server.rpartition('/')[0]}/{name}"
+        finally:
+            execute(server, f"drop database {name} with (force)")
     finally:
         _IN_USE.discard(number)

@@ -16,8 +16,11 @@ from wistia_pipeline.status import WarehouseStatus, status
 
 from tests.support.loaded import load_once
 from tests.support.sandbox import NOW, START, settings_for
-from tests.support.warehouse import Warehouse
+from tests.support.warehouse import Warehouse, change
 
+ACCOUNT: dict[str, Any] = {
+    "seed": 19, "medias": 5, "projects": 2, "visitors": 30, "events": 120, "days": 20, "hourly_events": 3
+}  # fmt: skip
 HOUR, MINUTE, SECOND = timedelta(hours=1), timedelta(minutes=1), timedelta(seconds=1)
 
 
@@ -39,13 +42,6 @@ def shown(found: WarehouseStatus) -> str:
     text = StringIO()
     show_status(found, Console(file=text, width=200))
     return text.getvalue()
-
-
-def change(warehouse: Warehouse, *statements: str) -> None:
-    """Changes the run log as time or a kill would."""
-    with warehouse.pipeline().sql_client() as client:
-        for statement in statements:
-            client.execute_sql(statement.format(raw=warehouse.dataset))
 
 
 def moment(at: datetime) -> str:

@@ -39,6 +39,14 @@ def contents(warehouse: Warehouse, leave_out: tuple[str, ...] = ()) -> dict[str,
     return warehouse.contents(leave_out, ())
 
 
+def by_parent(warehouse: Warehouse, table: str, key: str = "media_id") -> dict[str, list[str]]:
+    """The rows of each media or project, as text and with the loads that brought them."""
+    held: dict[str, list[str]] = {}
+    for row in warehouse.rows(table):
+        held.setdefault(row[key], []).append(repr(sorted(row.items())))
+    return {parent: sorted(rows) for parent, rows in held.items()}
+
+
 def asked(sandbox: Sandbox, since: int, path: str) -> list[str]:
     """Paths that were requested since a number of requests."""
     return [call.path for call in calls(sandbox, since, path)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,10 +13,6 @@ from wistia_pipeline.sandbox import Call, Sandbox
 
 from wistia_source import wistia
 
-_BEGAN = os.environ.setdefault("WISTIA_TESTS_BEGAN", datetime.now(UTC).isoformat(timespec="seconds"))
-BEGAN = datetime.fromisoformat(_BEGAN)
-"""When the tests began, by the clock: the same for all workers of pytest, which have their environment from the process
-that starts them."""
 NOW = datetime(2026, 6, 15, 12, 30, tzinfo=UTC)
 """The time of a first run in the tests."""
 START = "2026-05-01"

@@ -132,6 +132,13 @@ def in_postgres(url: str) -> Warehouse:
     return Warehouse("postgres", dlt.destinations.postgres(url), lambda: psycopg2.connect(url), url)
 
 
+def change(warehouse: Warehouse, *statements: str) -> None:
+    """Changes what a warehouse holds as neither the API nor a build would; `{raw}` and `{marts}` are its schemas."""
+    with warehouse.pipeline().sql_client() as client:
+        for statement in statements:
+            client.execute_sql(statement.format(raw=warehouse.dataset, marts=warehouse.marts))
+
+
 def sync(warehouse: Warehouse, sandbox: Sandbox, now: datetime = NOW, **more: Any) -> SyncResult:
     """One run from START of the small accounts on; `select` and `result` are the warehouse's, all else the source's."""
     select, result = more.pop("select", ()), more.pop("result", None)

@@ -16,10 +16,10 @@ from tests.support.http import (
     TOKEN,
     VISITORS,
     Connect,
-    closed_port,
     counts,
     everything_shown,
 )
+from tests.support.postgres import free_port
 from wistia_source.errors import (
     RequestFailed,
     Unreachable,
@@ -90,7 +90,7 @@ def test_the_message_says_in_plain_words_what_happened(
 
 def test_a_host_where_nobody_listens_is_unreachable(connect: Connect) -> None:
     tally: dict[str, Any] = {}
-    url = f"http://127.0.0.1:{closed_port()}"
+    url = f"http://127.0.0.1:{free_port()}"
     with pytest.raises(Unreachable, match=rf"^{url} cannot be reached \(.*Connection refused\); check") as raised:
         connect(url).get(VISITORS, SEARCH, tally)
     assert counts(tally) == {"requests": Patience().first_attempts, "retries": Patience().first_attempts - 1}

@@ -12,10 +12,10 @@ from tests.support.http import (
     TOKEN,
     WITH_PASSWORD,
     Connect,
-    closed_port,
     everything_shown,
     server,
 )
+from tests.support.postgres import free_port
 from wistia_source.client import Client
 from wistia_source.endpoints import BY_NAME
 from wistia_source.errors import (
@@ -97,7 +97,7 @@ def test_an_entry_in_netrc_does_not_replace_the_token(
 def test_the_proxy_of_the_machine_is_used(sandbox: Sandbox, connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("http_proxy", sandbox.url)
     assert connect("http://wistia.invalid").get("account", {}, {})
-    monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{closed_port()}")
+    monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{free_port()}")
     with pytest.raises(Unreachable):
         connect("http://wistia.invalid").get("account", {}, {})
     monkeypatch.setenv("no_proxy", "127.0.0.1")
