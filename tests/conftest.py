@@ -24,27 +24,21 @@ hypothesis.settings.load_profile("suite")
 
 def pytest_configure(config: pytest.Config) -> None:
     """Before the tests, in the process that starts all others."""
-    if not hasattr(config, "workerinput"):
-        shared.begin()
-
-
-def pytest_unconfigure(config: pytest.Config) -> None:
-    """After the tests, in the same."""
-    if not hasattr(config, "workerinput"):
-        shared.end()
+    if not hasattr(config, "workerinput") and shared.begin():
+        config.add_cleanup(shared.end)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What may take longest begins first: at the end, one core would wait for the other.
+    """What may take longest, more than five minutes, begins first: at the end, one core would wait for the other.
 
-    That is what may take more than five minutes; a test with five minutes waits for what another makes.
+    The report's tests come last: they begin with what those of the export make, and would wait for it beside them.
     """
 
-    def seconds(item: pytest.Item) -> float:
+    def place(item: pytest.Item) -> tuple[float, bool]:
         most: float = max((mark.args[0] for mark in item.iter_markers("timeout")), default=0)
-        return most if most > 300 else 0
+        return -most if most > 300 else 0, item.path.stem == "test_report"
 
-    items.sort(key=seconds, reverse=True)
+    items.sort(key=place)
 
 
 @pytest.fixture(autouse=True)

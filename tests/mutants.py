@@ -80,6 +80,8 @@ def chosen(names: Sequence[str]) -> list[Fault]:
 def copied_project() -> Iterator[Path]:
     """A copy of the project with an environment of its own, so that commands run the copy's code, too."""
     with TemporaryDirectory(prefix="wistia-mutants-") as folder:
+        # where root runs the tests, Postgres is another user, whose programs are in the copy
+        Path(folder).chmod(0o755)
         copy = Path(folder) / "project"
         listed = subprocess.run(
             ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
@@ -92,7 +94,7 @@ def copied_project() -> Iterator[Path]:
             if (ROOT / name).is_file():
                 (copy / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(ROOT / name, copy / name)
-        subprocess.run(["uv", "sync", "--locked", "--quiet"], cwd=copy, check=True)
+        subprocess.run(["uv", "sync", "--locked", "--quiet", "--compile-bytecode"], cwd=copy, check=True)
         yield copy
 
 

@@ -10,7 +10,7 @@ import pytest
 from tests.benchmarks import growth, hourly_requests, load, merge, nothing_new, quota
 
 
-@pytest.mark.slow
+@pytest.mark.deep
 def test_an_hourly_sync_makes_hardly_more_requests_than_it_must() -> None:
     assert hourly_requests.run(hours=3, size=0.1) <= 1.10
 

@@ -32,7 +32,7 @@ def test_a_test_that_fails_is_run_until_it_holds(duckdb_warehouse: Warehouse, li
     assert build_models(pipeline).tests < 20
 
 
-@pytest.mark.slow
+@pytest.mark.deep
 def test_what_the_environment_holds_for_other_dbt_projects_is_theirs(
     duckdb_warehouse: Warehouse, living: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:

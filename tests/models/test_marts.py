@@ -130,7 +130,7 @@ def test_rows_that_are_gone_are_seen_once_a_day(duckdb_warehouse: Warehouse, liv
     assert len(held(duckdb_warehouse, "wistia__sessions")) == len(duckdb_warehouse.rows("events"))
 
 
-@pytest.mark.slow
+@pytest.mark.deep
 def test_dropped_models_are_built_again(duckdb_warehouse: Warehouse, living: Sandbox) -> None:
     load_first(duckdb_warehouse, living)
     before = held(duckdb_warehouse, "wistia__media_performance")

@@ -37,7 +37,7 @@ def built_once(tmp_path_factory: pytest.TempPathFactory, sandbox: Sandbox) -> Fo
     folder = replace(empty_folder(tmp_path_factory.mktemp("built") / "user", sandbox, NOW), models=True)
     folder.env["SOURCES__WISTIA__NOW"] = NOW.isoformat()
     keep_parsed()
-    done = folder.run("sync", FORCE_COLOR=None)
+    done = folder.invoke("sync", FORCE_COLOR=None)
     assert done.returncode == 0, done.stderr
     assert re.search(r"^\d+ models built, \d+ data tests hold \([\d.]+ s\)$", done.stdout, re.MULTILINE)
     assert "building the models" in done.stderr.splitlines()

@@ -7,18 +7,19 @@ from collections.abc import Callable
 from datetime import date, timedelta
 from itertools import count
 from multiprocessing import get_context
-from multiprocessing.connection import Connection
 from signal import SIGKILL
-from time import monotonic
 from typing import Any
+from unittest.mock import patch
 
 import dlt
 import pytest
+from dbt.adapters.sql import SQLConnectionManager
 from wistia_pipeline.models import build_models
 from wistia_pipeline.sandbox import Account, Sandbox
 
 from tests.support.mart_rows import ACCOUNT, START, TURNS, assert_right, load_first
 from tests.support.marts import Marts
+from tests.support.parsed import keep_parsed
 from tests.support.sandbox import NOW, TOKEN, settings_for
 from tests.support.warehouse import Warehouse
 
@@ -27,59 +28,37 @@ DAY = timedelta(days=1)
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 
-def build(destination: str, credentials: str, dataset: str, full_refresh: bool, began: Connection) -> None:
-    """A build in a process of its own, which says when it begins."""
-    # imported already: a kill before the build proves nothing
-    import dbt.cli.main  # noqa: F401
+def build(destination: str, credentials: str, dataset: str, full_refresh: bool, last: int) -> None:
+    """A build in a process of its own, which is killed just before the statement of that number."""
+    keep_parsed()
+    statements, add_query = count(1), SQLConnectionManager.add_query
 
-    pipeline = dlt.pipeline(
-        "wistia", destination=getattr(dlt.destinations, destination)(credentials), dataset_name=dataset
-    )
-    began.send("now")
-    assert not build_models(pipeline, full_refresh=full_refresh).failures
-    began.send("done")
+    def counted(manager: Any, *arguments: Any, **named: Any) -> Any:
+        if next(statements) == last:
+            os.kill(os.getpid(), SIGKILL)
+        return add_query(manager, *arguments, **named)
 
-
-def run(
-    warehouse: Warehouse, credentials: str, *, full_refresh: bool, kill_after: float | None = None
-) -> tuple[float, bool]:
-    """One build that may be killed after some seconds; how long it took, and whether it was killed."""
-    context = get_context("spawn")
-    here, there = context.Pipe()
-    arguments = (warehouse.name, credentials, warehouse.dataset, full_refresh, there)
-    process = context.Process(target=build, args=arguments)
-    process.start()
-    assert here.recv() == "now"
-    began = monotonic()
-    killed = not here.poll(kill_after)
-    if killed:
-        assert process.pid
-        os.kill(process.pid, SIGKILL)
-    else:
-        assert here.recv() == "done"
-    took = monotonic() - began
-    process.join(60)
-    assert process.exitcode == (-SIGKILL if killed else 0)
-    return took, killed
+    patch.object(SQLConnectionManager, "add_query", counted).start()
+    made = getattr(dlt.destinations, destination)(credentials)
+    build_models(dlt.pipeline("wistia", destination=made, dataset_name=dataset), full_refresh=full_refresh)
 
 
-# when a build is killed, as shares of the time that the whole of it takes
+# before which of its statements a build is killed
 @pytest.mark.parametrize(
-    ("warehouse", "full_refresh", "shares"),
+    ("warehouse", "full_refresh", "statements"),
     [
-        ("duckdb", False, (0.6,)),
+        ("duckdb", False, (60,)),
         *(
             pytest.param(kind, *rest, marks=pytest.mark.deep)
             for kind in ("duckdb", "postgres")
-            for rest in ((False, (0.1, 0.35, 0.6, 0.85)), (True, (0.3, 0.7)))
+            for rest in ((False, (10, 35, 60, 85)), (True, (200, 400)))
         ),
     ],
     indirect=["warehouse"],
 )
 def test_the_next_build_ends_as_if_nothing_had_happened(
-    warehouse: Warehouse, full_refresh: bool, shares: tuple[float, ...]
+    warehouse: Warehouse, full_refresh: bool, statements: tuple[int, ...]
 ) -> None:
-    credentials = warehouse.address
     account = Account(start=NOW, **ACCOUNT)
     settings: dict[str, Any] = TURNS | {"events_lookback_hours": 2400, "visitors_lookback_hours": 2400}
     with Sandbox(account, rate_limit=None, token=TOKEN) as sandbox:
@@ -94,16 +73,12 @@ def test_the_next_build_ends_as_if_nothing_had_happened(
             return lambda: Marts(account.at(now), str(account.account_id), now, date.fromisoformat(START), "UTC")
 
         load_first(warehouse, sandbox)
-        wanted = load(1)
-        whole, _ = run(warehouse, credentials, full_refresh=full_refresh)
-        assert_right(warehouse, wanted())
-        hours = count(2)
-        for share in shares:
-            killed = False
-            while not killed:
-                wanted = load(next(hours))
-                took, killed = run(warehouse, credentials, full_refresh=full_refresh, kill_after=share * whole)
-                # one that has ended by itself was faster than the one that was measured
-                whole = whole if killed else took
-                assert build_models(warehouse.pipeline()).failures == []
-                assert_right(warehouse, wanted())
+        for hour, last in enumerate(statements, 1):
+            wanted = load(hour)
+            arguments = (warehouse.name, warehouse.address, warehouse.dataset, full_refresh, last)
+            process = get_context("spawn").Process(target=build, args=arguments)
+            process.start()
+            process.join()
+            assert process.exitcode == -SIGKILL
+            assert build_models(warehouse.pipeline()).failures == []
+            assert_right(warehouse, wanted())

@@ -41,14 +41,21 @@ def test_the_examples_of_the_readme_give_what_it_says(duckdb_warehouse: Warehous
 
 @pytest.mark.slow
 @MOSTLY_DUCKDB
-def test_another_dbt_project_builds_on_the_package(warehouse: Warehouse, living: Sandbox, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "commands",
+    # what many a CI does first, and then a build
+    [[["build"]], pytest.param([["build", "--empty"], ["build"]], marks=pytest.mark.deep)],
+    ids=["at once", "after an empty one"],
+)
+def test_another_dbt_project_builds_on_the_package(
+    warehouse: Warehouse, living: Sandbox, tmp_path: Path, commands: list[list[str]]
+) -> None:
     load_once(warehouse, living, start_date=START)
     package = tmp_path / "package"
     shutil.copytree(SQL, package, ignore=shutil.ignore_patterns("dbt_packages", "package-lock.yml"))
     project = package / "integration_tests"
     assert dbtRunner().invoke(["--quiet", "deps", "--project-dir", str(project), "--profiles-dir", str(SQL)]).success
-    # what many a CI does first, and then a build
-    for command in (["build", "--empty"], ["build"]):
+    for command in commands:
         results = run_dbt(warehouse.pipeline(), command, project=project, variables={}).result
         assert [node.message for node in results if node.status not in ("success", "pass")] == []
     with closing(warehouse.connect()) as connection, closing(connection.cursor()) as cursor:

@@ -72,7 +72,7 @@ def peak_megabytes(folder: Folder, *arguments: str) -> float:
     return int(measured.stdout) / 1024
 
 
-@pytest.fixture(params=["duckdb", "postgres"])
+@pytest.fixture(params=["duckdb", pytest.param("postgres", marks=pytest.mark.deep)])
 def large(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Folder]:
     """MANY viewing sessions."""
     if request.param == "duckdb":

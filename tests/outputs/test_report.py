@@ -29,7 +29,6 @@ from tests.support.outputs import (
 )
 from tests.support.report_numbers import Marts, assert_equal, assert_equal_people
 from tests.support.report_page import Opened, chromium, opened
-from tests.support.samples import sampled
 from tests.support.sandbox import NOW, TOKEN
 from tests.support.warehouse import in_duckdb
 from wistia_source.endpoints import BY_NAME
@@ -188,8 +187,8 @@ def test_it_fits_a_phone_and_the_dark(browser: Browser, written: Path) -> None:
         assert wide == []
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("day", sampled(range(7), 1, seed=4))
+@pytest.mark.deep
+@pytest.mark.parametrize("day", range(7))
 def test_days_fit_a_phone_on_any_day(browser: Browser, loaded: Folder, tmp_path: Path, day: int) -> None:
     page = report(loaded, tmp_path / "report.html", "--end", str(NOW.date() - timedelta(days=day)))
     with opened(browser, page, "phone") as found:

@@ -238,11 +238,9 @@ def test_two_accounts_are_loaded_into_postgres_at_once(
         assert_both(ask, sandboxes)
 
 
-@pytest.mark.slow
+@pytest.mark.deep
 @pytest.mark.timeout(400)
-@pytest.mark.parametrize(
-    "is_built", [False, pytest.param(True, marks=pytest.mark.deep)], ids=["read", "read and built"]
-)
+@pytest.mark.parametrize("is_built", [False, True], ids=["read", "read and built"])
 def test_two_accounts_are_loaded_into_a_lake_at_once_while_it_is_in_use(
     folder: Folder, sandboxes: dict[str, Sandbox], lake: Lake, is_built: bool
 ) -> None:

@@ -239,10 +239,11 @@ def kill(warehouse: Warehouse, served: Served, phase: str, now: datetime) -> Non
 @pytest.mark.parametrize(
     ("phase", "is_put_back"),
     [
-        ("normalize", False),
         ("load", True),
-        pytest.param("normalize", True, marks=pytest.mark.deep),
-        pytest.param("load", False, marks=pytest.mark.deep),
+        *(
+            pytest.param(*case, marks=pytest.mark.deep)
+            for case in (("normalize", False), ("normalize", True), ("load", False))
+        ),
     ],
 )
 def test_what_waits_to_be_loaded_does_not_bring_anybody_back(
@@ -319,7 +320,7 @@ def test_sessions_left_out_do_not_look_like_sessions_that_are_missing(
     assert [(found.sessions, found.plays) for found in result.days_outside_band] == [(23, 60)]
 
 
-@pytest.mark.slow
+@pytest.mark.deep
 def test_a_pipeline_of_ones_own_leaves_them_out_too(
     duckdb_warehouse: Warehouse, served: Served, tmp_path: Path
 ) -> None:

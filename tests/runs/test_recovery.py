@@ -62,7 +62,15 @@ def assert_whole(warehouse: Warehouse, sandbox: Sandbox, now: datetime) -> None:
     }
 
 
-@pytest.mark.parametrize("phase", ["normalize", "load"])
+@pytest.mark.parametrize(
+    ("warehouse", "phase"),
+    [
+        ("duckdb", "normalize"),
+        ("postgres", "load"),
+        *(pytest.param(*case, marks=pytest.mark.deep) for case in (("duckdb", "load"), ("postgres", "normalize"))),
+    ],
+    indirect=["warehouse"],
+)
 def test_what_a_killed_run_has_read_is_loaded_before_the_next_one_reads(
     warehouse: Warehouse, living: Sandbox, phase: str
 ) -> None:
@@ -115,7 +123,7 @@ def test_a_copy_put_back_after_a_kill_is_read_on_from_where_it_was(
 
 
 @MOSTLY_DUCKDB
-@pytest.mark.parametrize(("phase", "package"), [("load", 1), ("normalize", 3)])
+@pytest.mark.parametrize(("phase", "package"), [pytest.param("load", 1, marks=pytest.mark.deep), ("normalize", 3)])
 def test_a_warehouse_taken_away_after_a_kill_is_loaded_whole(
     warehouse: Warehouse, living: Sandbox, phase: str, package: int
 ) -> None:

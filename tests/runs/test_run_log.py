@@ -33,6 +33,7 @@ def runs(warehouse: Warehouse, run_id: str) -> dict[str, dict[str, Any]]:
 # the log
 
 
+@MOSTLY_DUCKDB
 @pytest.mark.slow
 def test_a_run_is_logged_with_the_figures_it_reports(warehouse: Warehouse, living: Sandbox) -> None:
     living.faults.add(Fault("stats/visitors", status=503, retry_after="0.3"))
@@ -87,7 +88,7 @@ def test_what_could_not_be_read_is_logged_too(warehouse: Warehouse, living: Sand
 
 
 @MOSTLY_DUCKDB
-@pytest.mark.parametrize("loaded_before", [False, pytest.param(True, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("loaded_before", [False, pytest.param(True, marks=pytest.mark.deep)])
 def test_a_failed_run_is_logged(warehouse: Warehouse, living: Sandbox, loaded_before: bool) -> None:
     if loaded_before:
         load_once(warehouse, living)
@@ -240,6 +241,7 @@ def test_rows_behind_the_watermark_are_counted_by_age(duckdb_warehouse: Warehous
         assert restated(warehouse, filled.run_id, "events") == {"week": (1, 0), "older": (1, 1)}
 
 
+@MOSTLY_DUCKDB
 @pytest.mark.slow
 def test_restated_days_are_counted_by_age(warehouse: Warehouse) -> None:
     account = Account(seed=23, start=NOW, medias=3, projects=1, visitors=20, events=400, days=60, hourly_events=0)
@@ -305,7 +307,7 @@ def test_one_refused_resource_of_a_selection_does_not_fail_the_others(
     assert [failure["resource"] for failure in result.failures] == ["visitors"]
 
 
-@pytest.mark.slow
+@pytest.mark.deep
 def test_the_band_is_a_setting(duckdb_warehouse: Warehouse, living: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     account = living.account
     account.restate_day(account.at(NOW).medias()[0]["hashed_id"], "2026-05-20", plays=100)

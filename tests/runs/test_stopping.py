@@ -47,6 +47,7 @@ def test_duckdb_may_hear_of_ctrl_c_first() -> None:
     assert stop_signal(stopped) is signal.SIGINT
 
 
+@pytest.mark.slow
 def test_stopped_by_ctrl_c(folder: Folder, living: Sandbox) -> None:
     """Also while the first request, which everything waits for, hangs."""
     selected = ("--select", "events,media_stats")

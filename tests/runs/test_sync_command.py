@@ -84,6 +84,7 @@ def test_only_selected_resources_are_loaded(folder: Folder) -> None:
     assert set(contents(folder.warehouse)) == {"events", "visitors"}
 
 
+@pytest.mark.slow
 def test_bars_on_a_terminal(folder: Folder) -> None:
     seen, code = on_terminal(folder, "sync", "--no-models", "--select", "account_stats,medias")
     assert code == 0, seen

@@ -190,7 +190,7 @@ def test_windows_are_read_newest_first_and_committed_one_by_one(duckdb_warehouse
     assert starts[0] > starts[-1]
 
 
-@pytest.mark.slow
+@pytest.mark.deep
 def test_a_quiet_account_is_read_a_month_at_a_time(duckdb_warehouse: Warehouse, living: Sandbox) -> None:
     backfill(duckdb_warehouse, living, START, "2026-06-10", select=["events"])
     assert loads(duckdb_warehouse) == 4
@@ -278,7 +278,7 @@ def test_a_backfill_up_to_today_asks_for_no_day_that_has_not_begun(
     assert {call.query["end_date"] for call in living.log if "end_date" in call.query} == {"2026-06-15"}
 
 
-@pytest.mark.slow
+@pytest.mark.deep
 def test_a_resumed_backfill_asks_again_for_what_had_failed(duckdb_warehouse: Warehouse, living: Sandbox) -> None:
     media_id = living.account.at(NOW).medias()[0]["hashed_id"]
     living.faults.add(Fault(f"medias/{media_id}/by_date", status=404, times=None))
@@ -309,7 +309,7 @@ def test_a_backfill_that_could_not_read_a_media_asks_for_that_one_when_it_is_rep
     assert calls(living, since, "stats/events")
 
 
-@pytest.mark.slow
+@pytest.mark.deep
 def test_a_backfill_goes_on_where_only_medias_are_left(duckdb_warehouse: Warehouse, living: Sandbox) -> None:
     refused = Fault("medias/.*/by_date", status=401, body=NOT_ACCEPTED.body, times=None, after=3)
     living.faults.add(refused)

@@ -94,6 +94,7 @@ def test_rows_without_a_key_are_left_out_counted_and_named(living: Sandbox, tmp_
     assert rows_in(folder.warehouse, "select language from wistia_raw.captions") == [("eng",)]
 
 
+@pytest.mark.slow
 def test_rows_that_come_while_pages_are_read_are_neither_missed_nor_doubled(duckdb_warehouse: Warehouse) -> None:
     account = Account(seed=29, start=NOW, medias=8, projects=1, visitors=200, events=600, days=18, hourly_events=1_800)
     there = account.at(NOW)

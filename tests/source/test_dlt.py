@@ -147,7 +147,7 @@ def _on(name: str, folder: Path, postgres: Callable[[], str]) -> Any:
         # files and Parquet are two things, each of which another case has
         pytest.param("filesystem", "parquet", marks=pytest.mark.deep),
         pytest.param("filesystem", "jsonl", marks=pytest.mark.slow),
-        pytest.param("postgres", "parquet", marks=pytest.mark.slow),
+        pytest.param("postgres", "parquet", marks=pytest.mark.deep),
         # of which nothing of ours knows
         pytest.param("sqlalchemy", None, marks=pytest.mark.slow),
     ],
@@ -234,7 +234,7 @@ _described = _each(lambda resource: resource.apply_hints(columns={"account_id": 
         pytest.param(
             lambda given: _described(given.clone()),
             id="hints of a clone",
-            marks=pytest.mark.slow,
+            marks=pytest.mark.deep,
         ),
     ],
 )
@@ -395,7 +395,7 @@ def test_dlt_finds_what_the_command_line_has_loaded(living: Sandbox, synced: str
     assert counts["events"] == len(living.account.at(NOW).events())
 
 
-@pytest.mark.slow
+@pytest.mark.deep
 def test_dlts_command_line_shows_our_pipeline(synced: str) -> None:
     dlt_command = str(Path(sys.executable).with_name("dlt"))
     for command, says in {

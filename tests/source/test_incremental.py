@@ -139,6 +139,7 @@ def test_stats_follow_sessions_whatever_was_loaded_first(duckdb_warehouse: Wareh
         assert {id_: stats[id_] for id_ in played} == {id_: view.media_stats(id_)["play_count"] for id_ in played}
 
 
+@MOSTLY_DUCKDB
 @pytest.mark.slow
 def test_lists_of_a_media_lose_what_wistia_no_longer_shows(warehouse: Warehouse, living: Sandbox) -> None:
     load_once(warehouse, living)

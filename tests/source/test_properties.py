@@ -85,13 +85,6 @@ def test_a_warehouse_in_duckdb_holds_what_the_account_shows(story: Story) -> Non
         live(story, warehouse)
 
 
-@settings(max_examples=1, derandomize=True)
-@given(story=lively)
-def test_a_warehouse_in_postgres_holds_what_the_account_shows(story: Story, postgres_url: str) -> None:
-    with in_postgres(postgres_url) as warehouse:
-        live(story, warehouse)
-
-
 @pytest.mark.deep
 @settings(max_examples=25)
 @given(story=stories())

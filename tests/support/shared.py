@@ -1,4 +1,7 @@
-"""What all workers of pytest share while the tests run: a folder of things made once, and a Postgres server."""
+"""What all workers of pytest share while the tests run: a folder of things made once, and a Postgres server.
+
+Several runs share one where `WISTIA_TESTS_FOLDER` names an empty folder; `python -m tests.support.shared` ends it.
+"""
 
 from __future__ import annotations
 
@@ -16,9 +19,12 @@ _FOLDER = "WISTIA_TESTS_FOLDER"
 """Workers have their environment from the process that starts them."""
 
 
-def begin() -> None:
-    """Makes the folder. Called once, before any worker starts."""
+def begin() -> bool:
+    """Makes the folder, before any worker starts; whether there was none, so that whoever began ends it, too."""
+    if _FOLDER in os.environ:
+        return False
     os.environ[_FOLDER] = mkdtemp(prefix="wistia-tests-")
+    return True
 
 
 def end() -> None:
@@ -49,3 +55,7 @@ def postgres() -> str:
     """The address of the server, which the first who asks starts."""
     made = made_once("postgres", lambda empty: Server.start(installations()[0]).note_in(empty))
     return Server.noted_in(made).url
+
+
+if __name__ == "__main__":
+    end()

@@ -140,6 +140,7 @@ def test_another_place_than_where_the_files_are_is_refused(command: Any, lake: L
     told(command("sync", STORAGE__BUCKET_URL=elsewhere), wrong, "__STORAGE__BUCKET_URL, or make another lake with")
 
 
+@pytest.mark.deep
 def test_a_place_that_cannot_be_does_not_stay_that_of_the_lake(command: Any, lake: Lake) -> None:
     told(command("sync", STORAGE__BUCKET_URL="/proc/lake"), "The lake's files cannot be reached", "__STORAGE.")
     assert lake.catalogued("select count(*) from pg_tables where schemaname = %s", NAME) == [(0,)]

@@ -36,7 +36,7 @@ def loaded(folder: Folder) -> Folder:
     return folder
 
 
-@pytest.mark.slow
+@pytest.mark.deep
 def test_a_worker_with_too_little_for_spark_is_not_waited_for(loaded: Folder) -> None:
     settings = {"WISTIA_PIPELINE__SPARK_RESOURCES_SECONDS": "2"}
     sentence = refused(loaded, "--workers", "1", "--conf", "spark.executor.memory=2g", **settings)
