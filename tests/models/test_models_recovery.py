@@ -13,7 +13,7 @@ from unittest.mock import patch
 
 import dlt
 import pytest
-from dbt.adapters.sql import SQLConnectionManager
+from dbt.adapters.sql.connections import SQLConnectionManager
 from wistia_pipeline.models import build_models
 from wistia_pipeline.sandbox import Account, Sandbox
 

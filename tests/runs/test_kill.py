@@ -133,7 +133,7 @@ def some_of(kills: Sequence[Kill], phases: Sequence[str]) -> list[Kill]:
 @pytest.mark.parametrize(
     ("place", "scenario", "phases", "part"),
     [
-        ("duckdb", "first", ("extract", "load"), None),
+        ("duckdb", "hourly", ("extract", "load"), None),
         ("postgres", "hourly", ("normalize", "load"), None),
         # what a kill leaves in the working folder is the same wherever it is loaded: half of them for Postgres
         *(

@@ -46,8 +46,6 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 TURNS = range(len(FAULTS))
 """In each turn every request is struck, and by another kind of fault than in the turns before."""
-PAIRS = 3
-"""So many requests are struck alone where not all of them are."""
 OF_THE_RUNS = {"sync_runs", "sync_failures", "restatements"}
 """Tables that tell of the runs, and so of their retries."""
 
@@ -194,24 +192,21 @@ def assert_no_token(folder: Path, *texts: str) -> None:
     assert not files_with_token(folder)
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize(
-    ("warehouse", "turn", "seed"),
-    [
-        ("duckdb", 0, 1),
-        *(pytest.param("duckdb", turn, None, marks=pytest.mark.deep) for turn in TURNS),
-        *(pytest.param("postgres", turn, None, marks=pytest.mark.deep) for turn in TURNS[::4]),
-    ],
+    ("warehouse", "turn"),
+    [*(("duckdb", turn) for turn in TURNS), *(("postgres", turn) for turn in TURNS[::4])],
     indirect=["warehouse"],
 )
 def test_a_fault_at_a_request_of_a_first_sync(
-    warehouse: Warehouse, sandbox: Sandbox, turn: int, seed: int | None, tmp_path: Path, shown: Callable[[], str]
+    warehouse: Warehouse, sandbox: Sandbox, turn: int, tmp_path: Path, shown: Callable[[], str]
 ) -> None:
     undisturbed = undisturbed_in_duckdb()[0] if warehouse.name == "duckdb" else two_syncs(warehouse)
     requests, loaded = undisturbed.requests[0], undisturbed.contents[0]
     assert 25 <= requests <= 35
     assert len(loaded) >= 15
     assert {table for table, rows in loaded.items() if not rows} == {"forgotten"}
-    for index in struck(requests, seed):
+    for index in range(requests):
         fault = replace(FAULTS[(index + turn) % len(FAULTS)], after=index)
         empty(warehouse)
         assert sync(warehouse, sandbox, NOW, fault) == requests, fault
@@ -238,11 +233,6 @@ def test_a_fault_at_a_request_of_a_second_sync(
         assert contents(duckdb_warehouse) == after, fault
         assert_no_token(tmp_path)
     assert_no_token(tmp_path, shown(), stored(duckdb_warehouse))
-
-
-def struck(requests: int, seed: int | None) -> list[int]:
-    """Which requests are struck alone: some by the seed, all without one."""
-    return sorted(Random(seed).sample(range(requests), PAIRS)) if seed else list(range(requests))
 
 
 def on_every_request(asked: Counter[str], turn: int) -> list[Fault]:

@@ -177,7 +177,7 @@ def test_every_table_is_there_even_when_nothing_was_found(duckdb_warehouse: Ware
     assert duckdb_warehouse.tables() == {endpoint.name for endpoint in (*ENDPOINTS, *COMPANIONS)}
 
 
-@pytest.mark.slow
+@pytest.mark.deep
 def test_one_session_and_one_visitor_are_refreshed_by_key(duckdb_warehouse: Warehouse, living: Sandbox) -> None:
     load_once(duckdb_warehouse, living)
     events = [event for event in view_at(living).events() if event["received_at"] >= START and event.get("event_key")]

@@ -37,7 +37,7 @@ def test_rows_that_arrive_late_or_grow_within_the_lookback_land(warehouse: Wareh
     assert len(keys) == len(set(keys))
 
 
-@pytest.mark.slow
+@pytest.mark.deep
 def test_once_a_day_sessions_are_read_again_two_days_back(duckdb_warehouse: Warehouse, living: Sandbox) -> None:
     load_once(duckdb_warehouse, living)
     media_id = media_ids(living)[0]

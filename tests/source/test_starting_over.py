@@ -37,7 +37,7 @@ def test_local_state_may_be_lost(warehouse: Warehouse, living: Sandbox, tmp_path
     assert contents(warehouse) == before
 
 
-@pytest.mark.slow
+@pytest.mark.deep
 def test_a_lost_warehouse_is_loaded_whole_again(duckdb_warehouse: Warehouse, living: Sandbox, tmp_path: Path) -> None:
     first = sync(duckdb_warehouse, living)
     before = sizes(duckdb_warehouse)

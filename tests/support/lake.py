@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -44,6 +45,8 @@ class Lake:
             f"{SECTION}__CATALOG": self.catalog,
             f"{SECTION}__DUCKLAKE_NAME": NAME,
             f"{SECTION}__STORAGE__BUCKET_URL": self.url,
+            # a process installs DuckDB's extensions once: into the home that its first lake finds
+            "HOME": os.environ["HOME"],
             **{f"{SECTION}__STORAGE__CREDENTIALS__{name}": value for name, value in of_storage.items()},
         }
 

@@ -108,6 +108,7 @@ def test_a_wrong_setting_is_named_by_a_sync_and_by_a_check(command: Any, name: s
     assert "s3cret" not in checked.output
 
 
+@pytest.mark.deep
 def test_keys_may_be_where_those_of_the_aws_tools_are(
     command: Any, lake: Lake, monkeypatch: pytest.MonkeyPatch
 ) -> None:

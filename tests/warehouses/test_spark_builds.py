@@ -29,6 +29,12 @@ HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 ZONE = "America/New_York"
 IN_A_HURRY = ("--conf", "spark.executor.extraJavaOptions=-XX:TieredStopAtLevel=1")
 """What would run for hours becomes slower by it."""
+FOR_FEW_ROWS = [
+    argument
+    for setting in ("codegen.wholeStage=false", "adaptive.enabled=false", "shuffle.partitions=2")
+    for argument in ("--conf", f"spark.sql.{setting}")
+]
+"""Queries of few rows take longer to compile than to run."""
 STOPPED = "Error: Stopped before the end; what was loaded is kept, and the same command carries on or begins anew."
 
 
@@ -126,7 +132,7 @@ def test_every_mart_is_that_of_duckdb_also_where_a_worker_is_killed(
     assert build_models(duckdb_warehouse.pipeline(), full_refresh=True).failures == []
 
     java = java_that_notes(folder.path / "own java")
-    where = IN_A_HURRY if is_killed else ("--master", "local[2]")
+    where = IN_A_HURRY if is_killed else ("--master", "local[2]", *FOR_FEW_ROWS)
     process = folder.start("spark", *where, JAVA_HOME=str(java), WISTIA_PIPELINE__MODELS__TIMEZONE=ZONE)
     if is_killed:
         wait_for(lambda: list((folder.path / "a lake").glob("wistia.building/*/wistia/*/*.parquet")), process)
