@@ -21,6 +21,18 @@ hypothesis.settings.register_profile("suite", deadline=None, derandomize=True, m
 hypothesis.settings.register_profile("deep", deadline=None, max_examples=500)
 hypothesis.settings.load_profile("suite")
 
+SETTINGS = (
+    "SOURCES__",
+    "DESTINATION__",
+    "WISTIA_PIPELINE__",
+    "EXTRACT__",
+    "NORMALIZE__",
+    "LOAD__",
+    "RUNTIME__",
+    "DBT_",
+)
+"""How variables of the environment begin that a user may have set, for this project or for others of dlt and dbt."""
+
 
 def pytest_configure(config: pytest.Config) -> None:
     """Before the tests, in the process that starts all others."""
@@ -44,7 +56,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(autouse=True)
 def _own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """No test sees another's state, or the settings of the machine; and none leaves the access token in its folder."""
-    for name in [name for name in os.environ if name.startswith(("SOURCES__", "DESTINATION__"))]:
+    for name in [name for name in os.environ if name.startswith(SETTINGS)]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("DLT_DATA_DIR", str(tmp_path / "dlt"))
     monkeypatch.chdir(tmp_path)

@@ -1,4 +1,4 @@
-"""Applies each fault of `mutants.toml` to a copy of the project, runs its tests there, and prints the survivors.
+"""Applies each fault of `mutants.toml` to a copy of the project, runs its tests there, and prints what they made of it.
 
     uv run python -m tests.mutants [NAME ...] [--jobs 2]
 
@@ -8,6 +8,7 @@ Before the faults, their tests run once without any: a test that fails anyway wo
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import shutil
 import subprocess
@@ -22,10 +23,13 @@ from queue import SimpleQueue
 from tempfile import TemporaryDirectory
 from time import monotonic
 
+from tests.support.shared import FOLDER
+
 ROOT = Path(__file__).parents[1]
 FAULTS = Path(__file__).with_name("mutants.toml")
-SECONDS_PER_FAULT = 1800
-_RED = re.compile(r"^(?:FAILED|ERROR) (tests/\S+)", re.MULTILINE)
+SECONDS_PER_TEST = 600
+"""As in CI. A test that hangs because of its fault has seen it."""
+_RED = re.compile(r"^(FAILED|ERROR) (tests/\S+)", re.MULTILINE)
 """A line of pytest's short summary. Names with spaces are cut, which is enough to tell tests apart."""
 _ALL_GREEN, _SOME_RED = 0, 1
 """Exit codes of pytest; others mean that it could not run the tests."""
@@ -101,10 +105,16 @@ def copied_project() -> Iterator[Path]:
 def run_tests(copy: Path, tests: Iterable[str], *options: str) -> tuple[int, str]:
     """Pytest's exit code and output, of tests with any marker."""
     command = [str(copy / ".venv/bin/python"), "-m", "pytest", "-m", "", "-rfE", "--tb=short", "-p", "no:cacheprovider"]
-    done = subprocess.run(
-        [*command, *options, *tests], cwd=copy, capture_output=True, text=True, timeout=SECONDS_PER_FAULT
-    )
+    # nothing that sound code has made
+    environment = {name: value for name, value in os.environ.items() if name != FOLDER}
+    options = (f"--timeout={SECONDS_PER_TEST}", *options)
+    done = subprocess.run([*command, *options, *tests], cwd=copy, env=environment, capture_output=True, text=True)
     return done.returncode, done.stdout + done.stderr
+
+
+def is_of(name: str, test: str) -> bool:
+    """Whether a line of the summary is about a test, or about one of its cases."""
+    return name == test.partition(" ")[0] or name.startswith(f"{test}[")
 
 
 def outcome(fault: Fault, copy: Path) -> Outcome:
@@ -119,11 +129,13 @@ def outcome(fault: Fault, copy: Path) -> Outcome:
     seconds = monotonic() - began
     if code not in (_ALL_GREEN, _SOME_RED):
         return Outcome(fault, "BROKEN", seconds, f"pytest ended with {code}\n{output[-2000:]}")
-    red = _RED.findall(output)
-    green = [test for test in fault.tests if not any(name.startswith(test.partition(" ")[0]) for name in red)]
-    if green:
+    red = {name: kind for kind, name in _RED.findall(output)}
+    seen_by = {test: {kind for name, kind in red.items() if is_of(name, test)} for test in fault.tests}
+    if green := [test for test, kinds in seen_by.items() if not kinds]:
         return Outcome(fault, "SURVIVED", seconds, f"{fault.promise} Still green: {', '.join(green)}")
-    return Outcome(fault, "died", seconds)
+    if unrun := [test for test, kinds in seen_by.items() if kinds == {"ERROR"}]:
+        return Outcome(fault, "BROKEN", seconds, f"not begun: {', '.join(unrun)}")
+    return Outcome(fault, "died", seconds, "by a time-out" if "Timeout (>" in output else "")
 
 
 def outcomes(faults: Sequence[Fault], copies: Sequence[Path]) -> Iterator[Outcome]:

@@ -1,6 +1,6 @@
 """The benchmarks keep within their limits.
 
-Those of time and memory need a machine that does nothing else: `uv run pytest -m benchmark --timeout=1800`.
+Those of time and memory need a machine that does nothing else: `uv run pytest -m benchmark --timeout=3600`.
 """
 
 from __future__ import annotations

@@ -93,7 +93,7 @@ def test_every_var_of_the_models_is_named_with_its_default() -> None:
 def test_ci_runs_the_test_command_of_the_readme() -> None:
     ci = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
     assert "uv run pytest -n auto" in README
-    assert "uv run pytest -n auto" in ci
+    assert "uv run pytest -n auto" in ci.splitlines()
 
 
 def _sentences() -> list[str]:

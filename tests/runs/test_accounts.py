@@ -266,7 +266,7 @@ def test_two_accounts_are_loaded_into_a_lake_at_once_while_it_is_in_use(
             assert_right(LakeWarehouse(lake), marts, is_only=False)
 
 
-@pytest.mark.deep
+@pytest.mark.slow
 @pytest.mark.timeout(400)
 def test_an_account_under_way_keeps_out_itself_and_whoever_forgets_but_no_other(
     folder: Folder, sandboxes: dict[str, Sandbox], lake_in_a_folder: Lake

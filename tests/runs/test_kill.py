@@ -31,7 +31,8 @@ BETWEEN_MERGES = 6
 """Kills more when some tables are merged and others are not."""
 LEAST_KILLS = 20
 """Of each scenario; some of those above may be the same."""
-LOSE_MACHINE_EVERY = 5
+LOSE_MACHINE_EVERY = 3
+"""Of so many kills one takes the working folder along."""
 PARTS = 2
 """Tests that share all kills of one scenario, so that several can run at a time."""
 RUN_LOG = {"sync_runs", "sync_failures", "restatements"}

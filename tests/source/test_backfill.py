@@ -70,7 +70,7 @@ def test_many_load_packages_bring_the_same_as_one(warehouse: Warehouse, living: 
     assert len(living.log) - before <= 12
 
 
-@pytest.mark.deep
+@pytest.mark.slow
 def test_newest_days_come_first_and_a_stopped_first_load_goes_on(duckdb_warehouse: Warehouse, living: Sandbox) -> None:
     living.faults.add(Fault(NOT_ACCEPTED.path, status=401, body=NOT_ACCEPTED.body, times=None, after=4))
     settings = settings_for(living, start_date=START, tuning=NARROW, package_seconds=0)

@@ -338,7 +338,8 @@ def test_a_media_counts_as_asked_when_its_request_was_sent(calm: Sandbox) -> Non
     calm.latency = 0.05
     source = wistia(**settings_for(calm, CALM, start_date=None) | {"now": None})
     notes = [row for row in read(source, "media_stats", "refreshes")["refreshes"] if row["endpoint"] == "media_stats"]
-    offset = datetime.now(UTC) - timedelta(seconds=monotonic())
+    elapsed = monotonic()
+    offset = datetime.now(UTC) - timedelta(seconds=elapsed)
     sent = {
         found[1]: offset + timedelta(seconds=call.at) for call in calm.log if (found := re.search(STATS, call.path))
     }

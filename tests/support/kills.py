@@ -197,7 +197,7 @@ def _sync(order: Order, answers: Connection) -> None:
     code = 1
     try:
         # a sync that hangs
-        alarm(60)
+        alarm(300)
         output = os.open(f"{order.folder}/output", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         os.dup2(output, 1)
         os.dup2(output, 2)

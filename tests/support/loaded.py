@@ -37,6 +37,7 @@ def load_once(
     warehouse holds, and the sandbox sees no request. The account is as it was made.
     """
     assert sandbox.account.generation == 0
+    assert not sandbox.faults
     if models:
         keep_parsed()
     settings = {"start_date": START} | settings
@@ -77,7 +78,7 @@ def _made_of(sandbox: Sandbox) -> tuple[Any, ...]:
     # those that it began with: as time passes more are added
     rows = sha256(b"".join(column[: account.events].tobytes() for column in columns)).hexdigest()
     made = (account.seed, account.start, account.history_begins, account.events, account.hourly_events, rows)
-    return (*made, sandbox.page_cap, sandbox.project_by_date)
+    return (*made, len(account.medias), len(account.projects), sandbox.page_cap, sandbox.project_by_date)
 
 
 def _plain(settings: dict[str, Any]) -> dict[str, Any]:

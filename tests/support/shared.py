@@ -1,6 +1,7 @@
 """What all workers of pytest share while the tests run: a folder of things made once, and a Postgres server.
 
-Several runs share one where `WISTIA_TESTS_FOLDER` names an empty folder; `python -m tests.support.shared` ends it.
+Several runs share them where `WISTIA_TESTS_FOLDER` names an empty folder; then `python -m tests.support.shared` stops
+the server and deletes the folder.
 """
 
 from __future__ import annotations
@@ -15,28 +16,30 @@ from filelock import FileLock
 
 from tests.support.postgres import Server, installations
 
-_FOLDER = "WISTIA_TESTS_FOLDER"
-"""Workers have their environment from the process that starts them."""
+FOLDER = "WISTIA_TESTS_FOLDER"
+"""The variable that names it: workers have their environment from the process that starts them."""
 
 
 def begin() -> bool:
     """Makes the folder, before any worker starts; whether there was none, so that whoever began ends it, too."""
-    if _FOLDER in os.environ:
+    if FOLDER in os.environ:
         return False
-    os.environ[_FOLDER] = mkdtemp(prefix="wistia-tests-")
+    os.environ[FOLDER] = mkdtemp(prefix="wistia-tests-")
     return True
 
 
 def end() -> None:
     """Ends what was begun, when no worker runs any more."""
-    if (folder() / "postgres" / "done").exists():
-        Server.noted_in(folder() / "postgres").stop()
-    shutil.rmtree(folder(), ignore_errors=True)
+    try:
+        if (folder() / "postgres" / "done").exists():
+            Server.noted_in(folder() / "postgres").stop()
+    finally:
+        shutil.rmtree(folder(), ignore_errors=True)
 
 
 def folder() -> Path:
     """What is in it is there for all workers, and as long as they are."""
-    return Path(os.environ[_FOLDER])
+    return Path(os.environ[FOLDER])
 
 
 def made_once(name: str, make: Callable[[Path], None]) -> Path:

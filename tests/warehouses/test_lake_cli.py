@@ -200,7 +200,6 @@ def live_files(lake: Lake) -> list[int]:
     return [count for (count,) in lake.catalogued(f"select count(*) from ({files}) as files group by table_id")]
 
 
-@pytest.mark.deep
 def test_nothing_of_a_forgotten_person_is_in_any_file_or_in_the_catalog(
     loaded: tuple[Folder, Lake], sandbox: Sandbox
 ) -> None:
