@@ -96,12 +96,17 @@ def test_a_backfill_can_be_foreseen_too(duckdb_warehouse: Warehouse, living: San
 
 
 @pytest.mark.slow
-def test_a_file_that_another_program_has_open_is_waited_for(duckdb_warehouse: Warehouse, living: Sandbox) -> None:
+def test_a_file_that_another_program_has_open_is_waited_for(
+    duckdb_warehouse: Warehouse, living: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
     load_once(duckdb_warehouse, living, select=["account_stats"])
     file = str(duckdb_warehouse.destination.config_params["credentials"])
-    hold = f"import duckdb, time; c = duckdb.connect({file!r}); print('held', flush=True); time.sleep(2)"
-    with subprocess.Popen([sys.executable, "-c", hold], stdout=subprocess.PIPE) as other:
+    hold = f"import duckdb; c = duckdb.connect({file!r}); print('held', flush=True); input()"
+    command = [sys.executable, "-c", hold]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
         assert other.stdout
         other.stdout.readline()
+        # the other one leaves once somebody has found the file locked, and waits
+        monkeypatch.setattr("wistia_source.warehouse.sleep", lambda _: other.communicate("\n"))
         found, _ = foresee(duckdb_warehouse, living, 1, "account_stats")
     assert found.complete

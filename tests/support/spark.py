@@ -16,7 +16,7 @@ from tests.support.folder import Folder
 from tests.support.mart_rows import ACCOUNT as ACCOUNT
 from tests.support.warehouse import Warehouse
 
-WAIT_SECONDS = 300
+WAIT_SECONDS = 800
 """After which a build that hangs has failed."""
 
 
