@@ -35,8 +35,9 @@ SETTINGS = (
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Before the tests, in the process that starts all others."""
-    if not hasattr(config, "workerinput") and shared.begin():
+    """Makes what all workers share, unless they have it from the process that started them."""
+    if shared.FOLDER not in os.environ:
+        shared.begin()
         config.add_cleanup(shared.end)
 
 

@@ -105,9 +105,9 @@ def copied_project() -> Iterator[Path]:
 def run_tests(copy: Path, tests: Iterable[str], *options: str) -> tuple[int, str]:
     """Pytest's exit code and output, of tests with any marker."""
     command = [str(copy / ".venv/bin/python"), "-m", "pytest", "-m", "", "-rfE", "--tb=short", "-p", "no:cacheprovider"]
+    command.append(f"--timeout={SECONDS_PER_TEST}")
     # nothing that sound code has made
     environment = {name: value for name, value in os.environ.items() if name != FOLDER}
-    options = (f"--timeout={SECONDS_PER_TEST}", *options)
     done = subprocess.run([*command, *options, *tests], cwd=copy, env=environment, capture_output=True, text=True)
     return done.returncode, done.stdout + done.stderr
 
@@ -129,8 +129,8 @@ def outcome(fault: Fault, copy: Path) -> Outcome:
     seconds = monotonic() - began
     if code not in (_ALL_GREEN, _SOME_RED):
         return Outcome(fault, "BROKEN", seconds, f"pytest ended with {code}\n{output[-2000:]}")
-    red = {name: kind for kind, name in _RED.findall(output)}
-    seen_by = {test: {kind for name, kind in red.items() if is_of(name, test)} for test in fault.tests}
+    red = _RED.findall(output)
+    seen_by = {test: {kind for kind, name in red if is_of(name, test)} for test in fault.tests}
     if green := [test for test, kinds in seen_by.items() if not kinds]:
         return Outcome(fault, "SURVIVED", seconds, f"{fault.promise} Still green: {', '.join(green)}")
     if unrun := [test for test, kinds in seen_by.items() if kinds == {"ERROR"}]:

@@ -6,7 +6,6 @@ import os
 import re
 import shutil
 import signal
-import time
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -16,7 +15,7 @@ import duckdb
 import pytest
 from wistia_pipeline.sandbox import Account, Sandbox
 
-from tests.support.folder import ESCAPE, PROGRESS_LINE, Folder, empty_folder, rows
+from tests.support.folder import ESCAPE, PROGRESS_LINE, Folder, empty_folder, rows, wait_for
 from tests.support.parsed import keep_parsed
 from tests.support.sandbox import NOW, TOKEN
 
@@ -178,9 +177,7 @@ def test_ctrl_c_during_a_build_ends_it_and_the_next_one_goes_on(built: Folder, m
     assert process.stderr
     while "building the models" not in process.stderr.readline():
         assert process.poll() is None
-    while built_so_far(built) < before + models:
-        assert process.poll() is None
-        time.sleep(0.01)
+    wait_for(lambda: built_so_far(built) >= before + models, process)
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=60)
     assert process.returncode == 130, said

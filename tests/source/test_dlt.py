@@ -229,7 +229,6 @@ _described = _each(lambda resource: resource.apply_hints(columns={"account_id": 
         pytest.param(
             _each(lambda resource: resource.add_yield_map(lambda table: table.to_pylist())),
             id="rows",
-            marks=pytest.mark.slow,
         ),
         pytest.param(
             lambda given: _described(given.clone()),

@@ -53,9 +53,7 @@ def test_a_list_that_keeps_failing_costs_the_others_nothing(living: Sandbox, pat
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("path", "after"), [pytest.param("stats/events", 0, marks=pytest.mark.slow), ("stats/visitors", 2)]
-)
+@pytest.mark.parametrize(("path", "after"), [("stats/events", 0), ("stats/visitors", 2)])
 def test_a_list_that_failed_is_read_by_the_next_run(
     duckdb_warehouse: Warehouse, living: Sandbox, path: str, after: int
 ) -> None:

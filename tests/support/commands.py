@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import Any
 import duckdb
 from wistia_pipeline.sandbox import Fault, Sandbox
 
-from tests.support.folder import PROGRESS_LINE, Folder, empty_folder
+from tests.support.folder import PROGRESS_LINE, Folder, empty_folder, wait_for
 from tests.support.loaded import load_once
 from tests.support.sandbox import NOW, START
 from tests.support.warehouse import in_duckdb
@@ -68,9 +67,7 @@ def under_way(folder: Folder, sandbox: Sandbox, *arguments: str) -> Iterator[Non
     sandbox.faults.add(Fault("v1/account.json", kind="hang", seconds=600, times=None))
     run = folder.start(*arguments)
     try:
-        while not sandbox.log:
-            assert run.poll() is None, run.communicate()
-            time.sleep(0.02)
+        wait_for(lambda: sandbox.log, run)
         yield
     finally:
         sandbox.faults.clear()

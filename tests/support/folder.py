@@ -9,10 +9,12 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from contextlib import chdir, closing
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
+from time import monotonic, sleep
 from typing import Any
 
 import duckdb
@@ -26,6 +28,17 @@ PROGRESS_LINE = re.compile(
     r"|about [\d,]+ requests, [\d.]+ minutes .*"
 )
 ESCAPE = "\x1b"
+WAIT_SECONDS = 550
+"""A command that hangs for so long has failed."""
+
+
+def wait_for(condition: Callable[[], Any], process: subprocess.Popen[str]) -> None:
+    """Returns once the condition holds; fails if the process ends before, or takes too long."""
+    give_up = monotonic() + WAIT_SECONDS
+    while not condition():
+        assert process.poll() is None, process.communicate()
+        assert monotonic() < give_up
+        sleep(0.02)
 
 
 def without_models(arguments: tuple[str, ...]) -> tuple[str, ...]:

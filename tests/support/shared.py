@@ -20,12 +20,9 @@ FOLDER = "WISTIA_TESTS_FOLDER"
 """The variable that names it: workers have their environment from the process that starts them."""
 
 
-def begin() -> bool:
-    """Makes the folder, before any worker starts; whether there was none, so that whoever began ends it, too."""
-    if FOLDER in os.environ:
-        return False
+def begin() -> None:
+    """Makes the folder. Called once, before any worker starts."""
     os.environ[FOLDER] = mkdtemp(prefix="wistia-tests-")
-    return True
 
 
 def end() -> None:

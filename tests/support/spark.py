@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import os
-import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from time import monotonic, sleep
 from typing import Any
 
 import duckdb
@@ -15,9 +13,6 @@ import duckdb
 from tests.support.folder import Folder
 from tests.support.mart_rows import ACCOUNT as ACCOUNT
 from tests.support.warehouse import Warehouse
-
-WAIT_SECONDS = 800
-"""After which a build that hangs has failed."""
 
 
 class Files(Warehouse):
@@ -66,15 +61,6 @@ def processes(folder: Folder) -> list[Path]:
         except OSError:
             continue
     return found
-
-
-def wait_for(condition: Callable[[], Any], process: subprocess.Popen[str]) -> None:
-    """Until it is so, while the process runs."""
-    give_up = monotonic() + WAIT_SECONDS
-    while not condition():
-        assert process.poll() is None, process.communicate()
-        assert monotonic() < give_up
-        sleep(0.05)
 
 
 def tasks(folder: Folder, worker: int) -> int:

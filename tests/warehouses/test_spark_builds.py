@@ -18,11 +18,11 @@ import pytest
 from wistia_pipeline.models import build_models
 from wistia_pipeline.sandbox import Fault, Sandbox
 
-from tests.support.folder import PROGRESS_LINE, Folder
+from tests.support.folder import PROGRESS_LINE, WAIT_SECONDS, Folder, wait_for
 from tests.support.mart_rows import ACCOUNT as ACCOUNT
 from tests.support.mart_rows import GRAINS, START, TURNS, assert_right, differences, held, load_first, marts_of
 from tests.support.sandbox import NOW, settings_for
-from tests.support.spark import WAIT_SECONDS, Files, folder_in, log_has, processes, published, tasks, wait_for
+from tests.support.spark import Files, folder_in, log_has, processes, published, tasks
 from tests.support.warehouse import Warehouse
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
