@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import dlt
@@ -63,3 +64,15 @@ def test_memory_is_not_blamed_for_what_else_goes_wrong(
         DuckDBFile(duckdb_warehouse.pipeline()).load()
     assert len(attempts) == 1
     assert duckdb_warehouse.destination.frugal
+
+
+def test_pipelines_that_share_a_destination_have_settings_of_their_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    destination = duckdb_loads.duckdb()
+    for name in ("one", "two"):
+        monkeypatch.setenv(f"{name.upper()}__DESTINATION__DUCKDB__CREDENTIALS", str(tmp_path / f"{name}.duckdb"))
+    pipelines = [dlt.pipeline(name, destination=destination) for name in ("one", "two")]
+    for pipeline in (*pipelines, *pipelines):
+        pipeline.activate()
+        assert Path(pipeline.sql_client().credentials.database).stem == pipeline.pipeline_name

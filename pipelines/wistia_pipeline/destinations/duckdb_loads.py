@@ -20,6 +20,8 @@ from dlt.destinations.impl.duckdb.configuration import DuckDbClientConfiguration
 from dlt.destinations.impl.duckdb.duck import DuckDbClient
 from dlt.destinations.sql_jobs import SqlMergeFollowupJob
 
+from .resolved_once import ResolvedOnce
+
 WAREHOUSE = "warehouse.duckdb"
 FRUGAL: dict[str, str | int] = {"memory_limit": "100MB", "threads": 1}
 """Of DuckDB while it loads; what is more is spilled. By itself it takes the memory of the machine, little by little,
@@ -95,7 +97,7 @@ class _GenerousClient(_Client):
     settings = GENEROUS
 
 
-class duckdb(dlt.destinations.duckdb):
+class duckdb(ResolvedOnce, dlt.destinations.duckdb):
     """The destination; dlt calls it by the name of its class."""
 
     spec = _Configuration

@@ -24,6 +24,8 @@ from dlt.destinations.impl.ducklake.configuration import DuckLakeClientConfigura
 from dlt.destinations.impl.ducklake.ducklake import DuckLakeClient
 from dlt.destinations.impl.ducklake.sql_client import DuckLakeSqlClient
 
+from .resolved_once import ResolvedOnce
+
 _LOCK = RLock()
 _OPEN: Counter[str] = Counter()
 """Connections by the DuckDB that they share."""
@@ -89,7 +91,7 @@ class _Client(DuckLakeClient):
         )
 
 
-class ducklake(dlt.destinations.ducklake):
+class ducklake(ResolvedOnce, dlt.destinations.ducklake):
     """The destination; dlt calls it by the name of its class."""
 
     spec = _Configuration
