@@ -116,13 +116,12 @@ def run_sync(
             with hold.alone():
                 killed = log.begin(names_of(source))
             try:
-                with hold.alone():
+                with hold.alone(), destination.kept_open():
                     settle(pipeline, result.run_id, killed, committed)
                     # what a `forget` that was killed has left; and what other programs have loaded
                     sweep(pipeline, pii)
-                    with destination.kept_open():
-                        pipeline.sync_destination()
-                        restore_dropped_tables(pipeline)
+                    pipeline.sync_destination()
+                    restore_dropped_tables(pipeline)
                 for _ in _load(pipeline, source, committed):
                     result.note_loaded(source)
                 with hold.alone():
