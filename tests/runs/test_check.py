@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import socket
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
@@ -22,6 +20,7 @@ from wistia_pipeline.sandbox import Account, Fault, Sandbox
 from wistia_pipeline.sandbox.answers import DETAILED_STATS, FOLDERS_AND_MEDIAS
 from wistia_pipeline.verdicts import ORDER, Check
 
+from tests.support.folder import open_elsewhere
 from tests.support.sandbox import NOW, TOKEN, files_with_token
 from wistia_source.endpoints import BY_NAME, READ_MEDIA, READ_STATS
 
@@ -351,14 +350,8 @@ def test_a_file_that_is_no_duckdb_file(sandbox: Sandbox) -> None:
 
 
 def test_a_file_that_another_program_has_open_is_named_at_once(sandbox: Sandbox) -> None:
-    hold = "import duckdb, time; c = duckdb.connect('warehouse.duckdb'); print('held', flush=True); time.sleep(600)"
-    with subprocess.Popen([sys.executable, "-c", hold], stdout=subprocess.PIPE) as other:
-        try:
-            assert other.stdout
-            other.stdout.readline()
-            found = checked()
-        finally:
-            other.kill()
+    with open_elsewhere(Path("warehouse.duckdb")) as other:
+        found = checked()
     assert with_status(found, "failed") == {"destination"}
     assert f"process {other.pid}" in found["destination"].detail
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-import sys
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ import pytest
 from click.testing import CliRunner
 from wistia_pipeline.cli import main
 
+from tests.support.folder import open_elsewhere
 from tests.support.wheel import Machine, build_wheel
 
 # the account is large enough to be worth a look
@@ -106,13 +106,7 @@ def test_output_that_cannot_be_replaced_is_told_in_one_sentence(tmp_path: Path) 
     letter.write_bytes(MINE * 1000)
     with closing(duckdb.connect(str(warehouse))) as connection:
         connection.execute("create table treasure as select 1")
-    script = "import duckdb; c = duckdb.connect('open.duckdb'); print('open', flush=True); input()"
-    holder = subprocess.Popen(
-        [sys.executable, "-c", script], cwd=folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
-    assert holder.stdout is not None
-    assert holder.stdout.readline() == "open\n"
-    try:
+    with open_elsewhere(folder / "open.duckdb"):
         for file, says in {
             "letter.duckdb": "holds other data than a demo's",
             "real.duckdb": "holds other data than a demo's",
@@ -124,8 +118,6 @@ def test_output_that_cannot_be_replaced_is_told_in_one_sentence(tmp_path: Path) 
             assert re.fullmatch(r"Error: .+\.\n", done.stderr), done.stderr
             assert says in done.stderr
             assert done.stdout == ""
-    finally:
-        holder.communicate("\n", timeout=10)
     assert letter.read_bytes() == MINE * 1000
     with closing(duckdb.connect(str(warehouse))) as connection:
         assert connection.execute("select * from treasure").fetchall() == [(1,)]

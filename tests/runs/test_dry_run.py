@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from datetime import timedelta
 from io import StringIO
 from pathlib import Path
@@ -15,6 +13,7 @@ from wistia_pipeline.progress import Progress
 from wistia_pipeline.sandbox import Sandbox
 from wistia_pipeline.tables import forecast_table
 
+from tests.support.folder import open_elsewhere
 from tests.support.loaded import load_once
 from tests.support.sandbox import NOW, settings_for
 from tests.support.warehouse import MOSTLY_DUCKDB, Warehouse
@@ -100,12 +99,7 @@ def test_a_file_that_another_program_has_open_is_waited_for(
     duckdb_warehouse: Warehouse, living: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     load_once(duckdb_warehouse, living, select=["account_stats"])
-    file = str(duckdb_warehouse.destination.config_params["credentials"])
-    hold = f"import duckdb; c = duckdb.connect({file!r}); print('held', flush=True); input()"
-    command = [sys.executable, "-c", hold]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
-        assert other.stdout
-        other.stdout.readline()
+    with open_elsewhere(Path(duckdb_warehouse.destination.config_params["credentials"])) as other:
         # the other one leaves once somebody has found the file locked, and waits
         monkeypatch.setattr("wistia_source.warehouse.sleep", lambda _: other.communicate("\n"))
         found, _ = foresee(duckdb_warehouse, living, 1, "account_stats")

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -24,7 +21,7 @@ from tests.support.commands import (
     folder_at_now,
     loaded_at_now,
 )
-from tests.support.folder import Folder
+from tests.support.folder import Folder, open_elsewhere
 from tests.support.sandbox import NOW, TOKEN
 
 ACCOUNT: dict[str, Any] = {"seed": 3, "medias": 6, "projects": 2, "visitors": 40, "events": 150, "days": 30}
@@ -138,22 +135,9 @@ def test_a_failure_is_json_too(loaded: Folder, living: Sandbox) -> None:
 @pytest.mark.slow
 def test_warehouse_open_in_another_program(loaded: Folder) -> None:
     before = contents(loaded.warehouse)
-    with holding(loaded.warehouse):
+    with open_elsewhere(loaded.warehouse):
         assert_told(loaded.invoke("sync"), "open in another program")
     assert contents(loaded.warehouse) == before
-
-
-@contextmanager
-def holding(file: Path) -> Iterator[None]:
-    """Another program has the DuckDB file open."""
-    script = f"import duckdb; c = duckdb.connect({str(file)!r}); print('open', flush=True); input()"
-    holder = subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    assert holder.stdout is not None
-    assert holder.stdout.readline() == "open\n"
-    try:
-        yield
-    finally:
-        holder.communicate("\n", timeout=60)
 
 
 def test_a_file_that_is_no_duckdb_file_is_left_alone(folder: Folder) -> None:

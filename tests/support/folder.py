@@ -9,8 +9,8 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
-from contextlib import chdir, closing
+from collections.abc import Callable, Iterator
+from contextlib import chdir, closing, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -143,3 +143,17 @@ def rows(file: Path, sql: str) -> list[tuple[Any, ...]]:
     """The answer to a query of a DuckDB file."""
     with closing(duckdb.connect(str(file), read_only=True)) as connection:
         return connection.execute(sql).fetchall()
+
+
+@contextmanager
+def open_elsewhere(file: Path) -> Iterator[subprocess.Popen[str]]:
+    """Another program, which has a DuckDB file open until it reads a line."""
+    script = f"import duckdb; c = duckdb.connect({str(file)!r}); print('open', flush=True); input()"
+    command = [sys.executable, "-c", script]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout
+        assert other.stdout.readline() == "open\n"
+        try:
+            yield other
+        finally:
+            other.kill()
