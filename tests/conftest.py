@@ -44,12 +44,14 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What may take longest, more than five minutes, begins first: at the end, one core would wait for the other.
 
-    The report's tests come last: they begin with what those of the export make, and would wait for it beside them.
+    The export's tests begin with what those of the marts make, the report's with what the export's make: beside them
+    they would wait for it.
     """
 
-    def place(item: pytest.Item) -> tuple[float, bool]:
+    def place(item: pytest.Item) -> tuple[float, bool, str]:
         most: float = max((mark.args[0] for mark in item.iter_markers("timeout")), default=0)
-        return -most if most > 300 else 0, item.path.stem == "test_report"
+        after_runs = str(item.path).replace("/outputs/", "/runs/~")
+        return -most if most > 300 else 0, item.path.stem == "test_report", after_runs
 
     items.sort(key=place)
 
