@@ -48,10 +48,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     they would wait for it.
     """
 
-    def place(item: pytest.Item) -> tuple[float, bool, str]:
+    def place(item: pytest.Item) -> tuple[float, str]:
         most: float = max((mark.args[0] for mark in item.iter_markers("timeout")), default=0)
-        after_runs = str(item.path).replace("/outputs/", "/runs/~")
-        return -most if most > 300 else 0, item.path.stem == "test_report", after_runs
+        path = str(item.path).replace("/outputs/test_report", "/source/~").replace("/outputs/", "/runs/~")
+        return -most if most > 300 else 0, path
 
     items.sort(key=place)
 

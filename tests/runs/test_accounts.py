@@ -273,14 +273,15 @@ def test_an_account_under_way_keeps_out_itself_and_whoever_forgets_but_no_other(
 ) -> None:
     lake = lake_in_a_folder
     folder = replace(folder, env=folder.env | lake.settings())
-    with under_way(folder, sandboxes["one"], "sync", "--account", "one", *TO_LAKE):
+    events = ("--select", "events", *TO_LAKE)
+    with under_way(folder, sandboxes["one"], "sync", "--account", "one", *events):
         state = lake.catalogued(f"select max(snapshot_id) from {NAME}.ducklake_snapshot")
-        for arguments in (("sync", "--account", "one"), ("forget", "--visitor", "somebody")):
-            refused = folder.run(*arguments, *TO_LAKE)
+        for arguments in (("sync", "--account", "one", *events), ("forget", "--visitor", "somebody", *TO_LAKE)):
+            refused = folder.run(*arguments)
             assert (refused.returncode, refused.stderr) == (1, BUSY)
         assert lake.catalogued(f"select max(snapshot_id) from {NAME}.ducklake_snapshot") == state
-        assert folder.sync("--account", "two", *TO_LAKE)["status"] == "ok"
-    assert folder.sync("--account", "one", *TO_LAKE)["status"] == "ok"
+        assert folder.sync("--account", "two", *events)["status"] == "ok"
+    assert folder.sync("--account", "one", *events)["status"] == "ok"
     assert_events(lake.rows, sandboxes)
     runs = lake.rows("select distinct pipeline, status from wistia_raw.sync_runs order by all")
     assert runs == [("wistia_one", "killed"), ("wistia_one", "ok"), ("wistia_two", "ok")]

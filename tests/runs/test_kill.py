@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -16,7 +15,7 @@ import pytest
 from wistia_pipeline.destinations.schemas import DATASET
 from wistia_pipeline.sandbox import Account, Sandbox
 
-from tests.support.kills import END, NOW, TOKEN, Kill, Order, Run, Step, runner
+from tests.support.kills import END, MERGED, NOW, TOKEN, Kill, Order, Run, Step, runner
 from tests.support.places import DuckDB, Place, Postgres, Tables
 
 HOUR = timedelta(hours=1)
@@ -63,11 +62,6 @@ def spread(among: Sequence[Kill], count: int) -> list[Kill]:
     return [among[number * (len(among) - 1) // (count - 1)] for number in range(count)]
 
 
-def is_merge(kill: Kill) -> bool:
-    """Whether a table has just been merged."""
-    return re.search(r"completed_jobs/.*\.sql$", kill.step.what) is not None
-
-
 def chosen(steps: Sequence[Step]) -> list[Kill]:
     """Kills of a sync that takes these steps."""
     counts: Counter[Step] = Counter()
@@ -77,7 +71,7 @@ def chosen(steps: Sequence[Step]) -> list[Kill]:
         possible[step.phase].append(Kill(step, counts[step]))
     kills = [kill for phase, count in POINTS.items() for kill in spread(possible[phase], count)]
     kills += possible["load"][-1 - MORE_AT_THE_END : -1]
-    merged = [kill for kill in possible["load"] if is_merge(kill)]
+    merged = [kill for kill in possible["load"] if kill.step == MERGED]
     kills += spread(merged[:-1], BETWEEN_MERGES)
     statements = [kill for kill in possible["load"] if kill.step.what.startswith("before ")]
     kills = list(dict.fromkeys(kills))
@@ -122,11 +116,11 @@ def difference(got: dict[str, Counter[str]], wanted: dict[str, Counter[str]]) ->
 
 
 def some_of(kills: Sequence[Kill], phases: Sequence[str]) -> list[Kill]:
-    """One in each of the phases, and last one between two merges."""
+    """One in each of the phases, and last one when about half of the tables are merged."""
     draw = Random(1)
-    merges = [kill for kill in kills if is_merge(kill)]
+    merges = [kill for kill in kills if kill.step == MERGED]
     by_phase = [[kill for kill in kills if kill.step.phase == phase and kill not in merges] for phase in phases]
-    return [*map(draw.choice, by_phase), draw.choice(merges)]
+    return [*map(draw.choice, by_phase), merges[len(merges) // 2]]
 
 
 @pytest.mark.slow

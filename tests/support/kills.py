@@ -14,7 +14,7 @@ import threading
 import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import wraps
@@ -46,6 +46,9 @@ class Step(NamedTuple):
     what: str
 
 
+MERGED = Step("load", "a table is merged")
+"""Which one depends on threads."""
+MERGE = re.compile(r'INSERT INTO "wistia_raw"\..+ FROM "wistia_raw_staging"', re.DOTALL)
 END = Step("around", "the end")
 """Where a sync is killed that has not come to the step asked for: the number of some depends on threads."""
 
@@ -85,7 +88,7 @@ class Steps:
         self._report = report
         self._counts: Counter[Step] = Counter()
         self._phase = "around"
-        self._lock = threading.Lock()
+        self._lock, self._merging = threading.Lock(), threading.Lock()
 
     def step(self, what: str, spoil: Callable[[], object] | None = None) -> None:
         """One step; `spoil` is done first where it is the last."""
@@ -150,9 +153,16 @@ class Steps:
     def _query(self, original: Any) -> Any:
         @contextmanager
         def wrapped(client: Any, query: Any, *arguments: Any, **named: Any) -> Iterator[Any]:
+            is_merge = MERGE.search(str(query)) is not None
             self.step(f"before {query}")
-            with original(client, query, *arguments, **named) as cursor:
+            # one at a time: after so many merges so many tables have changed
+            with (
+                self._merging if is_merge else nullcontext(),
+                original(client, query, *arguments, **named) as cursor,
+            ):
                 self.step(f"after {query}")
+                if is_merge:
+                    self.step(MERGED.what)
                 yield cursor
 
         return wrapped
@@ -206,6 +216,7 @@ def _sync(order: Order, answers: Connection) -> None:
         os.environ["DLT_DATA_DIR"] = f"{order.folder}/dlt"
         # as the command line gets it: dlt then sees it, and may keep it
         os.environ["SOURCES__WISTIA__ACCESS_TOKEN"] = TOKEN
+        os.environ[f"DESTINATION__{order.destination.upper()}__CREDENTIALS"] = order.credentials
         # as many load packages as a sync can take, and always the same
         os.environ["WISTIA_PIPELINE__PACKAGE_SECONDS"] = "0" if order.now == NOW else "60"
         os.chdir(order.folder)
@@ -221,10 +232,11 @@ def _sync(order: Order, answers: Connection) -> None:
             # a sync after a lost machine reads all days again: so does each, or old days would differ by being newer
             "history_refresh_within_hours": 0.5,
         }
-        destination = getattr(dlt.destinations, order.destination)(order.credentials)
         result = SyncResult()
         with Progress() as progress:
-            run_sync(make_pipeline(destination, progress), progress, result, source_args=source_args, models=False)
+            run_sync(
+                make_pipeline(order.destination, progress), progress, result, source_args=source_args, models=False
+            )
         assert result.status == "ok", result
         if order.kill:
             # its step comes in a thread's own time, or a little later than the end

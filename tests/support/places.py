@@ -111,7 +111,7 @@ class DuckDB(Place):
         copy = self._saved.with_name("copy")
         shutil.rmtree(copy, ignore_errors=True)
         copy.mkdir()
-        for path in self.folder.glob("warehouse.duckdb*"):
+        for path in filter(Path.is_file, self.folder.glob("warehouse.duckdb*")):
             shutil.copy(path, copy)
         connection = duckdb.connect(str(copy / "warehouse.duckdb"))
         connection.execute("set timezone = 'UTC'")
