@@ -127,7 +127,7 @@ class Destination:
         return file_held(folder / f"{name}.lock")
 
     def kept_open(self) -> AbstractContextManager[object]:
-        """Keeps out who only reads, where that is needed to load."""
+        """Keeps what takes long to open, or what others would come in between, open for what is done next."""
         return nullcontext()
 
     def load(self) -> None:

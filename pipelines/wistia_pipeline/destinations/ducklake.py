@@ -97,6 +97,10 @@ class DuckLake(Destination):
         lake = f"{self._schema} {self.pipeline.dataset_name}"
         return advisory_held(self._connect, lake, by or self.pipeline.pipeline_name)
 
+    def kept_open(self) -> AbstractContextManager[object]:
+        # to attach it takes longer than most of what is done there
+        return connected(self.pipeline)
+
     def _connect(self) -> Any:
         """A connection to the catalog. Raises `CatalogUnreachable`."""
         url = self._credentials.catalog.to_url().set(drivername="postgresql").render_as_string(hide_password=False)
