@@ -24,6 +24,7 @@ from tests.support.lake import storage as storage
 from tests.support.mart_rows import assert_right, with_a_lead
 from tests.support.marts import Marts
 from tests.support.object_storage import ObjectStorage
+from tests.support.parsed import keep_parsed
 from tests.support.sandbox import NOW, TOKEN
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
@@ -50,6 +51,7 @@ def loaded_once(
     tmp_path_factory: pytest.TempPathFactory, sandbox: Sandbox, postgres_url: str, storage: ObjectStorage
 ) -> Iterator[tuple[Folder, Lake]]:
     """A lake into which one sync has run, with its models. Tests that change it take a copy."""
+    keep_parsed()
     with lake_in(postgres_url, storage) as lake:
         made = empty_folder(tmp_path_factory.mktemp("lake") / "user", sandbox, NOW)
         folder = replace(made, env=made.env | lake.settings() | ALL_AGAIN | clock(FIRST), models=True)
