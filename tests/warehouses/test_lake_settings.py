@@ -191,7 +191,8 @@ def test_a_catalog_that_goes_away_is_named_and_is_carried_on_with(
     logs = [file.read_text("utf-8") for file in (folder.work / "dlt").rglob("*.log")]
     assert len(logs) == (step == "building")
     assert not any("s3cret" in log for log in logs)
-    assert command("sync", "--select", "events", "--no-models", CATALOG=catalog).exit_code == 0
+    again = command("sync", "--select", "events", "--no-models", CATALOG=catalog)
+    assert again.exit_code == 0, again.output
     assert lake.rows("select count(*) from wistia_raw.events") == [(20,)]
 
 

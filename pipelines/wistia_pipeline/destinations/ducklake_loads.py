@@ -53,8 +53,14 @@ class _SqlClient(DuckLakeSqlClient):
         shared = self.credentials._conn_str()
         with _LOCK:
             _keep(shared)
-            connection: duckdb.DuckDBPyConnection = super().open_connection()
+            others = _OPEN[shared]
             _OPEN[shared] += 1
+            try:
+                connection: duckdb.DuckDBPyConnection = super().open_connection()
+            except BaseException:
+                # dlt may have closed it, or not
+                _OPEN[shared] = others
+                raise
         return connection
 
     def close_connection(self) -> None:
