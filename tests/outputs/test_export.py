@@ -282,10 +282,9 @@ def test_what_a_killed_export_left_is_cleared_a_day_later(in_duckdb: Folder, tmp
     old, new, other = (
         tmp_path / f".{name}.half" for name in ("a[1].csv.0123abcd", "a[1].csv.4567cdef", "b.csv.0123abcd")
     )
-    for half in (old, new, other):
+    for half, age in ((old, 100_000), (new, 0), (other, 100_000)):
         half.touch()
-    for half in (old, other):
-        os.utime(half, (time.time() - 100_000,) * 2)
+        os.utime(half, (time.time() - age,) * 2)
     assert export(in_duckdb, "leads", "--output", str(tmp_path / "a[1].csv")).exit_code == 0
     assert [half.exists() for half in (old, new, other)] == [False, True, True]
 
