@@ -18,7 +18,7 @@ from wistia_pipeline.failures import explain, stop_signal
 from wistia_pipeline.sandbox import Fault, Sandbox
 
 from tests.support.commands import BUSY, folder_at_now, under_way, without_progress
-from tests.support.folder import Folder, rows
+from tests.support.folder import Folder, rows, wait_for
 from tests.support.postgres import database
 from tests.support.sandbox import NOW
 
@@ -36,6 +36,11 @@ def days_ago(folder: Folder, sandbox: Sandbox, days: int) -> None:
     now = NOW - timedelta(days=days)
     sandbox.now = partial(lambda moment: moment, now)
     folder.env["SOURCES__WISTIA__NOW"] = now.isoformat()
+
+
+def asked_for(sandbox: Sandbox, path: str) -> bool:
+    """Whether somebody has requested it."""
+    return any(path in call.path for call in list(sandbox.log))
 
 
 # Ctrl-C
@@ -57,9 +62,7 @@ def test_stopped_by_ctrl_c(folder: Folder, living: Sandbox) -> None:
         living.log.clear()
         living.faults.add(Fault(path, kind="hang", seconds=600, times=None))
         process = folder.start("sync", *selected)
-        while not any(path in call.path for call in list(living.log)):
-            assert process.poll() is None, process.communicate()
-            time.sleep(0.05)
+        wait_for(partial(asked_for, living, path), process)
         process.send_signal(signal.SIGINT)
         try:
             # less than the time for which an answer is waited for
