@@ -127,7 +127,7 @@ class Destination:
         return file_held(folder / f"{name}.lock")
 
     def kept_open(self) -> AbstractContextManager[object]:
-        """Keeps what takes long to open, or what others would come in between, open for what is done next."""
+        """Keeps the warehouse open over several steps, where opening it takes long or others could come in between."""
         return nullcontext()
 
     def load(self) -> None:

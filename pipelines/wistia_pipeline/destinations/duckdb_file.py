@@ -65,12 +65,8 @@ class DuckDBFile(Destination):
         except PipelineStepFailed as error:
             if not isinstance(destination, duckdb_loads.duckdb) or "Out of Memory Error" not in str(error):
                 raise
-            destination.frugal = False
-            with connected(self.pipeline) as client:
-                # connections that are open already keep the settings of the first
-                for name, value in {**duckdb_loads.GENEROUS, **(client.credentials.global_config or {})}.items():
-                    client.execute_sql(f"set global {name} = %s", value)
-                self.pipeline.load()
+            destination.take_more_memory()
+            self.pipeline.load()
 
     @contextmanager
     def cursor(self) -> Iterator[Cursor]:

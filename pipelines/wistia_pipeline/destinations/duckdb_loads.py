@@ -104,6 +104,12 @@ class duckdb(ResolvedOnce, dlt.destinations.duckdb):
     frugal = True
     """Whether it loads with little memory."""
 
+    def take_more_memory(self) -> None:
+        """For all that is loaded from now on."""
+        self.frugal = False
+        # connections that are shared keep the settings of the first of them
+        self.look_up_again()
+
     @property
     def client_class(self) -> type[DuckDbClient]:
         """What loads."""

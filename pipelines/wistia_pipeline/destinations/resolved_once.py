@@ -1,6 +1,6 @@
 """A destination whose settings are looked up once: dlt does so for each of its clients, some eighty in an hourly run.
 
-A third of a small run is spent on it, and on the connections that each client then opens for itself.
+With the connections that each client would then open for itself, that would be a third of a small run.
 """
 
 from __future__ import annotations
@@ -29,3 +29,7 @@ class ResolvedOnce(Destination[Any, Any]):
         if kind not in self._resolved:
             self._resolved[kind] = super().configuration(initial, accept_partial)
         return copy(self._resolved[kind])
+
+    def look_up_again(self) -> None:
+        """Later clients have settings, and connections, of their own."""
+        self._resolved.clear()
