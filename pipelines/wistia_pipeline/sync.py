@@ -28,6 +28,7 @@ from .destinations import destination_of
 from .destinations.duckdb_loads import duckdb
 from .destinations.ducklake_loads import ducklake
 from .destinations.holds import Hold
+from .destinations.postgres_loads import postgres
 from .destinations.schemas import DATASET
 from .models import build_models
 from .progress import Progress
@@ -56,10 +57,9 @@ def make_pipeline(
 
 
 def _as_loaded(destination: TDestinationReferenceArg) -> TDestinationReferenceArg:
-    """The destination, of DuckDB and DuckLake ours."""
-    if destination == "duckdb":
-        return duckdb()
-    return ducklake() if destination == "ducklake" else destination
+    """The destination: ours where we have one of that name."""
+    ours = {kind.__name__: kind for kind in (duckdb, ducklake, postgres)}
+    return ours[destination]() if isinstance(destination, str) and destination in ours else destination
 
 
 def working_folder(destination: TDestinationReferenceArg) -> str:

@@ -14,6 +14,7 @@ import psycopg2
 import pytest
 from hypothesis import given, settings
 from wistia_pipeline.destinations.duckdb_loads import duckdb as duckdb_file
+from wistia_pipeline.destinations.postgres_loads import postgres
 from wistia_pipeline.sandbox import Account
 
 from tests.support.follower import Follower
@@ -54,7 +55,7 @@ def in_duckdb() -> Iterator[Warehouse]:
 def in_postgres(url: str) -> Iterator[Warehouse]:
     """A new database."""
     with database(url) as own, TemporaryDirectory(dir=Path.cwd()) as folder:
-        yield OwnFolder(folder, dlt.destinations.postgres(own), lambda: psycopg2.connect(own), own)
+        yield OwnFolder(folder, postgres(own), lambda: psycopg2.connect(own), own)
         assert not files_with_token(Path(folder))
 
 

@@ -19,6 +19,7 @@ from dlt.common.pipeline import LoadInfo
 from dlt.extract import DltSource
 from rich.console import Console
 from wistia_pipeline.destinations.duckdb_loads import duckdb as duckdb_file
+from wistia_pipeline.destinations.postgres_loads import postgres
 from wistia_pipeline.progress import Progress
 from wistia_pipeline.results import SyncResult
 from wistia_pipeline.sandbox import Sandbox
@@ -129,7 +130,7 @@ def in_duckdb(file: Path) -> Warehouse:
 
 def in_postgres(url: str) -> Warehouse:
     """A Postgres database."""
-    return Warehouse("postgres", dlt.destinations.postgres(url), lambda: psycopg2.connect(url), url)
+    return Warehouse("postgres", postgres(url), lambda: psycopg2.connect(url), url)
 
 
 def change(warehouse: Warehouse, *statements: str) -> None:
