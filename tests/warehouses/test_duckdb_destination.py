@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +73,9 @@ def test_pipelines_that_share_a_destination_have_settings_of_their_own(
     destination = duckdb_loads.duckdb()
     for name in ("one", "two"):
         monkeypatch.setenv(f"{name.upper()}__DESTINATION__DUCKDB__CREDENTIALS", str(tmp_path / f"{name}.duckdb"))
-    pipelines = [dlt.pipeline(name, destination=destination) for name in ("one", "two")]
+    pipelines = [dlt.pipeline(name, destination=destination, dataset_name="same") for name in ("one", "two")]
     for pipeline in (*pipelines, *pipelines):
         pipeline.activate()
         assert Path(pipeline.sql_client().credentials.database).stem == pipeline.pipeline_name
+    # dlt copies it where it drops a pipeline
+    assert deepcopy(destination).config_params == destination.config_params

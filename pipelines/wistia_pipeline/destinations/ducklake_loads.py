@@ -69,10 +69,14 @@ class _SqlClient(DuckLakeSqlClient):
         with _LOCK:
             shared = self.credentials._conn_str()
             _OPEN[shared] -= 1
-            if _OPEN[shared] > 0:
-                DuckDbSqlClient.close_connection(self)
-            else:
-                super().close_connection()
+            try:
+                if _OPEN[shared] > 0:
+                    DuckDbSqlClient.close_connection(self)
+                else:
+                    super().close_connection()
+            finally:
+                # where that fails, it is not counted again
+                self._conn = None  # type: ignore[assignment]
 
 
 @cache
