@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -26,6 +27,8 @@ MORE_AT_THE_END = 2
 WITHIN_STATEMENTS = 3
 """Kills more while a statement of the load runs."""
 STATEMENT_SECONDS = 0.0005
+CHANGE = re.compile("before (INSERT|DELETE|adbc_ingest)")
+"""Steps that begin such a statement."""
 BETWEEN_MERGES = 6
 """Kills more when some tables are merged and others are not."""
 LEAST_KILLS = 20
@@ -73,7 +76,7 @@ def chosen(steps: Sequence[Step]) -> list[Kill]:
     kills += possible["load"][-1 - MORE_AT_THE_END : -1]
     merged = [kill for kill in possible["load"] if kill.step == MERGED]
     kills += spread(merged[:-1], BETWEEN_MERGES)
-    statements = [kill for kill in possible["load"] if kill.step.what.startswith("before ")]
+    statements = [kill for kill in possible["load"] if CHANGE.match(kill.step.what)]
     kills = list(dict.fromkeys(kills))
     return kills + [replace(kill, delay=STATEMENT_SECONDS) for kill in spread(statements, WITHIN_STATEMENTS)]
 
@@ -104,6 +107,11 @@ def contents(tables: Tables) -> dict[str, Counter[str]]:
     }
 
 
+def filled(tables: dict[str, Counter[str]]) -> dict[str, Counter[str]]:
+    """Those that have rows."""
+    return {name: rows for name, rows in tables.items() if rows}
+
+
 def difference(got: dict[str, Counter[str]], wanted: dict[str, Counter[str]]) -> list[str]:
     """What is wrong with each table, with one of the rows."""
     found = [f"{table} is missing" for table in sorted(wanted.keys() - got.keys())]
@@ -116,11 +124,12 @@ def difference(got: dict[str, Counter[str]], wanted: dict[str, Counter[str]]) ->
 
 
 def some_of(kills: Sequence[Kill], phases: Sequence[str]) -> list[Kill]:
-    """One in each of the phases, and last one when about half of the tables are merged."""
+    """One when about half of the tables are merged, and one in each of the phases."""
     draw = Random(1)
     merges = [kill for kill in kills if kill.step == MERGED]
-    by_phase = [[kill for kill in kills if kill.step.phase == phase and kill not in merges] for phase in phases]
-    return [*map(draw.choice, by_phase), merges[len(merges) // 2]]
+    others = [kill for kill in kills if kill not in merges and not kill.delay]
+    by_phase = [[kill for kill in others if kill.step.phase == phase] for phase in phases]
+    return [merges[len(merges) // 2], *map(draw.choice, by_phase)]
 
 
 @pytest.mark.slow
@@ -178,10 +187,12 @@ def test_one_sync_after_a_kill_ends_as_if_nothing_had_happened(
             restate(account, -5)
             last, code = sync(now, kill)
             assert code == -SIGKILL, place.output()
-            fell[last[0].phase] += 1
-            at_the_end += last[0] == END
+            if last[0] == END:
+                at_the_end += 1
+            else:
+                fell[last[0].phase] += 1
             tables = place.tables()
-            halfway += contents(tables) not in (before, after_one)
+            halfway += filled(contents(tables)) not in (filled(before), filled(after_one))
             mentions = place.mentions_of_token(tables)
             is_lost = number % LOSE_MACHINE_EVERY == LOSE_MACHINE_EVERY - 1
             if is_lost:
@@ -199,7 +210,7 @@ def test_one_sync_after_a_kill_ends_as_if_nothing_had_happened(
             wrong += [f"{where}: {what}" for what in found]
     assert not wrong, "\n".join(wrong)
     # the kills fell where they were to fall: in each phase, and while only a part was in the warehouse
-    assert at_the_end < len(struck) / 2
+    assert at_the_end <= max(1, len(struck) // 10)
     assert fell.keys() >= set(phases)
     assert fell["load"] >= len(struck) / 5
     assert halfway

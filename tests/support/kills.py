@@ -36,7 +36,8 @@ NOW = datetime(2026, 6, 15, 12, 30, tzinfo=UTC)
 START = "2026-05-20"
 TOKEN = "s3cret-token-of-the-kill-sweep"
 FILE_EVENTS = {"os.mkdir", "os.remove", "os.rename", "os.rmdir", "shutil.move", "shutil.rmtree"}
-RANDOM_NAME = re.compile(r"\d{9,}\.\d+|[0-9a-f]{10,}")
+RANDOM_NAME = re.compile(r"\d{9,}\.\d+|[0-9a-f]{10,}|(?<=os.remove /)\w{8}$")
+"""The last is a file by which Python finds out where temporary ones may be."""
 
 
 class Step(NamedTuple):
@@ -100,7 +101,7 @@ class Steps:
             if self._kill is None or (step, self._counts[step]) != (self._kill.step, self._kill.occurrence):
                 return
             if self._kill.delay:
-                threading.Timer(self._kill.delay, self.die, [step]).start()
+                threading.Timer(self._kill.delay, lambda: self.die(Step(self._phase, step.what))).start()
                 return
             if spoil:
                 spoil()
