@@ -187,7 +187,7 @@ def test_only_runs_of_its_own_or_of_an_earlier_release_does_a_run_call_killed(wa
 
 @pytest.mark.slow
 def test_of_a_file_one_account_at_a_time_is_loaded(folder: Folder, sandboxes: dict[str, Sandbox]) -> None:
-    with under_way(folder, sandboxes["one"], "sync", "--account", "one"):
+    with under_way(folder, sandboxes["one"], "sync", "--account", "one", "--select", "events"):
         refused = folder.run("sync", "--account", "two")
     assert (refused.returncode, refused.stdout, refused.stderr) == (1, "", BUSY)
     for name in NAMES:

@@ -18,7 +18,7 @@ from tests.support.loaded import load_once
 from tests.support.sandbox import NOW, settings_for
 from tests.support.warehouse import MOSTLY_DUCKDB, Warehouse
 
-ACCOUNT = {"seed": 7, "medias": 130, "projects": 8, "visitors": 700, "events": 3_000, "days": 400, "hourly_events": 30}
+ACCOUNT = {"seed": 7, "medias": 60, "projects": 8, "visitors": 500, "events": 2_000, "days": 200, "hourly_events": 30}
 HOUR = timedelta(hours=1)
 
 

@@ -327,7 +327,7 @@ def test_models_that_failed_and_were_fixed(duckdb_warehouse: Warehouse, monkeypa
     assert (found.models["status"], found.models["failed_models"]) == ("partial", ["wistia"])
     assert found.fresh
     assert "failed model wistia" in shown(found)
-    assert not rebuild(warehouse.pipeline(), full_refresh=True).failures
+    assert not rebuild(warehouse.pipeline()).failures
     found = look_at_once(warehouse)
     assert found.models is not None
     assert (found.models["status"], found.models["failed_models"], found.models["missing_marts"]) == ("ok", [], [])

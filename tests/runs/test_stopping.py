@@ -201,7 +201,7 @@ def test_whoever_reads_the_file_may_do_so_between_loads_and_for_a_moment_at_any_
         return NOW
 
     living.now = asked
-    writer = folder.start("sync", WISTIA_PIPELINE__PACKAGE_SECONDS="0")
+    writer = folder.start("sync", "--select", "events,media_stats", WISTIA_PIPELINE__PACKAGE_SECONDS="0")
     while writer.poll() is None:
         with suppress(duckdb.IOException, duckdb.CatalogException):
             rows(folder.warehouse, "select 1")

@@ -29,6 +29,8 @@ ACCOUNT: dict[str, Any] = {
     "hourly_events": 6,
 }
 START = "2026-03-15"
+ZONE = "America/New_York"
+"""Of models whose days are not those of UTC."""
 GRAINS: dict[str, tuple[str, ...]] = {
     "wistia__sessions": ("event_key", "visitor_key"),
     "wistia__account_daily": ("date",),

@@ -31,7 +31,8 @@ def keep_parsed() -> None:
         return f"{credentials.type} {credentials.database} {credentials.schema}"
 
     def kept(self: Any) -> Path:
-        return shared.folder() / f"parsed {where(self)}.msgpack"
+        variables = self.manifest.state_check.vars_hash.checksum[:8]
+        return shared.folder() / f"parsed {where(self)} {variables}.msgpack"
 
     def file(self: Any) -> Path:
         return Path(self.root_project.project_target_path) / PARTIAL_PARSE_FILE_NAME

@@ -167,7 +167,9 @@ def test_loads_and_maintenance_leave_each_row_once_in_few_files(loaded: tuple[Fo
     again = folder.sync(*TO_LAKE, "--no-models")
     assert {name: found["rows"] for name, found in again["resources"].items() if found["rows"]} == {}
     start, end = ((NOW - timedelta(days=days)).date().isoformat() for days in (20, 10))
-    assert "│ all (ok) " in told(folder, "backfill", "--start", start, "--end", end, "--no-models")
+    assert "│ all (ok) " in told(
+        folder, "backfill", "--start", start, "--end", end, "--select", "events", "--no-models"
+    )
     after = contents(lake, "wistia_raw")
     moved = {name for table in after if after[table] != before[table] for name in [table.partition(".")[2]]}
     assert {name for name in moved if not name.startswith("_dlt")} == {"sync_runs"}
@@ -235,7 +237,7 @@ def test_nothing_of_a_forgotten_person_is_in_any_file_or_in_the_catalog(
     view = sandbox.account.at(NOW)
     others = {row["visitor_key"] for row in view.visitors()} - {key}
     # any later run ends it; this one reads what it has not known before, beside what it has
-    assert folder.sync(*TO_LAKE, "--no-models")["status"] == "ok"
+    assert folder.sync(*TO_LAKE, "--no-models", "--select", "events,visitors")["status"] == "ok"
     assert where_found(lake, texts) == set()
     found_by_text(lake, "visitors", Counter(dict.fromkeys(others, 1)))
     found_by_text(

@@ -20,13 +20,12 @@ from wistia_pipeline.sandbox import Fault, Sandbox
 
 from tests.support.folder import PROGRESS_LINE, WAIT_SECONDS, Folder, wait_for
 from tests.support.mart_rows import ACCOUNT as ACCOUNT
-from tests.support.mart_rows import GRAINS, START, TURNS, assert_right, differences, held, load_first, marts_of
+from tests.support.mart_rows import GRAINS, START, TURNS, ZONE, assert_right, differences, held, load_first, marts_of
 from tests.support.sandbox import NOW, settings_for
 from tests.support.spark import Files, folder_in, log_has, processes, published, tasks
 from tests.support.warehouse import Warehouse
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
-ZONE = "America/New_York"
 IN_A_HURRY = ("--conf", "spark.executor.extraJavaOptions=-XX:TieredStopAtLevel=1")
 """What would run for hours becomes slower by it."""
 FOR_FEW_ROWS = [
