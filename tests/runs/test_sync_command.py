@@ -40,7 +40,8 @@ def test_a_table_on_standard_output_and_plain_progress_on_standard_error(folder:
     assert done.returncode == 0, done.stderr
     for name in BY_NAME:
         assert re.search(rf"│ {name} +│ +[\d,]+ │ +\d+ │", done.stdout), name
-        assert re.search(rf"^{name}: [\d,]+ rows?, \d+ requests?$", done.stderr, re.MULTILINE), name
+        said = re.findall(rf"^{name}: [\d,]+ rows?, \d+ requests?$", done.stderr, re.MULTILINE)
+        assert len(said) == 1, name
     assert "all (ok)" in done.stdout
     # no log of dlt's, no warning, no bar
     assert all(PROGRESS_LINE.fullmatch(line) for line in done.stderr.splitlines()), done.stderr
