@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import Any
-from uuid import uuid4
 
 import duckdb
 import psycopg2
@@ -58,8 +59,10 @@ class Lake:
 
     def put(self, name: str, content: bytes) -> None:
         """Another file in its storage."""
-        assert self.storage
-        self.storage.client().put_object(Bucket=self.files_in, Key=name, Body=content)
+        if self.storage:
+            self.storage.client().put_object(Bucket=self.files_in, Key=name, Body=content)
+        else:
+            Path(name).write_bytes(content)
 
     def catalogued(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
         """What its catalog says, or does."""
@@ -84,14 +87,16 @@ class Lake:
 
     @contextmanager
     def copied(self, server: str) -> Iterator[Lake]:
-        """The same once more, for a test to change: its catalog on the server, its files in another bucket."""
+        """The same once more, for a test to change: its catalog on the server, its files in a place of their own."""
         self.let_go()
         with database(server, of=self.catalog) as catalog:
-            made = Lake(catalog, bucket_name(), self.storage)
-            assert made.storage
-            made.storage.bucket(made.files_in)
-            for name, content in self.files().items():
-                made.put(name, content)
+            if self.storage:
+                made = Lake(catalog, self.storage.new_bucket(), self.storage)
+                for name, content in self.files().items():
+                    made.put(name, content)
+            else:
+                made = Lake(catalog, mkdtemp(dir=Path(self.files_in).parent))
+                shutil.copytree(self.files_in, made.files_in, dirs_exist_ok=True)
             made.catalogued(f"update {NAME}.ducklake_metadata set value = %s where key = 'data_path'", f"{made.url}/")
             yield made
             made.let_go()
@@ -136,11 +141,6 @@ class LakeWarehouse(Warehouse):
             yield cursor
 
 
-def bucket_name() -> str:
-    """One that nobody has."""
-    return f"lake-{uuid4().hex[:12]}"
-
-
 @pytest.fixture(scope="module")
 def storage() -> Iterator[ObjectStorage]:
     """One for all."""
@@ -149,12 +149,10 @@ def storage() -> Iterator[ObjectStorage]:
 
 
 @contextmanager
-def lake_in(server: str, storage: ObjectStorage) -> Iterator[Lake]:
-    """An empty one: its catalog on a Postgres server, its files in an S3."""
-    bucket = bucket_name()
-    storage.bucket(bucket)
+def lake_in(server: str, place: ObjectStorage | Path) -> Iterator[Lake]:
+    """An empty one: its catalog on a Postgres server, its files in an S3 or a folder."""
     with database(server) as catalog:
-        made = Lake(catalog, bucket, storage)
+        made = Lake(catalog, str(place)) if isinstance(place, Path) else Lake(catalog, place.new_bucket(), place)
         yield made
         made.let_go()
 
@@ -169,10 +167,8 @@ def lake(postgres_url: str, storage: ObjectStorage) -> Iterator[Lake]:
 @pytest.fixture
 def lake_in_a_folder(postgres_url: str, tmp_path: Path) -> Iterator[Lake]:
     """An empty one, in a folder."""
-    with database(postgres_url) as catalog:
-        made = Lake(catalog, str(tmp_path / "files of the lake"))
+    with lake_in(postgres_url, tmp_path / "files of the lake") as made:
         yield made
-        made.let_go()
 
 
 def warehouse_of(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> LakeWarehouse:

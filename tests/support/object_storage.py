@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
+from uuid import uuid4
 
 import boto3  # type: ignore[import-untyped]
 
@@ -36,6 +37,12 @@ class ObjectStorage:
         """The address of a new bucket."""
         self.client().create_bucket(Bucket=name)
         return f"s3://{name}"
+
+    def new_bucket(self) -> str:
+        """The name of a bucket that nobody else has."""
+        name = f"lake-{uuid4().hex[:12]}"
+        self.bucket(name)
+        return name
 
     def objects(self, bucket: str) -> dict[str, bytes]:
         """All that is in a bucket."""
