@@ -127,7 +127,8 @@ def some_of(kills: Sequence[Kill], phases: Sequence[str]) -> list[Kill]:
     """One when about half of the tables are merged, and one in each of the phases."""
     draw = Random(1)
     merges = [kill for kill in kills if kill.step == MERGED]
-    others = [kill for kill in kills if kill not in merges and not kill.delay]
+    # how often a step comes can depend on threads; that it comes does not
+    others = [kill for kill in kills if kill not in merges and not kill.delay and kill.occurrence == 1]
     by_phase = [[kill for kill in others if kill.step.phase == phase] for phase in phases]
     return [merges[len(merges) // 2], *map(draw.choice, by_phase)]
 
