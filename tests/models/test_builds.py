@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from datetime import timedelta
 
-import dlt
 import pytest
+from wistia_pipeline.destinations.postgres_loads import postgres
 from wistia_pipeline.models import build_models, run_dbt
 from wistia_pipeline.sandbox import Sandbox
 
@@ -82,7 +82,7 @@ def test_views_that_users_have_built_on_ours_stay(postgres_warehouse: Warehouse,
 @pytest.mark.slow
 def test_what_the_url_of_postgres_asks_for_holds_for_the_models(postgres_warehouse: Warehouse, living: Sandbox) -> None:
     load_first(postgres_warehouse, living)
-    postgres_warehouse.destination = dlt.destinations.postgres(
+    postgres_warehouse.destination = postgres(
         f"{postgres_warehouse.address}?sslmode=disable&application_name=hourly&connect_timeout=7"
     )
     shown = run_dbt(

@@ -231,7 +231,7 @@ def test_nothing_of_a_forgotten_person_is_in_any_file_or_in_the_catalog(
     refused = folder.invoke("forget", "--email", address, *TO_LAKE)
     assert refused.returncode == 3
     assert re.match(r"Removed: 1 row of visitors, \d+ rows? of events.\n", refused.stdout)
-    assert "in files that killed runs have left (how many: 1), such as " in refused.stderr
+    assert f"in files that killed runs have left (how many: 1), such as {lake.url}/" in refused.stderr
     assert {found.rpartition("/")[2][:14] for found in where_found(lake, texts)} == {"ducklake-left-"}
     with lake.cursor() as cursor:
         cursor.execute(f"call ducklake_delete_orphaned_files('{NAME}', cleanup_all => true)")
