@@ -83,7 +83,8 @@ class Run:
     """By listing: the ids in it, each with the project that it is in; null while it is being read."""
     _listed: dict[str, list[bytes]] = field(default_factory=dict)
     """By listing: its pages until they are loaded, as text, which takes a third of the memory."""
-    _days: dict[date, int] | None = None
+    _busy_days: BusyDays | None = None
+    """When the account was loaded or played; null before its days are read."""
     _account_id: str | None = None
     _failed: dict[str, ResourceLost] = field(default_factory=dict)
     _package_ends: float = inf
@@ -103,10 +104,10 @@ class Run:
 
     def _forget(self) -> None:
         """What an earlier run of the same source has learned is old when it is run again."""
-        self.sessions_seen, self._days = False, None
+        self.sessions_seen, self._busy_days = False, None
         self._listings.clear()
         self._sessions.clear()
-        for learned in ("_asked", "_busy_days", "stats_known_since", "forgotten"):
+        for learned in ("_asked", "stats_known_since", "forgotten"):
             self.__dict__.pop(learned, None)
 
     def package_is_full(self) -> bool:
@@ -237,14 +238,15 @@ class Run:
 
     def wait_for_days(self) -> Pause:
         """Waits until it is known on which days the account was loaded or played, or nobody reads that."""
-        while ACCOUNT_STATS_BY_DATE.name in self.running and self._days is None:
+        while ACCOUNT_STATS_BY_DATE.name in self.running and self._busy_days is None:
             yield None
 
     def note_days(self, endpoint: Endpoint, table: pa.Table) -> None:
         """Remembers how busy the account was on the days in the table; other endpoints do not say."""
         if endpoint.name == ACCOUNT_STATS_BY_DATE.name:
             rows = table.select(["date", "load_count", "play_count"]).to_pylist()
-            self._days = {row["date"]: (row["load_count"] or 0) + (row["play_count"] or 0) for row in rows}
+            days = {row["date"]: (row["load_count"] or 0) + (row["play_count"] or 0) for row in rows}
+            self._busy_days = BusyDays(self.warehouse.days(endpoint) | days)
 
     def note_sessions(self, endpoint: Endpoint, table: pa.Table, since: datetime | None = None) -> None:
         """Remembers which medias have sessions in the table, received at `since` or later; other feeds have none."""
@@ -339,13 +341,6 @@ class Run:
             if not decision.is_asked:
                 self.note(endpoint, Outcome(decision.parent_id, result=decision.why))
         return [decision.parent_id for decision in decisions if decision.is_asked]
-
-    @cached_property
-    def _busy_days(self) -> BusyDays | None:
-        """When the account was loaded or played; null where this run has not read its days."""
-        if self._days is None:
-            return None
-        return BusyDays(self.warehouse.days(ACCOUNT_STATS_BY_DATE) | self._days)
 
     def _played(self, endpoint: Endpoint) -> dict[str, datetime]:
         """When the last new or changed session of each parent landed."""

@@ -258,6 +258,21 @@ def test_an_account_that_nobody_loads_or_plays_is_asked_for_what_is_listed_alone
 
 
 @pytest.mark.slow
+def test_medias_that_nobody_watches_are_spared_also_where_the_account_answers_last(duckdb_warehouse: Warehouse) -> None:
+    account = Account(
+        seed=5, start=NOW, medias=14, projects=1, visitors=9, events=40, days=30, hourly_events=0, loads_until=NOW
+    )
+    only = ("account_stats_by_date", "media_stats", "captions")
+    with Sandbox(account, rate_limit=None) as server:
+        for day in (0, 19):
+            sync(duckdb_warehouse, server, CALM + day * DAY, only=only)
+        # what has nothing to do with plays is asked meanwhile
+        server.faults.add(Fault("stats/account/by_date", kind="hang", seconds=0.5))
+        asked = turns(duckdb_warehouse, server, CALM + 21 * DAY, STATS, *only)
+        assert len(asked) < len(medias(server, CALM + 21 * DAY)) / 2
+
+
+@pytest.mark.slow
 def test_a_day_on_which_medias_were_only_loaded_is_not_taken_for_a_quiet_one(
     duckdb_warehouse: Warehouse, calm: Sandbox
 ) -> None:
