@@ -8,6 +8,7 @@ import signal
 from contextlib import closing
 from datetime import datetime, timedelta
 from pathlib import Path
+from subprocess import Popen
 from time import monotonic, sleep
 from typing import Any
 
@@ -20,7 +21,7 @@ from wistia_pipeline.sandbox import Fault, Sandbox
 
 from tests.support.folder import PROGRESS_LINE, WAIT_SECONDS, Folder, wait_for
 from tests.support.mart_rows import ACCOUNT as ACCOUNT
-from tests.support.mart_rows import GRAINS, START, TURNS, ZONE, assert_right, differences, held, load_first, marts_of
+from tests.support.mart_rows import GRAINS, START, TURNS, ZONE, assert_right, differences, held, marts_of
 from tests.support.sandbox import NOW, settings_for
 from tests.support.spark import Files, folder_in, log_has, processes, published, tasks
 from tests.support.warehouse import Warehouse
@@ -82,92 +83,97 @@ def java_that_notes(path: Path) -> Path:
     return path
 
 
-def load_both(lake: Files, duckdb_warehouse: Warehouse, living: Sandbox, now: datetime, **settings: Any) -> None:
-    """One run into each; into DuckDB the first one may be a copy."""
-    of_both = settings_for(living, now, start_date=START, **TURNS, **settings)
-    if living.log:
-        assert duckdb_warehouse.sync(of_both).status == "ok"
-    else:
-        load_first(duckdb_warehouse, living, now, **settings)
-    done = lake.sync(of_both)
-    assert done.status == "ok", done.failures
-
-
 AGAIN = {"events_lookback_hours": 2400, "visitors_lookback_hours": 2400}
 
 
-def change(living: Sandbox) -> list[dict[str, Any]]:
-    """A late session and two that have changed; the sessions before."""
+def load_hours(living: Sandbox, *warehouses: Warehouse) -> str:
+    """Runs of three hours into each, with values that change and come back; the media whose captions have gone."""
+
+    def load(now: datetime, **settings: Any) -> None:
+        for warehouse in warehouses:
+            done = warehouse.sync(settings_for(living, now, start_date=START, **TURNS, **settings))
+            assert done.status == "ok", done.failures
+
+    load(NOW)
     view = living.account.at(NOW)
     medias, events = view.medias(), view.events()
     living.account.add_late_event(medias[0]["hashed_id"], NOW - 40 * DAY, percent_viewed=0.95)
     living.account.restate_event(events[3]["event_key"], percent_viewed=1.0)
     living.account.restate_event(events[90]["event_key"], percent_viewed=0.05, email="late@example.com")
-    return events
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(900)
-@pytest.mark.parametrize("is_killed", [False, pytest.param(True, marks=pytest.mark.deep)])
-def test_every_mart_is_that_of_duckdb_also_where_a_worker_is_killed(
-    folder: Folder,
-    lake: Files,
-    duckdb_warehouse: Warehouse,
-    living: Sandbox,
-    monkeypatch: pytest.MonkeyPatch,
-    is_killed: bool,
-) -> None:
-    load_both(lake, duckdb_warehouse, living, NOW)
-    events = change(living)
-    load_both(lake, duckdb_warehouse, living, NOW + HOUR, **AGAIN)
-    # values that come back, a caption that goes, a session without a time, and what killed runs have left
+    load(NOW + HOUR, **AGAIN)
     living.account.restate_event(events[3]["event_key"], percent_viewed=events[3]["percent_viewed"])
-    captioned = str(duckdb_warehouse.rows("captions", "min(media_id) as id")[0]["id"])
-    living.faults.add(Fault(f"medias/{captioned}/captions", status=200, times=2, body="[]"))
-    load_both(lake, duckdb_warehouse, living, NOW + 2 * HOUR, **AGAIN)
-    assert not [row for row in duckdb_warehouse.rows("captions") if row["media_id"] == captioned]
-    add_what_killed_runs_leave(folder.path / "a lake" / "wistia_raw", duckdb_warehouse)
-    monkeypatch.setenv("WISTIA_PIPELINE__MODELS__TIMEZONE", ZONE)
-    assert build_models(duckdb_warehouse.pipeline(), full_refresh=True).failures == []
+    captioned = min(media["hashed_id"] for media in medias if view.captions(media["hashed_id"]))
+    living.faults.add(Fault(f"medias/{captioned}/captions", status=200, times=len(warehouses), body="[]"))
+    load(NOW + 2 * HOUR, **AGAIN)
+    return str(captioned)
 
+
+def java_of(folder: Folder) -> dict[str, str]:
+    """Settings of a build: a Java which is not the one that comes with it, and days that are not of UTC."""
     java = java_that_notes(folder.path / "own java")
-    where = IN_A_HURRY if is_killed else ("--master", "local[2]", *FOR_FEW_ROWS)
-    process = folder.start("spark", *where, JAVA_HOME=str(java), WISTIA_PIPELINE__MODELS__TIMEZONE=ZONE)
-    if is_killed:
-        wait_for(lambda: list((folder.path / "a lake").glob("wistia.building/*/wistia/*/*.parquet")), process)
-        before = tasks(folder, 2)
-        wait_for(lambda: tasks(folder, 2) > before, process)
-        survivor = tasks(folder, 1)
-        (worker,) = (path for path in processes(folder) if is_worker(path, 2))
-        os.killpg(os.getpgid(int(worker.name)), signal.SIGKILL)
+    return {"JAVA_HOME": str(java), "WISTIA_PIPELINE__MODELS__TIMEZONE": ZONE}
+
+
+def ends_well(folder: Folder, process: Popen[str]) -> None:
+    """A build says what it should, and leaves the marts alone."""
     said, complained = process.communicate(timeout=WAIT_SECONDS)
     assert process.returncode == 0, complained
     lines = said.splitlines()
     assert lines[0].startswith("41 models built, 39 data tests hold (")
     assert lines[1:] == [f"The marts are in {folder.path}/a lake/wistia, a folder of Parquet files each."]
     assert [PROGRESS_LINE.fullmatch(line) is not None for line in complained.splitlines()] == [True]
-    if is_killed:
-        assert log_has(folder, "driver", "Lost executor")
-        assert tasks(folder, 1) > survivor
-    assert "used" in (java / "used").read_text()
+    assert "used" in (folder.path / "own java" / "used").read_text()
     assert (os.listdir(folder.work), os.listdir(folder.env["HOME"]), processes(folder)) == ([], [], [])
     assert sorted(os.listdir(folder.path / "a lake")) == ["wistia", "wistia_raw"]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_every_mart_holds_what_the_account_shows(folder: Folder, lake: Files, living: Sandbox) -> None:
+    captioned = load_hours(living, lake)
+    add_what_killed_runs_leave(folder.path / "a lake" / "wistia_raw")
+    ends_well(folder, folder.start("spark", "--master", "local[2]", *FOR_FEW_ROWS, **java_of(folder)))
+    marts = marts_of(living, NOW + 2 * HOUR, ZONE)
+    view: Any = marts.view
+    captions = view.captions
+    view.captions = lambda media_id: [] if media_id == captioned else captions(media_id)
+    assert_right(lake, marts)
+
+
+@pytest.mark.deep
+@pytest.mark.timeout(900)
+def test_every_mart_is_that_of_duckdb_also_where_a_worker_is_killed(
+    folder: Folder, lake: Files, duckdb_warehouse: Warehouse, living: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    captioned = load_hours(living, lake, duckdb_warehouse)
+    assert not [row for row in duckdb_warehouse.rows("captions") if row["media_id"] == captioned]
+    raw = folder.path / "a lake" / "wistia_raw"
+    add_what_killed_runs_leave(raw)
+    add_a_session_without_a_time(raw, duckdb_warehouse)
+    monkeypatch.setenv("WISTIA_PIPELINE__MODELS__TIMEZONE", ZONE)
+    assert build_models(duckdb_warehouse.pipeline(), full_refresh=True).failures == []
+
+    process = folder.start("spark", *IN_A_HURRY, **java_of(folder))
+    wait_for(lambda: list((folder.path / "a lake").glob("wistia.building/*/wistia/*/*.parquet")), process)
+    before = tasks(folder, 2)
+    wait_for(lambda: tasks(folder, 2) > before, process)
+    survivor = tasks(folder, 1)
+    (worker,) = (path for path in processes(folder) if is_worker(path, 2))
+    os.killpg(os.getpgid(int(worker.name)), signal.SIGKILL)
+    ends_well(folder, process)
+    assert log_has(folder, "driver", "Lost executor")
+    assert tasks(folder, 1) > survivor
     agree(lake, duckdb_warehouse)
 
 
 @pytest.mark.deep
 @pytest.mark.timeout(900)
-def test_every_mart_holds_what_the_account_shows(
-    folder: Folder, lake: Files, duckdb_warehouse: Warehouse, living: Sandbox
-) -> None:
-    load_both(lake, duckdb_warehouse, living, NOW)
-    change(living)
-    load_both(lake, duckdb_warehouse, living, NOW + HOUR, **AGAIN)
+def test_all_workers_of_a_cluster_build(folder: Folder, lake: Files, living: Sandbox) -> None:
+    assert lake.sync(settings_for(living, NOW, start_date=START, **TURNS)).status == "ok"
     done = folder.run("spark", *IN_A_HURRY, JAVA_HOME=None)
     assert done.returncode == 0, done.stderr
     assert min(tasks(folder, worker) for worker in (1, 2)) > 20
-    agree(lake, duckdb_warehouse)
-    assert_right(lake, marts_of(living, NOW + HOUR))
+    assert_right(lake, marts_of(living))
 
 
 def is_worker(process: Path, number: int) -> bool:
@@ -176,31 +182,40 @@ def is_worker(process: Path, number: int) -> bool:
     return command[0].endswith(b"java") and any(part.endswith(f"/worker-{number}".encode()) for part in command)
 
 
-def add_what_killed_runs_leave(raw: Path, duckdb_warehouse: Warehouse) -> None:
-    """Adds to both a session without a time, of the busiest viewer, and to the files its row once more; rows of a load
-    that was never completed, and a file of it that is not whole."""
-    newest = max((raw / "_dlt_loads").iterdir()).stem.rpartition("__")[2]
-    unfinished = f"{int(newest.partition('.')[0]) + 1}.5"
-    busiest = (
-        "(select visitor_key from wistia_raw.events where visitor_key != '' "
-        "group by 1 order by count(*) desc, 1 limit 1)"
-    )
-    row = (
-        "select * replace ('{key}' as event_key, cast(null as timestamptz) as received_at, "
-        f"'{{load_id}}' as _dlt_load_id) from wistia_raw.events where visitor_key = {busiest} "
-        "order by event_key limit 1"
-    )
-    with closing(duckdb.connect(duckdb_warehouse.destination.config_params["credentials"])) as file:
-        for name, key, load_id in (
-            (f"{newest}.a", "untimed", newest),
-            (f"{newest}.b", "untimed", newest),
-            # as files may be called, too
-            ("c", "unfinished", unfinished),
-        ):
-            query = row.format(key=key, load_id=load_id)
-            file.execute(f"copy ({query}) to '{raw}/events/{name}.parquet' (format parquet)")
-        file.execute(f"insert into wistia_raw.events {row.format(key='untimed', load_id=newest)}")
+def add_what_killed_runs_leave(raw: Path) -> None:
+    """A row of a load that was never completed, and a file of it that is not whole."""
+    unfinished = f"{int(newest_load(raw).partition('.')[0]) + 1}.5"
+    # as files may be called, too
+    add_session(raw, "c", "unfinished", unfinished)
     (raw / "events" / f"{unfinished}.d.parquet").write_bytes(b"PAR1 and no more")
+
+
+def add_a_session_without_a_time(raw: Path, duckdb_warehouse: Warehouse) -> None:
+    """One of the busiest viewer, to both; to the files twice."""
+    newest = newest_load(raw)
+    for part in ("a", "b"):
+        added = add_session(raw, f"{newest}.{part}", "untimed", newest)
+    with closing(duckdb.connect(duckdb_warehouse.destination.config_params["credentials"])) as file:
+        file.execute(f"insert into wistia_raw.events by name select * from read_parquet('{added}')")
+
+
+def newest_load(raw: Path) -> str:
+    """The newest that was completed."""
+    return max((raw / "_dlt_loads").iterdir()).stem.rpartition("__")[2]
+
+
+def add_session(raw: Path, name: str, key: str, load_id: str) -> Path:
+    """A file with a session of the busiest viewer, without a time."""
+    files = f"read_parquet('{raw}/events/1*.parquet', union_by_name => true)"
+    busiest = f"(select visitor_key from {files} where visitor_key != '' group by 1 order by count(*) desc, 1 limit 1)"
+    added = raw / "events" / f"{name}.parquet"
+    with closing(duckdb.connect()) as connection:
+        connection.execute(
+            f"copy (select * replace ('{key}' as event_key, cast(null as timestamptz) as received_at, "
+            f"'{load_id}' as _dlt_load_id) from {files} where visitor_key = {busiest} order by event_key limit 1) "
+            f"to '{added}' (format parquet)"
+        )
+    return added
 
 
 @pytest.fixture
@@ -216,8 +231,7 @@ def earlier(folder: Folder, lake: Files, living: Sandbox) -> dict[str, bytes]:
 def wrong_file(folder: Folder) -> Path:
     """Where a file of the newest load could be that somebody has spoilt."""
     raw = folder.path / "a lake" / "wistia_raw"
-    load_id = max((raw / "_dlt_loads").iterdir()).stem.rpartition("__")[2]
-    return raw / "events" / f"{load_id}.wrong.parquet"
+    return raw / "events" / f"{newest_load(raw)}.wrong.parquet"
 
 
 @pytest.mark.deep
