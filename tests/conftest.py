@@ -8,8 +8,8 @@ from pathlib import Path
 
 import hypothesis
 import pytest
+from wistia_pipeline.runtime.settings import use_defaults
 from wistia_pipeline.sandbox import Account, Sandbox
-from wistia_pipeline.settings import use_defaults
 
 from tests.support import shared
 from tests.support.postgres import database, installations, server

@@ -19,15 +19,15 @@ from unittest.mock import patch
 
 import psycopg2
 from rich.console import Console
-from wistia_pipeline.accounts import WistiaAccount
-from wistia_pipeline.destinations.holds import Hold
-from wistia_pipeline.models import rebuild
-from wistia_pipeline.progress import Progress
-from wistia_pipeline.results import SyncResult
+from wistia_pipeline.models.build import rebuild
+from wistia_pipeline.models.spark import SparkBuild, build_on_spark
+from wistia_pipeline.runs.accounts import WistiaAccount
+from wistia_pipeline.runs.progress import Progress
+from wistia_pipeline.runs.results import SyncResult
+from wistia_pipeline.runs.sync import make_pipeline, run_sync
+from wistia_pipeline.runtime.settings import use_defaults
 from wistia_pipeline.sandbox import Account, Sandbox
-from wistia_pipeline.settings import use_defaults
-from wistia_pipeline.spark import SparkBuild, build_on_spark
-from wistia_pipeline.sync import make_pipeline, run_sync
+from wistia_pipeline.warehouses.locks import Hold
 
 from tests.benchmarks.runs import UNLIMITED
 from tests.support.object_storage import object_storage

@@ -18,12 +18,12 @@ from typing import Any
 
 import dlt
 from rich.console import Console
-from wistia_pipeline.destinations.duckdb_loads import duckdb
-from wistia_pipeline.progress import Progress
-from wistia_pipeline.results import SyncResult
+from wistia_pipeline.runs.progress import Progress
+from wistia_pipeline.runs.results import SyncResult
+from wistia_pipeline.runs.sync import make_pipeline, run_sync
+from wistia_pipeline.runtime.settings import use_defaults
 from wistia_pipeline.sandbox import Account, Sandbox
-from wistia_pipeline.settings import use_defaults
-from wistia_pipeline.sync import make_pipeline, run_sync
+from wistia_pipeline.warehouses.duckdb.loads import duckdb
 
 from tests.support.postgres import installations, server
 from tests.support.sandbox import settings_for

@@ -14,11 +14,11 @@ from tempfile import TemporaryDirectory
 
 import dlt
 from rich.console import Console
-from wistia_pipeline.destinations.duckdb_loads import duckdb as duckdb_file
-from wistia_pipeline.models import build_models
-from wistia_pipeline.progress import Progress
-from wistia_pipeline.settings import use_defaults
-from wistia_pipeline.sync import make_pipeline
+from wistia_pipeline.models.build import build_models
+from wistia_pipeline.runs.progress import Progress
+from wistia_pipeline.runs.sync import make_pipeline
+from wistia_pipeline.runtime.settings import use_defaults
+from wistia_pipeline.warehouses.duckdb.loads import duckdb as duckdb_file
 
 from tests.benchmarks.runs import cost_of, served, sync
 

@@ -17,12 +17,12 @@ from time import perf_counter
 from typing import Any
 
 from rich.console import Console
-from wistia_pipeline.destinations.duckdb_loads import duckdb as duckdb_file
-from wistia_pipeline.progress import Progress
-from wistia_pipeline.results import SyncResult
+from wistia_pipeline.runs.progress import Progress
+from wistia_pipeline.runs.results import SyncResult
+from wistia_pipeline.runs.sync import make_pipeline, run_sync
+from wistia_pipeline.runtime.settings import use_defaults
 from wistia_pipeline.sandbox import Account, Sandbox
-from wistia_pipeline.settings import use_defaults
-from wistia_pipeline.sync import make_pipeline, run_sync
+from wistia_pipeline.warehouses.duckdb.loads import duckdb as duckdb_file
 
 START = datetime(2026, 6, 15, 12, 30, tzinfo=UTC)
 """When the account is looked at; its first day is `days` before."""

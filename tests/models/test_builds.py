@@ -6,9 +6,9 @@ import os
 from datetime import timedelta
 
 import pytest
-from wistia_pipeline.destinations.postgres_loads import postgres
-from wistia_pipeline.models import build_models, run_dbt
+from wistia_pipeline.models.build import build_models, run_dbt
 from wistia_pipeline.sandbox import Sandbox
+from wistia_pipeline.warehouses.postgres_loads import postgres
 
 from tests.support.mart_rows import ACCOUNT as ACCOUNT
 from tests.support.mart_rows import OVERDUE, assert_right, held, load, load_first, marts_of

@@ -10,9 +10,9 @@ from typing import Any
 
 import duckdb
 import pytest
-from wistia_pipeline.destinations.duckdb_loads import duckdb as duckdb_file
-from wistia_pipeline.models import build_models
+from wistia_pipeline.models.build import build_models
 from wistia_pipeline.sandbox import Account, Fault, Sandbox
+from wistia_pipeline.warehouses.duckdb.loads import duckdb as duckdb_file
 
 from tests.support.mart_rows import ACCOUNT as ACCOUNT
 from tests.support.mart_rows import (

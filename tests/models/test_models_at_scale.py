@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from wistia_pipeline.models import build_models
+from wistia_pipeline.models.build import build_models
 from wistia_pipeline.sandbox import Sandbox
 
 from tests.support.histories import lengthen, one_more_hour

@@ -14,7 +14,7 @@ from unittest.mock import patch
 import dlt
 import pytest
 from dbt.adapters.sql.connections import SQLConnectionManager
-from wistia_pipeline.models import build_models
+from wistia_pipeline.models.build import build_models
 from wistia_pipeline.sandbox import Account, Sandbox
 
 from tests.support.mart_rows import ACCOUNT, START, TURNS, assert_right, load_first

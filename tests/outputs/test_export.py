@@ -17,7 +17,7 @@ import duckdb
 import pyarrow as pa
 import pytest
 from pyarrow import parquet
-from wistia_pipeline.marts import mart_names
+from wistia_pipeline.models.marts import mart_names
 
 from tests.support.exports import FORMATS, export, in_any_order, mart, plain, read_back, same
 from tests.support.folder import COMMAND, Folder

@@ -13,7 +13,7 @@ import click
 import pytest
 import yaml
 from wistia_pipeline.cli import main
-from wistia_pipeline.run_log import LOG_TABLES
+from wistia_pipeline.warehouses.run_log import LOG_TABLES
 
 from wistia_source.endpoints import COMPANIONS, ENDPOINTS, Endpoint
 from wistia_source.source import wistia

@@ -19,8 +19,8 @@ import psycopg2
 import pytest
 from click.testing import CliRunner, Result
 from wistia_pipeline.cli import main
-from wistia_pipeline.run_log import RunLog
 from wistia_pipeline.sandbox import Account, Sandbox
+from wistia_pipeline.warehouses.run_log import RunLog
 
 from tests.support.commands import BUSY, under_way
 from tests.support.folder import Folder, empty_folder, rows

@@ -13,12 +13,12 @@ from typing import Any
 import duckdb
 import psycopg2
 import pytest
-from wistia_pipeline.check import check
-from wistia_pipeline.destinations.base import NotTried
-from wistia_pipeline.destinations.postgres import require_tested
+from wistia_pipeline.health.check import check
+from wistia_pipeline.health.verdicts import ORDER, Check
 from wistia_pipeline.sandbox import Account, Fault, Sandbox
 from wistia_pipeline.sandbox.answers import DETAILED_STATS, FOLDERS_AND_MEDIAS
-from wistia_pipeline.verdicts import ORDER, Check
+from wistia_pipeline.warehouses.base import NotTried
+from wistia_pipeline.warehouses.postgres import require_tested
 
 from tests.support.folder import open_elsewhere
 from tests.support.sandbox import NOW, TOKEN, files_with_token

@@ -9,9 +9,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from wistia_pipeline.health.verdicts import ORDER
 from wistia_pipeline.sandbox import Account, Sandbox
 from wistia_pipeline.sandbox.answers import FOLDERS_AND_MEDIAS
-from wistia_pipeline.verdicts import ORDER
 
 from tests.support.folder import ESCAPE, Folder, empty_folder
 from tests.support.sandbox import TOKEN

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 from rich.console import Console
-from wistia_pipeline.dry_run import Forecast, forecast
-from wistia_pipeline.progress import Progress
+from wistia_pipeline.cli.tables import forecast_table
+from wistia_pipeline.runs.dry_run import Forecast, forecast
+from wistia_pipeline.runs.progress import Progress
 from wistia_pipeline.sandbox import Sandbox
-from wistia_pipeline.tables import forecast_table
 
 from tests.support.folder import open_elsewhere
 from tests.support.loaded import load_once

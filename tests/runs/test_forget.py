@@ -10,10 +10,10 @@ from typing import Any
 import dlt
 import pytest
 from dlt.pipeline.exceptions import PipelineStepFailed
-from wistia_pipeline.failures import causes
-from wistia_pipeline.results import SyncResult
-from wistia_pipeline.run_log import RunLog
-from wistia_pipeline.sweep import KEYS_AT_ONCE
+from wistia_pipeline.runs.results import SyncResult
+from wistia_pipeline.runs.sweep import KEYS_AT_ONCE
+from wistia_pipeline.warehouses.failures import causes
+from wistia_pipeline.warehouses.run_log import RunLog
 
 from tests.support.people import (
     ADDRESS,

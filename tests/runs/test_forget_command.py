@@ -34,16 +34,16 @@ setattr(owner, name, die)
 from wistia_pipeline.cli import main
 main(sys.argv[4:])
 """
-FORGET = "wistia_pipeline.forget"
+FORGET = "wistia_pipeline.runs.forget"
 POINTS = [
     (FORGET, "_remember", "after"),
     (FORGET, "settle", "after"),
-    ("wistia_pipeline.sweep", "_clear_logs", "before"),
+    ("wistia_pipeline.runs.sweep", "_clear_logs", "before"),
     (FORGET, "sweep", "after"),
     (FORGET, "drop_local_state", "after"),
-    ("wistia_pipeline.destinations.duckdb_rewrite", "_contents", "before"),
-    ("wistia_pipeline.destinations.duckdb_rewrite", "_contents", "after"),
-    ("wistia_pipeline.destinations.duckdb_file", "rewrite", "after"),
+    ("wistia_pipeline.warehouses.duckdb.rewrite", "_contents", "before"),
+    ("wistia_pipeline.warehouses.duckdb.rewrite", "_contents", "after"),
+    ("wistia_pipeline.warehouses.duckdb.file", "rewrite", "after"),
     (FORGET, "end_sweep", "after"),
 ]
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 from rich.console import Console
-from wistia_pipeline.forget import ForgetResult, run_forget
-from wistia_pipeline.progress import Progress
+from wistia_pipeline.runs.forget import ForgetResult, run_forget
+from wistia_pipeline.runs.progress import Progress
 from wistia_pipeline.sandbox import Sandbox
 
 from tests.support.mart_rows import ACCOUNT as ACCOUNT_OF_MARTS

@@ -13,8 +13,8 @@ from random import Random
 from signal import SIGKILL
 
 import pytest
-from wistia_pipeline.destinations.schemas import DATASET
 from wistia_pipeline.sandbox import Account, Sandbox
+from wistia_pipeline.warehouses.schemas import DATASET
 
 from tests.support.kills import END, MERGED, NOW, TOKEN, Kill, Order, Run, Step, runner
 from tests.support.places import DuckDB, Place, Postgres, Tables

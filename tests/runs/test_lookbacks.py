@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from wistia_pipeline.lookbacks import Lookback, judged
+from wistia_pipeline.health.lookbacks import Lookback, judged
 from wistia_pipeline.sandbox import Account, Sandbox
 
 from tests.support.run_log import look, older, shown, sync

@@ -11,9 +11,9 @@ from typing import Any
 
 import duckdb
 import pytest
-from wistia_pipeline.failures import explain
 from wistia_pipeline.sandbox import Sandbox
 from wistia_pipeline.sandbox.answers import FOLDERS_AND_MEDIAS
+from wistia_pipeline.warehouses.failures import explain
 
 from tests.support.commands import (
     assert_told,

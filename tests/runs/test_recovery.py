@@ -10,10 +10,10 @@ from typing import Any
 
 import dlt
 import pytest
-from wistia_pipeline.destinations.holds import LockLost
-from wistia_pipeline.results import SyncResult
-from wistia_pipeline.run_log import RunLog
+from wistia_pipeline.runs.results import SyncResult
 from wistia_pipeline.sandbox import Fault, Sandbox
+from wistia_pipeline.warehouses.locks import LockLost
+from wistia_pipeline.warehouses.run_log import RunLog
 
 from tests.support.loaded import load_once
 from tests.support.sandbox import NOW, sessions

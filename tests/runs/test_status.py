@@ -6,10 +6,10 @@ import re
 from pathlib import Path
 
 import pytest
-from wistia_pipeline.models import rebuild
-from wistia_pipeline.reading import reading
+from wistia_pipeline.health.status import WarehouseStatus, status
+from wistia_pipeline.models.build import rebuild
 from wistia_pipeline.sandbox import Account, Fault, Sandbox
-from wistia_pipeline.status import WarehouseStatus, status
+from wistia_pipeline.warehouses.reading import reading
 
 from tests.support import mart_rows
 from tests.support.commands import loaded_at_now

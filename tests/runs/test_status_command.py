@@ -11,9 +11,9 @@ from pathlib import Path
 
 import duckdb
 import pytest
-from wistia_pipeline.destinations.base import NotReadable
-from wistia_pipeline.failures import explain
 from wistia_pipeline.sandbox import Sandbox
+from wistia_pipeline.warehouses.base import NotReadable
+from wistia_pipeline.warehouses.failures import explain
 
 from tests.support.commands import folder_at_now, loaded_at_now
 from tests.support.folder import ESCAPE, Folder, rows

@@ -14,8 +14,8 @@ from typing import Any
 
 import duckdb
 import pytest
-from wistia_pipeline.failures import explain, stop_signal
 from wistia_pipeline.sandbox import Fault, Sandbox
+from wistia_pipeline.warehouses.failures import explain, stop_signal
 
 from tests.support.commands import BUSY, folder_at_now, under_way, without_progress
 from tests.support.folder import Folder, rows, wait_for

@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from wistia_pipeline.results import SyncResult
+from wistia_pipeline.runs.results import SyncResult
 from wistia_pipeline.sandbox import Account, Fault, Sandbox
 
 from tests.support.loaded import load_once

@@ -26,11 +26,11 @@ from dlt.common.pipeline import PipelineContext
 from dlt.extract import DltResource, DltSource
 from dlt.pipeline.exceptions import PipelineStepFailed
 from rich.console import Console
-from wistia_pipeline.progress import Progress
-from wistia_pipeline.results import SyncResult
+from wistia_pipeline.runs.progress import Progress
+from wistia_pipeline.runs.results import SyncResult
+from wistia_pipeline.runs.sync import make_pipeline, run_sync
 from wistia_pipeline.sandbox import Account, Sandbox
 from wistia_pipeline.sandbox.server import Reply
-from wistia_pipeline.sync import make_pipeline, run_sync
 
 from tests.support.http import LONG, until
 from tests.support.sandbox import NOW, START, TOKEN, UNLIMITED, settings_for, source_of

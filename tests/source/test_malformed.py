@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from wistia_pipeline.results import SyncResult
+from wistia_pipeline.runs.results import SyncResult
 from wistia_pipeline.sandbox import Sandbox
 
 from tests.support.loaded import load_once

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from wistia_pipeline.settings import use_defaults
+from wistia_pipeline.runtime.settings import use_defaults
 
 from tests.support.odd_rows import EVENTS, IDS, MEDIAS, TEXTS, VISITORS, fill, stored
 from tests.support.postgres import database

@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 from rich.console import Console
-from wistia_pipeline.progress import Progress
-from wistia_pipeline.results import SyncResult
+from wistia_pipeline.runs.progress import Progress
+from wistia_pipeline.runs.results import SyncResult
+from wistia_pipeline.runs.sync import run_sync
 from wistia_pipeline.sandbox import Account, Fault, Sandbox
-from wistia_pipeline.sync import run_sync
 
 from tests.support.commands import folder_at_now
 from tests.support.runs import SMALL, media_ids, sync

@@ -9,7 +9,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
-from wistia_pipeline.results import SyncResult
+from wistia_pipeline.runs.results import SyncResult
 from wistia_pipeline.sandbox import Account, Sandbox
 from wistia_pipeline.sandbox.view import View
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
-from wistia_pipeline.results import SyncResult
+from wistia_pipeline.runs.results import SyncResult
 from wistia_pipeline.sandbox import Fault
 
 from tests.support.sandbox import NOW, settings_for

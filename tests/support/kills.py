@@ -27,10 +27,10 @@ import dlt
 from adbc_driver_manager import dbapi
 from dlt.destinations.impl.duckdb.sql_client import DuckDbSqlClient
 from dlt.destinations.impl.postgres.sql_client import Psycopg2SqlClient
-from wistia_pipeline.progress import Progress
-from wistia_pipeline.results import SyncResult
-from wistia_pipeline.settings import use_defaults
-from wistia_pipeline.sync import make_pipeline, run_sync
+from wistia_pipeline.runs.progress import Progress
+from wistia_pipeline.runs.results import SyncResult
+from wistia_pipeline.runs.sync import make_pipeline, run_sync
+from wistia_pipeline.runtime.settings import use_defaults
 
 NOW = datetime(2026, 6, 15, 12, 30, tzinfo=UTC)
 START = "2026-05-20"

@@ -15,7 +15,7 @@ import duckdb
 import psycopg2
 import pytest
 from duckdb_extensions import import_extension  # type: ignore[import-untyped]
-from wistia_pipeline.destinations.ducklake_loads import ducklake
+from wistia_pipeline.warehouses.ducklake.loads import ducklake
 
 from tests.support.object_storage import ObjectStorage, object_storage
 from tests.support.postgres import database

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from dlt.common.configuration.specs import BaseConfiguration
-from wistia_pipeline.results import SyncResult
+from wistia_pipeline.runs.results import SyncResult
 from wistia_pipeline.sandbox import Account, Sandbox
 
 from tests.support import shared

@@ -8,8 +8,8 @@ from datetime import UTC, date, datetime
 from operator import itemgetter
 from typing import Any
 
-from wistia_pipeline.models import ModelsResult
-from wistia_pipeline.results import SyncResult
+from wistia_pipeline.models.build import ModelsResult
+from wistia_pipeline.runs.results import SyncResult
 from wistia_pipeline.sandbox import Account, Sandbox
 
 from tests.support.loaded import load_once

@@ -11,8 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from wistia_pipeline.runtime.settings import use_defaults
 from wistia_pipeline.sandbox import Account, Sandbox
-from wistia_pipeline.settings import use_defaults
 
 from tests.support import shared
 from tests.support.folder import Folder

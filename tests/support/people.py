@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 from rich.console import Console
-from wistia_pipeline.forget import ForgetResult, run_forget
-from wistia_pipeline.progress import Progress
+from wistia_pipeline.runs.forget import ForgetResult, run_forget
+from wistia_pipeline.runs.progress import Progress
 
 from tests.support.loaded import begin_once
 from tests.support.sandbox import NOW, TOKEN, UNLIMITED

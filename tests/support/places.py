@@ -17,7 +17,7 @@ import psycopg2
 import pyarrow as pa
 import pyarrow.parquet as pq
 from dlt.common.versioned_state import decompress_state
-from wistia_pipeline.destinations.schemas import DATASET
+from wistia_pipeline.warehouses.schemas import DATASET
 
 from tests.support.kills import TOKEN
 

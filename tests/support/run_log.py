@@ -8,11 +8,11 @@ from io import StringIO
 from typing import Any
 
 from rich.console import Console
-from wistia_pipeline.health_tables import show_status
-from wistia_pipeline.reading import reading
-from wistia_pipeline.results import SyncResult
+from wistia_pipeline.health.status import WarehouseStatus, status
+from wistia_pipeline.health.tables import show_status
+from wistia_pipeline.runs.results import SyncResult
 from wistia_pipeline.sandbox import Sandbox
-from wistia_pipeline.status import WarehouseStatus, status
+from wistia_pipeline.warehouses.reading import reading
 
 from tests.support.loaded import load_once
 from tests.support.sandbox import NOW, START, settings_for

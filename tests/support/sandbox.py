@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from dlt.extract import DltSource
-from wistia_pipeline.results import failures_of
+from wistia_pipeline.runs.results import failures_of
 from wistia_pipeline.sandbox import Call, Sandbox
 
 from wistia_source import wistia

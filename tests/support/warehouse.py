@@ -18,12 +18,12 @@ import pytest
 from dlt.common.pipeline import LoadInfo
 from dlt.extract import DltSource
 from rich.console import Console
-from wistia_pipeline.destinations.duckdb_loads import duckdb as duckdb_file
-from wistia_pipeline.destinations.postgres_loads import postgres
-from wistia_pipeline.progress import Progress
-from wistia_pipeline.results import SyncResult
+from wistia_pipeline.runs.progress import Progress
+from wistia_pipeline.runs.results import SyncResult
+from wistia_pipeline.runs.sync import make_empty_tables, run_sync
 from wistia_pipeline.sandbox import Sandbox
-from wistia_pipeline.sync import make_empty_tables, run_sync
+from wistia_pipeline.warehouses.duckdb.loads import duckdb as duckdb_file
+from wistia_pipeline.warehouses.postgres_loads import postgres
 
 from tests.support.sandbox import NOW, START, settings_for
 

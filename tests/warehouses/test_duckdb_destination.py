@@ -9,9 +9,9 @@ from typing import Any
 import dlt
 import pytest
 from dlt.pipeline.exceptions import PipelineStepFailed
-from wistia_pipeline.destinations import duckdb_loads
-from wistia_pipeline.destinations.duckdb_file import DuckDBFile
 from wistia_pipeline.sandbox import Sandbox
+from wistia_pipeline.warehouses.duckdb import loads as duckdb_loads
+from wistia_pipeline.warehouses.duckdb.file import DuckDBFile
 
 from tests.support.sandbox import settings_for
 from tests.support.warehouse import Warehouse

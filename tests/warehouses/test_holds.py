@@ -11,8 +11,8 @@ from typing import Any
 
 import psycopg2
 import pytest
-from wistia_pipeline.destinations.holds import EVERYTHING, LockLost, OthersStillLoad, WarehouseBusy, advisory_held
-from wistia_pipeline.failures import explain
+from wistia_pipeline.warehouses.failures import explain
+from wistia_pipeline.warehouses.locks import EVERYTHING, LockLost, OthersStillLoad, WarehouseBusy, advisory_held
 
 from tests.support.postgres import database
 

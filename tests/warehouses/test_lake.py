@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 from dlt.load.load import Load
-from wistia_pipeline.maintenance import maintain
-from wistia_pipeline.models import build_models
+from wistia_pipeline.models.build import build_models
 from wistia_pipeline.sandbox import Sandbox
+from wistia_pipeline.warehouses.maintenance import maintain
 
 from tests.support.lake import lake as lake
 from tests.support.lake import lake_warehouse as lake_warehouse

@@ -11,11 +11,11 @@ from typing import Any
 import psycopg2
 import pytest
 from click.testing import CliRunner, Result
-from wistia_pipeline import models
 from wistia_pipeline.cli import main
-from wistia_pipeline.destinations.ducklake import DuckLake
-from wistia_pipeline.run_log import RunLog
+from wistia_pipeline.models import build as models
 from wistia_pipeline.sandbox import Account, Sandbox
+from wistia_pipeline.warehouses.ducklake.lake import DuckLake
+from wistia_pipeline.warehouses.run_log import RunLog
 
 from tests.support.folder import PROGRESS_LINE, Folder, empty_folder
 from tests.support.lake import NAME, SECTION, Lake

@@ -17,17 +17,17 @@ import pytest
 from dbt.adapters.duckdb.connections import DuckDBConnectionManager
 from dlt.destinations.job_client_impl import SqlLoadJob
 from rich.console import Console
-from wistia_pipeline import models
-from wistia_pipeline.destinations import ducklake
-from wistia_pipeline.destinations.lake_files import tidy
-from wistia_pipeline.lake_errors import CatalogBusy
-from wistia_pipeline.maintenance import maintain
-from wistia_pipeline.models import build_models
-from wistia_pipeline.progress import Progress
-from wistia_pipeline.results import SyncResult
-from wistia_pipeline.run_log import RunLog
+from wistia_pipeline.models import build as models
+from wistia_pipeline.models.build import build_models
+from wistia_pipeline.runs.progress import Progress
+from wistia_pipeline.runs.results import SyncResult
+from wistia_pipeline.runs.sync import run_sync
 from wistia_pipeline.sandbox import Account, Sandbox
-from wistia_pipeline.sync import run_sync
+from wistia_pipeline.warehouses.ducklake import lake as ducklake
+from wistia_pipeline.warehouses.ducklake.errors import CatalogBusy
+from wistia_pipeline.warehouses.ducklake.files import tidy
+from wistia_pipeline.warehouses.maintenance import maintain
+from wistia_pipeline.warehouses.run_log import RunLog
 
 from tests.support.folder import empty_folder
 from tests.support.lake import NAME, Lake, LakeWarehouse

@@ -12,8 +12,8 @@ import pytest
 from click.testing import CliRunner
 from dlt.common.configuration.specs import AwsCredentials
 from wistia_pipeline.cli import main
-from wistia_pipeline.spark import session
-from wistia_pipeline.spark.storage import s3a_settings
+from wistia_pipeline.models.spark import session
+from wistia_pipeline.models.spark.storage import s3a_settings
 
 from tests.support.folder import PROGRESS_LINE, Folder
 from tests.support.mart_rows import ACCOUNT as ACCOUNT

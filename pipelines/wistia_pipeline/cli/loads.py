@@ -32,8 +32,8 @@ from .options import (
 )
 
 if TYPE_CHECKING:
-    from ..accounts import WistiaAccount
-    from ..results import SyncResult
+    from ..runs.accounts import WistiaAccount
+    from ..runs.results import SyncResult
 
 
 def _loads(command: Callable[..., None]) -> Callable[..., None]:
@@ -95,10 +95,10 @@ def _load(
     as_json: bool,
     verbose: bool,
 ) -> None:
-    from ..accounts import WistiaAccount
-    from ..progress import Progress
-    from ..results import SyncResult
-    from ..sync import make_pipeline, run_sync
+    from ..runs.accounts import WistiaAccount
+    from ..runs.progress import Progress
+    from ..runs.results import SyncResult
+    from ..runs.sync import make_pipeline, run_sync
 
     result = SyncResult()
 
@@ -141,11 +141,11 @@ def _foresee(
     """Prints what a sync would ask, and ends the process."""
 
     def run() -> int:
-        from ..accounts import WistiaAccount
-        from ..dry_run import forecast
-        from ..progress import Progress
-        from ..sync import make_pipeline
-        from ..tables import forecast_table
+        from ..runs.accounts import WistiaAccount
+        from ..runs.dry_run import forecast
+        from ..runs.progress import Progress
+        from ..runs.sync import make_pipeline
+        from .tables import forecast_table
 
         with Progress() as progress:
             own = account or WistiaAccount()
@@ -162,7 +162,7 @@ def _foresee(
 
 def _show(result: SyncResult, as_json: bool, again: str) -> None:
     """The result on standard output, what went wrong on standard error; `again` is how that is mended."""
-    from ..tables import resources_table
+    from .tables import resources_table
 
     if as_json:
         click.echo(json.dumps(asdict(result), default=str))

@@ -31,9 +31,9 @@ def maintain(destination: str, keep_days: float, verbose: bool) -> None:
     """
 
     def run() -> int:
-        from .. import maintenance
-        from ..progress import Progress
-        from ..sync import make_pipeline
+        from ..runs.progress import Progress
+        from ..runs.sync import make_pipeline
+        from ..warehouses import maintenance
 
         done = maintenance.maintain(make_pipeline(destination, Progress()), timedelta(days=keep_days))
         lines = [f"{what}: {count:,}" for what, count in done.items() if count > 0]

@@ -21,9 +21,9 @@ def models(destination: str, full_refresh: bool, verbose: bool) -> None:
     """
 
     def run() -> int:
-        from ..models import rebuild
-        from ..progress import Progress
-        from ..sync import make_pipeline
+        from ..models.build import rebuild
+        from ..runs.progress import Progress
+        from ..runs.sync import make_pipeline
 
         with Progress() as progress:
             progress.building_models()
@@ -49,9 +49,9 @@ def docs(destination: str, output: str, verbose: bool) -> None:
     """Writes one page that describes all models: columns, tests and lineage."""
 
     def run() -> int:
-        from ..models import write_docs
-        from ..progress import Progress
-        from ..sync import make_pipeline
+        from ..models.build import write_docs
+        from ..runs.progress import Progress
+        from ..runs.sync import make_pipeline
 
         with Progress() as progress:
             write_docs(make_pipeline(destination, progress), Path(output))

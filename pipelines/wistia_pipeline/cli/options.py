@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from ..accounts import WistiaAccount
-    from ..forget import ForgetResult
-    from ..models import ModelsResult
-    from ..results import SyncResult
+    from ..models.build import ModelsResult
+    from ..runs.accounts import WistiaAccount
+    from ..runs.forget import ForgetResult
+    from ..runs.results import SyncResult
 
 EXIT_FAILED, EXIT_PARTIAL = 1, 3
 EXIT_CODES = {"ok": 0, "failed": EXIT_FAILED, "partial": EXIT_PARTIAL}
@@ -56,7 +56,7 @@ def _account(_context: click.Context, _option: click.Parameter, value: str | Non
         return None
     from wistia_source.errors import SettingInvalid
 
-    from ..accounts import WistiaAccount
+    from ..runs.accounts import WistiaAccount
 
     try:
         return WistiaAccount(value)
@@ -75,8 +75,8 @@ AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print the result
 
 def guarded(run: Callable[[], int], verbose: bool = False, account: WistiaAccount | None = None) -> None:
     """Ends the process with the code that `run` returns, or with what went wrong in one sentence."""
-    from ..failures import stop_signal
-    from ..settings import use_defaults
+    from ..runtime.settings import use_defaults
+    from ..warehouses.failures import stop_signal
 
     try:
         use_defaults()
@@ -94,8 +94,8 @@ def noted(
     run: Callable[[], None], result: SyncResult | ForgetResult, verbose: bool, account: WistiaAccount | None = None
 ) -> signal.Signals | None:
     """Runs it; what goes wrong is noted in the result, in one sentence. Returns the signal that has stopped it."""
-    from ..failures import stop_signal
-    from ..settings import use_defaults
+    from ..runtime.settings import use_defaults
+    from ..warehouses.failures import stop_signal
 
     try:
         use_defaults()
@@ -110,7 +110,7 @@ def noted(
 
 def explained(error: BaseException, account: WistiaAccount | None) -> str:
     """What is wrong in one sentence, with the account's own settings where it is one of several."""
-    from ..failures import explain
+    from ..warehouses.failures import explain
 
     return account.worded(explain(error)) if account else explain(error)
 

@@ -59,13 +59,13 @@ def export(
     require_days(start, end)
 
     def run() -> int:
-        from ..export import export as write_rows
-        from ..export import format_of
-        from ..files import replaced_when_whole
-        from ..marts import mart_named
-        from ..progress import Progress
-        from ..reading import reading
-        from ..sync import make_pipeline
+        from ..models.marts import mart_named
+        from ..outputs.export import export as write_rows
+        from ..outputs.export import format_of
+        from ..runs.progress import Progress
+        from ..runs.sync import make_pipeline
+        from ..runtime.files import replaced_when_whole
+        from ..warehouses.reading import reading
 
         mart, file = mart_named(model), Path(output)
         chosen = format_of(file, as_format)
@@ -104,11 +104,11 @@ def report(output: str, start: date | None, end: date | None, destination: str, 
     require_days(start, end)
 
     def run() -> int:
-        from ..files import replaced_when_whole
-        from ..progress import Progress
-        from ..reading import reading
-        from ..report import page, read_figures
-        from ..sync import make_pipeline
+        from ..outputs.report import page, read_figures
+        from ..runs.progress import Progress
+        from ..runs.sync import make_pipeline
+        from ..runtime.files import replaced_when_whole
+        from ..warehouses.reading import reading
 
         with replaced_when_whole(Path(output)) as whole:
             with reading(make_pipeline(destination, Progress())) as reader:

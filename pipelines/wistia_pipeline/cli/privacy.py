@@ -14,8 +14,8 @@ import click
 from .options import ACCOUNT, AS_JSON, EXIT_CODES, VERBOSE, WHERE_THE_DATA_IS, explained, key, noted, show_models
 
 if TYPE_CHECKING:
-    from ..accounts import WistiaAccount
-    from ..forget import ForgetResult
+    from ..runs.accounts import WistiaAccount
+    from ..runs.forget import ForgetResult
 
 
 @click.command()
@@ -49,9 +49,9 @@ def forget(
     person is gone, known before or not, 1 when it failed, 3 when the person is gone but models failed or the file could
     not be written anew.
     """
-    from ..forget import ForgetResult, run_forget
-    from ..progress import Progress
-    from ..sync import make_pipeline
+    from ..runs.forget import ForgetResult, run_forget
+    from ..runs.progress import Progress
+    from ..runs.sync import make_pipeline
 
     if (visitor is None) == (email is None):
         raise click.UsageError("Name one person: either --visitor KEY or --email ADDRESS.")

@@ -75,9 +75,9 @@ def spark(
         raise click.UsageError(f"--{given[0]} is for the cluster that is started here; leave it or --master out.")
 
     def run() -> int:
-        from ..progress import Progress
-        from ..spark import SparkBuild, build_on_spark
-        from ..sync import make_pipeline
+        from ..models.spark import SparkBuild, build_on_spark
+        from ..runs.progress import Progress
+        from ..runs.sync import make_pipeline
 
         shared = max(1, (os.cpu_count() or 1) // workers)
         how = SparkBuild(master, workers, cores or shared, memory, settings)

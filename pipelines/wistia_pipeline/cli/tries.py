@@ -69,7 +69,7 @@ def sandbox(
     lacking: tuple[str, ...],
 ) -> None:
     """A local Wistia API with made-up data that lives, for any client."""
-    from ..serve import PERMISSIONS, serve
+    from .serve import PERMISSIONS, serve
 
     serve(
         {"medias": medias, "projects": projects, "visitors": visitors, "events": events, "seed": seed},
@@ -101,7 +101,7 @@ def demo(output: str) -> None:
     """
 
     def run() -> int:
-        from ..demo import run_demo
+        from .demo import run_demo
 
         run_demo(output)
         return 0

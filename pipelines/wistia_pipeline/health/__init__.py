@@ -1,0 +1,1 @@
+"""Whether a sync will work, and how fresh the warehouse is."""

@@ -1,0 +1,1 @@
+"""The SQL models of `sql/`: how they are set, built and described."""

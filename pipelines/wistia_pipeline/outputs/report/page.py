@@ -1,0 +1,210 @@
+"""From figures to one HTML page: everything is inside, and nothing is asked of a network."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from ...runtime.extras import of_extra
+from . import charts
+from .figures import Curve, Figures, Row
+
+_HERE = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A drawing with its numbers: both of the same rows."""
+
+    name: str
+    title: str
+    says: str
+    """What it shows, for those who cannot see it."""
+    columns: Mapping[str, tuple[str, str]]
+    """The table's columns: their heads, and the kinds of their values as in `FORMS`."""
+    rows: list[Row]
+    spec: charts.Spec
+
+    @property
+    def is_drawn(self) -> bool:
+        """Whether there is anything to draw: Vega warns of axes without ends."""
+        return bool(self.spec["data"]["values"])
+
+
+def _minutes(seconds: float) -> str:
+    return f"{int(seconds // 60)}:{int(seconds % 60):02d}"
+
+
+FORMS: Mapping[str, Callable[[Any], str]] = {
+    "text": str,
+    "day": lambda day: day.isoformat(),
+    "moment": lambda moment: f"{moment:%Y-%m-%d %H:%M} UTC",
+    "count": lambda count: f"{count:,}",
+    "hours": lambda hours: f"{hours:,.1f}",
+    "percent": lambda fraction: f"{fraction:.1%}",
+    "limit": lambda fraction: f"{100 * fraction:g}%",
+    "minutes": _minutes,
+    "yes": lambda holds: "yes" if holds else "no",
+}
+NOTHING = "–"
+
+
+def _shown(value: Any, kind: str) -> str:
+    return NOTHING if value is None else FORMS[kind](value)
+
+
+_DAY = {"date": ("Day", "day")}
+_SESSIONS = {"session_count": ("Sessions", "count")}
+_SHARES = _SESSIONS | {"share": ("Share", "percent")}
+
+
+def page(figures: Figures) -> str:
+    """The page. Raises `MissingDependencyException` where the packages that draw it are not installed."""
+    jinja2 = of_extra("report", "jinja2")
+    vl_convert = of_extra("report", "vl_convert")
+    templates = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_HERE),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    templates.filters["shown"] = _shown
+    drawn = {chart.name: chart for chart in _charts(figures)}
+    scripts = [vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;"), (_HERE / "page.js").read_text("utf-8")]
+    html: str = templates.get_template("page.html").render(
+        figures=figures,
+        charts=drawn,
+        data={
+            "charts": {
+                name: chart.spec | {"description": chart.says} for name, chart in drawn.items() if chart.is_drawn
+            },
+            "curve": charts.curve(),
+            "curves": [_curve(curve) for curve in figures.curves],
+        },
+        style=(_HERE / "page.css").read_text("utf-8"),
+        scripts=scripts,
+        # no other script can run, whatever a media is called
+        allowed=" ".join(f"'sha256-{b64encode(sha256(script.encode()).digest()).decode()}'" for script in scripts),
+    )
+    return html
+
+
+def _charts(figures: Figures) -> list[Chart]:
+    days, window = figures.days, f"from {figures.start} to {figures.last}"
+    return [
+        Chart(
+            "plays",
+            "Plays and viewing sessions",
+            f"Plays as Wistia counts them and viewing sessions by day, {window}.",
+            _DAY
+            | {"play_count": ("Plays", "count"), "load_count": ("Loads", "count")}
+            | _SESSIONS
+            | {"is_final": ("Day is over", "yes")},
+            days,
+            charts.by_day(days, {"play_count": "Plays", "session_count": "Viewing sessions"}),
+        ),
+        Chart(
+            "viewers",
+            "Viewers",
+            f"Different viewers by day, {window}.",
+            _DAY | {"viewer_count": ("Viewers", "count")},
+            days,
+            charts.by_day(days, {"viewer_count": "Viewers"}),
+        ),
+        Chart(
+            "hours",
+            "Hours watched",
+            f"Hours watched by day, {window}.",
+            _DAY | {"watched_hours": ("Hours", "hours")},
+            days,
+            charts.by_day(days, {"watched_hours": "Hours"}, ",.1~f"),
+        ),
+        Chart(
+            "medias",
+            "Most played medias",
+            f"The most played medias and their plays as Wistia counts them, {window}.",
+            {"media": ("Media", "text"), "play_count": ("Plays", "count")}
+            | _SESSIONS
+            | {
+                "viewer_count": ("Viewers", "count"),
+                "watched_hours": ("Hours", "hours"),
+                "completed_fraction": ("Completed", "percent"),
+            },
+            figures.medias,
+            charts.bars(figures.medias, "media", "play_count", "Plays"),
+        ),
+        *(
+            Chart(
+                name,
+                title,
+                f"Viewing sessions by {what}, {window}.",
+                {"label": (title, "text")} | _SHARES,
+                rows,
+                charts.bars(rows, "label", "session_count", "Sessions"),
+            )
+            for name, title, what, rows in (
+                ("countries", "Country", "country", figures.countries),
+                ("pages", "Page", "the page that the media is on", figures.pages),
+                ("devices", "Device", "kind of device", figures.devices),
+                ("browsers", "Browser", "browser", figures.browsers),
+            )
+        ),
+        _funnel(figures, window),
+        Chart(
+            "reconciliation",
+            "Viewing sessions by plays",
+            f"Viewing sessions by plays of each day, and whether they agree, {window}.",
+            _DAY
+            | {"account_id": ("Account", "text"), "play_count": ("Plays", "count")}
+            | _SESSIONS
+            | {"sessions_per_play": ("Sessions by plays", "percent"), "verdict": ("Verdict", "text")},
+            figures.reconciliation,
+            charts.reconciliation(figures.reconciliation),
+        ),
+    ]
+
+
+def _funnel(figures: Figures, window: str) -> Chart:
+    names = {
+        "viewer_count": "Viewers",
+        "known_count": "with an email address",
+        "lead_count": "who are leads",
+        "new_lead_count": "new leads of these days",
+    }
+    of_all = figures.funnel["viewer_count"]
+    rows = [
+        {"step": name, "count": figures.funnel[field], "share": figures.funnel[field] / of_all}
+        for field, name in names.items()
+        if of_all
+    ]
+    return Chart(
+        "funnel",
+        "From viewers to leads",
+        f"How many viewers are known by their email address and are leads, {window}.",
+        {"step": ("Step", "text"), "count": ("Viewers", "count"), "share": ("Share of viewers", "percent")},
+        rows,
+        charts.bars(rows, "step", "count", "Viewers"),
+    )
+
+
+def _curve(curve: Curve) -> Row:
+    """A curve as the page's script reads it, each place also as a person does."""
+
+    def placed(rows: list[Row], share: str, *names: str) -> list[Row]:
+        return [
+            {name: row[name] for name in ("start_seconds", "view_count", *names)}
+            | {"at": _minutes(row["start_seconds"]), "share": _shown(row[share], "percent")}
+            for row in rows
+        ]
+
+    return {
+        "media": curve.media,
+        "cells": placed(curve.cells, "retained_fraction", "rewatch_count"),
+        "losses": placed(curve.losses, "lost_fraction"),
+        "rewatches": placed(curve.rewatches, "rewatch_fraction"),
+    }

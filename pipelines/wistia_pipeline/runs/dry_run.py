@@ -1,0 +1,71 @@
+"""What a sync would ask, without loading anything."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import dlt
+
+from wistia_source.endpoints import VISITORS
+from wistia_source.warehouse import connected
+
+from ..warehouses import destination_of
+from .accounts import WistiaAccount
+from .progress import Progress
+from .results import names_of
+from .sync import raise_if_nothing_was_read, selected
+
+
+@dataclass
+class Forecast:
+    """The requests of a run, about."""
+
+    requests: int = 0
+    """Of the resources of which it is known."""
+    complete: bool = True
+    """Whether it is known of all of them."""
+    minutes: float = 0.0
+    """At the configured quota."""
+    resources: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """By resource: `requests`, null where nobody knows before it is read; `reasons`, how many parents for each."""
+
+
+def forecast(
+    pipeline: dlt.Pipeline,
+    progress: Progress,
+    select: Sequence[str] = (),
+    source_args: Mapping[str, Any] | None = None,
+    account: WistiaAccount | None = None,
+) -> Forecast:
+    """What `run_sync` of the pipeline would ask: asks for the listings and counts the rest. Raises as a run does."""
+    account = account or WistiaAccount()
+    found, args = Forecast(), {"dry_run": True, **(source_args or {})}
+    per_minute = args.get("requests_per_minute") or account.settings(accept_partial=True)["requests_per_minute"]
+    # a working folder of its own: data that waits there to be loaded is none of ours
+    with TemporaryDirectory(prefix="wistia-dry-run-") as folder:
+        own = dlt.pipeline(
+            pipeline.pipeline_name,
+            destination=pipeline.destination,
+            dataset_name=pipeline.dataset_name,
+            progress=progress.collector,
+            pipelines_dir=folder,
+        )
+        source = selected(account.source(**args), select)
+        if destination_of(own).exists:
+            # a DuckDB file that another program has open is waited for
+            with connected(own):
+                own.sync_destination()
+        own.extract(source)
+    raise_if_nothing_was_read(source)
+    for name in names_of(source):
+        metrics = source.resources[name].custom_metrics
+        is_known = "expected" in metrics or name != VISITORS.name
+        requests = metrics.get("expected", metrics.get("requests", 0)) if is_known else None
+        found.resources[name] = {"requests": requests, "reasons": metrics.get("reasons", {})}
+        found.requests += requests or 0
+        found.complete &= is_known
+    found.minutes = round(found.requests / per_minute, 2)
+    return found

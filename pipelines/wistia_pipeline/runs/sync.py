@@ -1,0 +1,242 @@
+"""One run: pending data first, then whatever is new or a backfill, load package by load package."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, date, datetime, timedelta
+from functools import partial
+from hashlib import sha256
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+import dlt
+from dlt.common.configuration.exceptions import ConfigurationValueError
+from dlt.common.destination import Destination
+from dlt.common.destination.client import DestinationClientConfiguration, DestinationClientDwhConfiguration
+from dlt.common.destination.reference import TDestinationReferenceArg
+from dlt.extract import DltSource
+
+from wistia_source.endpoints import ACCOUNT_STATS_BY_DATE, BY_NAME, COMPANIONS, EVENTS, READ_STATS
+from wistia_source.errors import RequestFailed, SettingInvalid
+from wistia_source.personal import Pii
+from wistia_source.windows import RETENTION
+
+from ..models.build import build_models
+from ..runtime.settings import setting
+from ..warehouses import destination_of
+from ..warehouses.duckdb.loads import duckdb
+from ..warehouses.ducklake.loads import ducklake
+from ..warehouses.locks import Hold
+from ..warehouses.postgres_loads import postgres
+from ..warehouses.run_log import RunLog
+from ..warehouses.schemas import DATASET
+from .accounts import ONLY, WistiaAccount
+from .completeness import DayOutsideBand, days_outside_band
+from .progress import Progress
+from .recovery import restore_dropped_tables, settle
+from .results import SyncResult, failures_of, lost_resources, names_of
+from .sweep import end_sweep, sweep
+
+
+def make_pipeline(
+    destination: TDestinationReferenceArg,
+    progress: Progress,
+    name: str = ONLY,
+    pipelines_dir: str | None = None,
+) -> dlt.Pipeline:
+    """The pipeline that all commands share."""
+    pipeline: dlt.Pipeline = dlt.pipeline(
+        name,
+        destination=_as_loaded(destination),
+        dataset_name=DATASET,
+        progress=progress.collector,
+        pipelines_dir=pipelines_dir or working_folder(destination),
+    )
+    return pipeline
+
+
+def _as_loaded(destination: TDestinationReferenceArg) -> TDestinationReferenceArg:
+    """The destination: ours where we have one of that name."""
+    ours = {kind.__name__: kind for kind in (duckdb, ducklake, postgres)}
+    return ours[destination]() if isinstance(destination, str) and destination in ours else destination
+
+
+def working_folder(destination: TDestinationReferenceArg) -> str:
+    """A folder for each warehouse: data that still waits to be loaded must not end up in another one."""
+    resolved = Destination.from_reference(_as_loaded(destination))
+    assert resolved is not None
+    wanted = resolved.spec()
+    if isinstance(wanted, DestinationClientDwhConfiguration):
+        wanted.dataset_name = DATASET
+    # what is missing is reported when the pipeline connects
+    config = resolved.configuration(wanted, accept_partial=True)
+    where = f"{resolved.destination_name} {_location(config)}"
+    return str(Path(dlt.current.run_context().data_dir) / "wistia" / sha256(where.encode()).hexdigest()[:12])
+
+
+def _location(config: DestinationClientConfiguration) -> str:
+    try:
+        return str(config.data_location())
+    except ConfigurationValueError:
+        return ""
+
+
+def run_sync(
+    pipeline: dlt.Pipeline,
+    progress: Progress,
+    result: SyncResult,
+    select: Sequence[str] = (),
+    source_args: Mapping[str, Any] | None = None,
+    explain: Callable[[BaseException], str] = str,
+    *,
+    models: bool = True,
+    account: WistiaAccount | None = None,
+) -> None:
+    """Loads what is new, builds the models on it and fills `result`, also where it raises; nothing loaded before is
+    touched then.
+
+    `explain` words an error for the run log. Without an account it is the only one.
+    """
+    started = monotonic()
+    now = (source_args or {}).get("now") or datetime.now(UTC)
+    destination = destination_of(pipeline)
+    destination.require_usable()
+    package_seconds = setting("wistia_pipeline.package_seconds")
+    account = account or WistiaAccount()
+    source = account.source(**{"run_id": result.run_id, "package_seconds": package_seconds, **(source_args or {})})
+    source = selected(source, select)
+    progress.watch(source)
+    log = RunLog(pipeline, result.run_id, _command(source_args or {}))
+    secret = (source_args or {}).get("pii_secret") or account.settings(accept_partial=True)["pii_secret"]
+    pii = Pii.of("keep", secret)
+    try:
+        with destination.held() as hold:
+            committed = partial(commit, pipeline, hold)
+            with hold.alone():
+                killed = log.begin(names_of(source))
+            try:
+                with hold.alone(), destination.kept_open():
+                    settle(pipeline, result.run_id, killed, committed)
+                    # what a `forget` that was killed has left; and what other programs have loaded
+                    sweep(pipeline, pii)
+                    pipeline.sync_destination()
+                    restore_dropped_tables(pipeline)
+                for _ in _load(pipeline, source, committed):
+                    result.note_loaded(source)
+                with hold.alone():
+                    # whom this run has found by a forgotten address may have had rows before
+                    sweep(pipeline, pii)
+                raise_if_nothing_was_read(source)
+                result.days_outside_band = _days_outside_band(pipeline, source, now)
+                with hold.alone():
+                    if models and destination.adapter:
+                        progress.building_models()
+                        result.models = build_models(pipeline)
+                    end_sweep(pipeline)
+                failed = failures_of(source) or (result.models and result.models.failures)
+                result.status = "partial" if failed else "ok"
+            except BaseException as error:
+                result.status, result.error = "failed", explain(error)
+                raise
+            finally:
+                result.seconds = round(monotonic() - started, 3)
+                result.fill(source)
+                _write(pipeline, log, hold, result, source)
+    except BaseException:
+        result.status = "failed"
+        raise
+
+
+def _command(source_args: Mapping[str, Any]) -> str:
+    """What the run log calls the run."""
+    if "backfill_start" in source_args:
+        return "backfill"
+    # no news of anything else
+    return "refresh" if source_args.keys() & {"visitor_key", "event_key"} else "sync"
+
+
+def commit(pipeline: dlt.Pipeline, hold: Hold) -> None:
+    """Loads what is extracted."""
+    destination = destination_of(pipeline)
+    pipeline.normalize()
+    with hold.alone(), destination.kept_open():
+        destination.load()
+        make_empty_tables(pipeline)
+        destination.index_for_loads()
+
+
+def selected(source: DltSource, select: Sequence[str]) -> DltSource:
+    """The source with the named resources and what belongs to them; all without names. Raises `SettingInvalid`."""
+    known = names_of(source)
+    if unknown := [name for name in select if name not in known]:
+        wrong = ", ".join(unknown)
+        what = f"A backfill cannot read {wrong}" if set(unknown) <= BY_NAME.keys() else f"There is no resource {wrong}"
+        raise SettingInvalid(f"{what}; choose from {', '.join(known)}.")
+    return _with_companions(source, select) if select else source
+
+
+def _with_companions(source: DltSource, names: Iterable[str]) -> DltSource:
+    companions = (companion.name for companion in COMPANIONS if companion.name in source.resources)
+    return source.with_resources(*names, *companions)
+
+
+def _load(pipeline: dlt.Pipeline, source: DltSource, committed: Callable[[], None]) -> Iterator[None]:
+    """Loads package after package, and yields after each."""
+    file_format: Any = destination_of(pipeline).loader_file_format
+    package = source
+    while names_of(package):
+        pipeline.extract(package, loader_file_format=file_format)
+        committed()
+        yield
+        left = [name for name in names_of(package) if package.resources[name].custom_metrics.get("unfinished")]
+        package = _with_companions(source, left)
+
+
+def raise_if_nothing_was_read(source: DltSource) -> None:
+    """Raises `RequestFailed` where all was lost, or all of the Stats API was refused: then the whole run has failed."""
+    lost = lost_resources(source)
+    metrics = {name: source.resources[name].custom_metrics for name in names_of(source)}
+    refused = {name for name, own in metrics.items() if own.get("refused")}
+    asked_stats = {
+        name for name, own in metrics.items() if BY_NAME[name].permission == READ_STATS and own.get("requests")
+    }
+    # a plan can lack one resource; a token that lacks the permission is refused everywhere
+    if lost.keys() >= metrics.keys() or (len(refused) > 1 and refused >= asked_stats):
+        raise RequestFailed(next(iter(lost.values())))
+
+
+def _days_outside_band(pipeline: dlt.Pipeline, source: DltSource, now: datetime) -> list[DayOutsideBand]:
+    if not destination_of(pipeline).is_database:
+        return []
+    if not {EVENTS.name, ACCOUNT_STATS_BY_DATE.name} <= set(names_of(source)) - lost_resources(source).keys():
+        return []
+    read = source.resources[EVENTS.name].custom_metrics
+    if "asked_from" not in read:
+        # a single session, or nothing left of a backfill
+        return []
+    begin, end = (datetime.fromisoformat(read[name]) for name in ("asked_from", "asked_to"))
+    # the oldest day has lost sessions already: Wistia drops them by the second
+    kept_since = now - RETENTION + timedelta(hours=1)
+    low, high = setting("wistia_pipeline.sessions_per_play_low"), setting("wistia_pipeline.sessions_per_play_high")
+    # those who asked to be forgotten have watched, too: all that was asked for has come by again
+    left_out = {date.fromisoformat(day): count for day, count in read.get("forgotten", {}).items()}
+    return days_outside_band(pipeline, read["account_id"], max(begin, kept_since), end, low, high, left_out)
+
+
+def make_empty_tables(pipeline: dlt.Pipeline) -> None:
+    """Makes the tables that had nothing to load so far: dlt makes one with its first row, queries need it sooner."""
+    with pipeline.destination_client() as client:
+        if len(client.schema.data_tables()) > len(client.schema.data_tables(seen_data_only=True)):
+            client.update_stored_schema(force=True)
+
+
+def _write(pipeline: dlt.Pipeline, log: RunLog, hold: Hold, result: SyncResult, source: DltSource) -> None:
+    try:
+        with hold.alone():
+            rows = result.as_log(source)
+            destination_of(pipeline).retried(lambda: log.end(rows, result.failures))
+    except Exception:
+        # where the run has failed, that is the news
+        if result.status != "failed":
+            raise

@@ -1,0 +1,119 @@
+"""DuckDB: a file, which one program at a time may write."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, closing, contextmanager
+from datetime import timedelta
+from pathlib import Path
+from tempfile import TemporaryFile
+
+import duckdb
+from dlt.pipeline.exceptions import PipelineStepFailed
+
+from wistia_source.warehouse import connected, when_free
+
+from ..base import Cursor, Destination, NotCompacted, NotLandable, NotReadable, Profile, make_and_forget
+from ..locks import Hold, file_held
+from . import loads as duckdb_loads
+from .rewrite import rewrite
+
+READER: dict[str, str | bool | int | float | list[str]] = {"memory_limit": "500MB", "threads": 1}
+"""What is more is spilled: a reader must not take the memory of the machine that also loads. Each thread of a sort
+takes more, some of it beyond the limit, and saves a tenth of the time."""
+MODELS = {"dynamic_or_filter_threshold": 10_000}
+"""The incremental models look for few rows by their number: DuckDB does so up to this many."""
+
+
+class DuckDBFile(Destination):
+    """A DuckDB file."""
+
+    adapter = "duckdb"
+    dialect = "duckdb"
+    loader_file_format = "parquet"
+
+    @property
+    def file(self) -> Path:
+        """Where it is."""
+        return Path(self.pipeline.sql_client().credentials.database)
+
+    @property
+    def exists(self) -> bool:
+        # to open it would make it
+        return self.file.exists()
+
+    @contextmanager
+    def held(self, by: str | None = None) -> Iterator[Hold]:
+        # it can be reached from several data folders of dlt
+        file = self.file.resolve()
+        if not file.parent.is_dir():
+            # said when the file is opened
+            yield Hold()
+            return
+        with super().held(by), file_held(file.with_name(f"{file.name}.lock")) as hold:
+            yield hold
+
+    def kept_open(self) -> AbstractContextManager[object]:
+        # no other program can come in between; one that is in is waited for a while
+        return connected(self.pipeline)
+
+    def load(self) -> None:
+        """Loads what is pending; where that does not fit into little memory, with more."""
+        destination = self.pipeline.destination
+        try:
+            self.pipeline.load()
+        except PipelineStepFailed as error:
+            if not isinstance(destination, duckdb_loads.duckdb) or "Out of Memory Error" not in str(error):
+                raise
+            destination.take_more_memory()
+            self.pipeline.load()
+
+    @contextmanager
+    def cursor(self) -> Iterator[Cursor]:
+        if not self.exists:
+            raise NotReadable(f"There is no file {self.file}; run wistia-pipeline sync first, or correct the path.")
+        file = str(self.file)
+        with closing(when_free(lambda: duckdb.connect(file, read_only=True, config=READER))) as connection:
+            as_snapshot(connection)
+            yield connection
+
+    def profile(self) -> Profile:
+        return Profile({"type": "duckdb", "path": str(self.file.resolve()), "threads": 4, "settings": MODELS})
+
+    def try_to_land(self) -> str:
+        file = self.file.absolute()
+        if not file.parent.is_dir():
+            raise NotLandable(
+                f"There is no folder {file.parent}; make it, or choose another file (DESTINATION__DUCKDB__CREDENTIALS)."
+            )
+        # the lock alone would call a folder that cannot be written a run under way
+        with TemporaryFile(dir=file.parent):
+            pass
+        with self.held():
+            if not file.exists():
+                return f"duckdb, {file}, which the first sync makes"
+            # not waited for: who has it open is what is asked
+            with self.pipeline.sql_client() as client:
+                make_and_forget(self.pipeline, client)
+        return f"duckdb, {file}"
+
+    def maintain(self, keep: timedelta) -> dict[str, int]:
+        before = self.file.stat().st_size
+        rewrite(self.file.resolve())
+        return {"bytes given back": before - self.file.stat().st_size}
+
+    def compact(self, tables: Iterable[tuple[str, str]]) -> None:
+        try:
+            rewrite(self.file.resolve())
+        except (duckdb.Error, OSError) as error:
+            raise NotCompacted(
+                "The rows are gone, but their bytes are still in the DuckDB file, which cannot be written anew: "
+                f"{str(error).splitlines()[0]}; mend that, then run again."
+            ) from error
+
+
+def as_snapshot(connection: duckdb.DuckDBPyConnection) -> None:
+    """Lets a connection see one state, and tell moments as UTC."""
+    connection.execute("set timezone = 'UTC'")
+    connection.execute("set enable_progress_bar = false")
+    connection.execute("begin transaction")

@@ -1,0 +1,66 @@
+"""Reads the warehouse for people: one snapshot of it, batch by batch, and never a change."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import dlt
+import duckdb
+import pyarrow as pa
+
+from . import destination_of
+from .base import Cursor, NotReadable
+from .schemas import model_schemas
+
+ROWS_PER_BATCH = 10_000
+
+
+class Reader:
+    """One snapshot of a warehouse. Parameters of queries are `$1`, `$2` and so on; moments come as UTC."""
+
+    def __init__(self, dialect: str, cursor: Cursor, raw: str, marts: str) -> None:
+        self.dialect = dialect
+        """`duckdb` or `postgres`."""
+        self.raw = raw
+        """The schema that was loaded."""
+        self.marts = marts
+        """The schema of the marts."""
+        self._cursor = cursor
+
+    def batches(self, query: str, *values: Any) -> pa.RecordBatchReader:
+        """The answer, a batch at a time; to be read before the next query. With values Postgres sends it as a whole."""
+        if isinstance(self._cursor, duckdb.DuckDBPyConnection):
+            return self._cursor.sql(query, params=list(values)).to_arrow_reader(ROWS_PER_BATCH)
+        # a list without values would be a row to bind
+        self._cursor.execute(query, list(values) or None)
+        return self._cursor.fetch_record_batch()
+
+    def rows(self, query: str, *values: Any) -> list[dict[str, Any]]:
+        """The answer as dicts, for what is few rows."""
+        found: Any = self.batches(query, *values).read_all().to_pylist()
+        return list(found)
+
+    def columns(self, schema: str) -> dict[str, dict[str, str]]:
+        """The tables and views of a schema: their columns in order, each with the name of its type."""
+        found: dict[str, dict[str, str]] = {}
+        for row in self.rows(
+            "select table_name, column_name, data_type from information_schema.columns where table_schema = $1 "
+            # DuckDB shows those of attached files, too
+            "and table_catalog = current_database() order by table_name, ordinal_position",
+            schema,
+        ):
+            found.setdefault(row["table_name"], {})[row["column_name"]] = row["data_type"]
+        return found
+
+
+@contextmanager
+def reading(pipeline: dlt.Pipeline) -> Iterator[Reader]:
+    """A reader of the pipeline's warehouse. Raises `NotReadable`, and what the database says of a wrong address."""
+    destination = destination_of(pipeline)
+    with destination.cursor() as cursor:
+        reader = Reader(destination.dialect, cursor, pipeline.dataset_name, model_schemas(pipeline.dataset_name)[0])
+        if not reader.columns(reader.raw):
+            raise NotReadable("Nothing has been loaded there yet; run wistia-pipeline sync first.")
+        yield reader
