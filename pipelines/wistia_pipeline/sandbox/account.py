@@ -2,126 +2,23 @@
 
 from __future__ import annotations
 
-import threading
-from array import array
-from bisect import bisect_left, bisect_right
-from datetime import UTC, date, datetime, timedelta
-from itertools import accumulate
-from math import cos, pi
-from random import Random
-from typing import TYPE_CHECKING, TypedDict
+from datetime import date, datetime
+from functools import cached_property
 
-from . import chance
-from .clock import DAY, day_of, seconds, stats_day
-from .media import Media, Project, make_media, make_projects
-from .people import is_known
+from .clock import day_of, seconds
+from .history import FIRST_EXTRA, History, Restated
 from .tally import Tally
 from .view import View
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
-HOUR = 3600
-NEWCOMER_EVERY = 6 * HOUR
-LONGEST_DELAY = 30 * HOUR
-_FIRST_EXTRA = 1 << 40
+class Account(History):
+    """Sessions, medias, projects and visitors of one account, and what a test can do to them."""
 
+    _view: View | None = None
 
-class Restated(TypedDict, total=False):
-    """What a test has changed in a past row."""
-
-    percent_viewed: float
-    email: str | None
-
-
-def rhythm(at: int) -> float:
-    """How busy an hour is, 1 on average: most in Europe's afternoon, America's morning, least at weekends."""
-    moment = datetime.fromtimestamp(at, UTC)
-    week = (1.12, 1.18, 1.2, 1.15, 1.05, 0.68, 0.62)[moment.weekday()]
-    return week * (1 + 0.8 * cos((moment.hour - 16) / 24 * 2 * pi))
-
-
-class Account:
-    """Sessions, medias, projects and visitors of one account.
-
-    Sessions are columns, one row each, in the order in which they were received; what else a row shows is
-    drawn from its identity when asked for. Those after `start` are made hour by hour, as far as one looks.
-    """
-
-    def __init__(
-        self,
-        *,
-        seed: int = 1,
-        start: datetime,
-        medias: int = 150,
-        projects: int = 8,
-        visitors: int = 3000,
-        events: int = 20000,
-        days: int = 730,
-        hourly_events: int | None = None,
-        popularity: float = 1.1,
-        retention: timedelta | None = None,
-        loads_until: datetime | None = None,
-    ) -> None:
-        """`popularity`: how evenly plays are spread over the medias, the exponent of a Pareto distribution.
-        `retention`: events older than this no longer show (Wistia: two years); None shows all. `loads_until`: after
-        this day nobody loads a media without playing it."""
-        self.seed = seed
-        self._popularity = popularity
-        self.start = start
-        self.hourly_events = max(1, events // 500) if hourly_events is None else hourly_events
-        self.retention = None if retention is None else int(retention.total_seconds())
-        self._loads_until = None if loads_until is None else stats_day(seconds(loads_until))
-        self.account_id = 210_000 + seed
-        self.public_token = f"sandbox{seed}public"
-
-        self.received = array("q")
-        self.media_of = array("i")
-        self.visitor_of = array("i")
-        self.percent = array("d")
-        self.identity = array("q")
-        self.order = array("q")
-        self.by_media: list[array[int]] = []
-        self.by_visitor: list[array[int]] = []
-        self.known: set[int] = set()
-        self.late: dict[int, int] = {}
-        self.twin_of: dict[int, int] = {}
-        self.restated: dict[int, Restated] = {}
-        self.restated_days: dict[tuple[int, int], tuple[int, int]] = {}
-        self.generation = 0
-        self.lock = threading.RLock()
-
-        self._late_rows: list[int] = []
-        self._extra_rows: list[int] = []
-        self._generated = 0
-        self._tallies: list[Tally] = []
-        self._view: View | None = None
-
-        self._start = seconds(start)
-        self.history_begins = self._start - days * DAY
-        self.first_day = stats_day(self.history_begins)
-        self.events = events
-        self._expected_visitors = max(1, visitors)
-        self._days = max(1, days)
-
-        self.projects: list[Project] = make_projects(seed, projects, self._start, days)
-        self.medias: list[Media] = []
-        self.ambient: list[array[int]] = []
-        self._ambient_totals: dict[int, int] = {}
-        self._complete_until: int | None = None
-        self._make_first_medias(medias)
-        self._founders = len(self.medias)
-        self._cumulated = list(accumulate(media.weight for media in self.medias))
-        self.media_numbers: dict[str, int] = {}
-        self.project_numbers: dict[str, int] = {}
-        for media in self.medias:
-            self._register(media)
-        for project in self.projects:
-            self.project_numbers[project.hashed_id] = self.project_numbers[str(project.id)] = project.number
-        self._make_history()
-        self._hour = 0
-
-    # what happens by itself
+    @cached_property
+    def _tallies(self) -> list[Tally]:
+        return []
 
     def at(self, now: datetime) -> View:
         """The account at that moment (to the second)."""
@@ -129,172 +26,9 @@ class Account:
         with self.lock:
             view = self._view
             if view is None or view.now != moment or view.generation != self.generation:
-                self._advance(moment)
-                view = self._view = View(self, moment)
+                self.advance(moment)
+                view = self._view = View(self, moment, self.tally)
             return view
-
-    def _make_first_medias(self, count: int) -> None:
-        rng = Random(f"{self.seed}:medias")
-        lost = max(2, count // 50) if count else 0
-        for number in range(count + lost):
-            spread = rng.random() ** 2 * self._days * DAY * 0.95
-            created = self.history_begins + (int(spread) if number % 3 else -int(spread) - DAY)
-            media = make_media(self.seed, number, created, self.projects, self._popularity)
-            if number >= count:
-                # had its plays, was deleted, stays in the events
-                media.created = self.history_begins - DAY
-                media.weight = 3.0
-                media.archived = False
-                media.retired = self._start - (self._days * DAY // 20) * (number - count + 1)
-            self.medias.append(media)
-        if self.medias:
-            # somewhere a session can always start
-            self.medias[0].created = self.history_begins - DAY
-            self.medias[0].weight = max(4.0, self.medias[0].weight)
-
-    def _register(self, media: Media) -> None:
-        self.media_numbers[media.hashed_id] = self.media_numbers[str(media.id)] = media.number
-        while len(self.by_media) <= media.number:
-            self.by_media.append(array("q"))
-            self.ambient.append(array("i"))
-
-    def _make_history(self) -> None:
-        if not self.medias:
-            return
-        hours = range(-self._days * 24, 0)
-        weights = [
-            rhythm(self._start + hour * HOUR) * (0.4 + 1.2 * (index / len(hours))) for index, hour in enumerate(hours)
-        ]
-        share = self.events / sum(weights)
-        owed = 0.0
-        for hour, weight in zip(hours, weights, strict=True):
-            owed += weight * share
-            count = max(0, round(owed - len(self.received)))
-            if hour == -1:
-                count = max(0, self.events - len(self.received))
-            self._make_hour(hour, count, Random(f"{self.seed}:{hour}"))
-
-    def _advance(self, moment: int) -> None:
-        """Make the sessions of every hour up to the one that holds the moment."""
-        while self._start + self._hour * HOUR <= moment:
-            begins = self._start + self._hour * HOUR
-            rng = Random(f"{self.seed}:{self._hour}")
-            if (self._hour * HOUR) % NEWCOMER_EVERY == 0:
-                self._add_newcomer(begins + rng.randrange(NEWCOMER_EVERY))
-            mean = self.hourly_events * rhythm(begins) * rng.uniform(0.8, 1.2)
-            count = int(mean) + (rng.random() < mean % 1)
-            if self._founders:
-                self._make_hour(self._hour, count, rng)
-            self._hour += 1
-
-    def _add_newcomer(self, created: int) -> None:
-        media = make_media(self.seed, len(self.medias), created, self.projects, self._popularity)
-        media.archived = False
-        media.updated = created + 45
-        self.medias.append(media)
-        self._register(media)
-
-    def _make_hour(self, hour: int, count: int, rng: Random) -> None:
-        begins = self._start + hour * HOUR
-        random = rng.random
-        times = sorted(begins + int(random() * HOUR) for _ in range(count))
-        last: int | None = None
-        for index, at in enumerate(times):
-            if last is not None and random() < 0.01:
-                at = last
-            media = self._pick_media(at, rng)
-            visitor = self._pick_visitor(rng)
-            luck = random()
-            percent = 0.0 if luck < 0.16 else 1.0 if luck > 0.86 else random() ** 1.6
-            row = self._append(at, media, visitor, percent)
-            last = at
-            luck = random()
-            if luck < 0.005:
-                self._delay(row, at + int(600 + random() ** 2 * (LONGEST_DELAY - 600)))
-            elif luck < 0.0062:
-                room = (times[index + 1] if index + 1 < count else begins + HOUR) - at
-                if room > 3 and visitor >= 0:
-                    last = at + rng.randrange(2, min(30, room))
-                    twin = self._append(last, media, self._new_visitor(), random())
-                    self.twin_of[twin] = row
-
-    def _pick_media(self, at: int, rng: Random) -> int:
-        newcomers = len(self.medias) - self._founders
-        if newcomers and rng.random() < 0.06:
-            number = self._founders + newcomers - 1 - rng.randrange(min(20, newcomers))
-            if self.medias[number].plays_at(at) and self.medias[number].weight:
-                return number
-        total = self._cumulated[-1]
-        for _ in range(20):
-            number = bisect_right(self._cumulated, rng.random() * total)
-            if number < self._founders and self.medias[number].plays_at(at):
-                return number
-        return 0
-
-    def _pick_visitor(self, rng: Random) -> int:
-        luck = rng.random()
-        if luck < 0.001:
-            # privacy mode: nobody is told apart
-            return -1
-        known = len(self.by_visitor)
-        done = len(self.received)
-        new = known * self.events < self._expected_visitors * (done + 1) if done < self.events else luck < 0.5
-        if new or not known:
-            return self._new_visitor()
-        return known - 1 - int(known * rng.random() ** 1.5)
-
-    def _new_visitor(self) -> int:
-        visitor = len(self.by_visitor)
-        self.by_visitor.append(array("q"))
-        if is_known(self.seed, visitor):
-            self.known.add(visitor)
-        return visitor
-
-    def _append(self, at: int, media: int, visitor: int, percent: float) -> int:
-        row = self._store(at, media, visitor, percent, self._generated)
-        self._generated += 1
-        self.order.append(row)
-        self.by_media[media].append(row)
-        if visitor >= 0:
-            self.by_visitor[visitor].append(row)
-        return row
-
-    def _store(self, at: int, media: int, visitor: int, percent: float, identity: int) -> int:
-        row = len(self.received)
-        self.received.append(at)
-        self.media_of.append(media)
-        self.visitor_of.append(visitor)
-        self.percent.append(percent)
-        self.identity.append(identity)
-        return row
-
-    def _delay(self, row: int, visible: int) -> None:
-        self.late[row] = visible
-        self._late_rows.append(row)
-
-    # what a view asks for
-
-    def position(self, rows: array[int], at: int) -> int:
-        """How many of these rows were received up to a moment."""
-        return bisect_right(rows, at, key=self.received.__getitem__)
-
-    def hidden(self, now: int) -> set[int]:
-        """Rows received by now that do not show yet."""
-        begin = bisect_left(self._late_rows, now - LONGEST_DELAY, key=self.received.__getitem__)
-        end = bisect_right(self._late_rows, now, key=self.received.__getitem__)
-        return {row for row in self._late_rows[begin:end] if self.late[row] > now}
-
-    def appeared(self, after: int | None, until: int) -> Iterator[int]:
-        """Rows that show at `until` and did not at `after` (None: at the beginning)."""
-        late = self.late
-        begin = 0
-        if after is not None:
-            begin = self.position(self.order, after)
-            hidden = self.hidden(after)
-            yield from sorted(row for row in hidden if late[row] <= until)
-        for row in self.order[begin : self.position(self.order, until)]:
-            if late.get(row, 0) <= until:
-                yield row
 
     def tally(self, now: int) -> Tally:
         """The counts at that moment, carried on from earlier ones where that is possible."""
@@ -314,108 +48,36 @@ class Account:
             self._tallies = recent[-4:]
             return last
 
-    def ambient_loads(self, number: int, now: int) -> array[int]:
-        """Loads without a play of one media, day by day from its first, the begun day in part."""
-        media = self.medias[number]
-        days = self.ambient[number]
-        born, today = stats_day(media.created), stats_day(now)
-        with self.lock:
-            while len(days) <= today - born:
-                # a year at a time, so that the data does not depend on who looked when
-                rng = Random(f"{self.seed}:ambient:{number}:{len(days)}")
-                most = 3 + int(min(media.weight, 12))
-                days.extend(max(0, rng.randrange(-3, most)) for _ in range(365))
-        end = min(today, stats_day(media.retired)) if media.retired is not None else today
-        shown = days[: max(0, end - born + 1)]
-        if self._loads_until is not None and (quiet := born + len(shown) - max(born, self._loads_until + 1)) > 0:
-            shown[-quiet:] = array("i", bytes(quiet * shown.itemsize))
-        if shown and end == today:
-            shown[-1] = shown[-1] * ((now - 5 * HOUR) % DAY) // DAY
-        return shown
-
-    def ambient_totals(self, now: int) -> dict[int, int]:
-        """Loads without a play of all medias, by day."""
-        today = stats_day(now)
-        with self.lock:
-            if self._complete_until != today:
-                totals: dict[int, int] = {}
-                for media in self.medias:
-                    if media.created < now:
-                        days = self.ambient_loads(media.number, now)
-                        born = stats_day(media.created)
-                        for day in range(born, min(born + len(days), today)):
-                            totals[day] = totals.get(day, 0) + days[day - born]
-                self._ambient_totals, self._complete_until = totals, today
-            begun = 0
-            for media in self.medias:
-                if media.created <= now and (media.retired is None or stats_day(media.retired) >= today):
-                    begun += self.ambient_loads(media.number, now)[-1]
-            return {**self._ambient_totals, today: begun}
-
-    def row_of(self, identity: int) -> int | None:
-        """The row with that identity."""
-        if identity >= _FIRST_EXTRA:
-            index = identity - _FIRST_EXTRA
-            return self._extra_rows[index] if index < len(self._extra_rows) else None
-        row = identity
-        for extra in self._extra_rows:
-            row += extra <= row
-        return row if row < len(self.received) and self.identity[row] == identity else None
-
-    def event_key(self, row: int) -> str:
-        """The key of a session; two sessions can share one."""
-        row = self.twin_of.get(row, row)
-        identity = self.identity[row]
-        return chance.key(chance.draw(self.seed, "event", identity), identity, self.received[row])
-
-    def row_of_key(self, event_key: str) -> int | None:
-        """The first session with that key."""
-        identity = chance.number_in(event_key)
-        row = None if identity is None else self.row_of(identity)
-        return row if row is not None and self.event_key(row) == event_key else None
-
-    def visitor_key(self, visitor: int) -> str:
-        """The key of a visitor."""
-        at = self._start - 1_000_000 + visitor
-        return chance.key(chance.draw(self.seed, "visitor", visitor), visitor, at)
-
-    def visitor_of_key(self, visitor_key: str) -> int | None:
-        """The visitor with that key."""
-        visitor = chance.number_in(visitor_key)
-        if visitor is None or visitor >= len(self.by_visitor) or self.visitor_key(visitor) != visitor_key:
-            return None
-        return visitor
-
     # what a test can do to it
 
     def rename_media(self, media_id: str | int, name: str) -> None:
         """Give a media another name, in its events too."""
         with self.lock:
-            self._media(media_id).name = name
+            self.media(media_id).name = name
             self.generation += 1
 
     def delete_media(self, media_id: str | int) -> None:
         """Take a media out of the lists; asking for it by id is a 404 from now on, its events stay."""
         with self.lock:
-            self._media(media_id).gone = True
+            self.media(media_id).gone = True
             self.generation += 1
 
     def restore_media(self, media_id: str | int) -> None:
         """Undo `delete_media`."""
         with self.lock:
-            self._media(media_id).gone = False
+            self.media(media_id).gone = False
             self.generation += 1
 
     def add_late_event(self, media_id: str | int, received_at: datetime, *, percent_viewed: float = 0.5) -> str:
         """A session that was received in the past and shows from now on; its event_key."""
         with self.lock:
             at = seconds(received_at)
-            self._advance(at)
-            media = self._media(media_id).number
-            identity = _FIRST_EXTRA + len(self._extra_rows)
+            self.advance(at)
+            media = self.media(media_id).number
+            identity = FIRST_EXTRA + len(self.extra_rows)
             visitor = identity % len(self.by_visitor) if self.by_visitor else -1
-            row = self._store(at, media, visitor, percent_viewed, identity)
-            self._extra_rows.append(row)
+            row = self.store(at, media, visitor, percent_viewed, identity)
+            self.extra_rows.append(row)
             lists = [self.order, self.by_media[media], *self.by_visitor[visitor : visitor + 1]]
             for rows in lists:
                 rows.insert(self.position(rows, at), row)
@@ -438,12 +100,9 @@ class Account:
     def restate_day(self, media_id: str | int, day: date | str, *, loads: int = 0, plays: int = 0) -> None:
         """Add to what by_date says of a past day, and to the lifetime counts."""
         with self.lock:
-            key = (self._media(media_id).number, day_of(day))
+            key = (self.media(media_id).number, day_of(day))
             if key[1] < self.first_day:
                 raise ValueError(f"{day} is before the account's history")
             before = self.restated_days.get(key, (0, 0))
             self.restated_days[key] = (before[0] + loads, before[1] + plays)
             self.generation += 1
-
-    def _media(self, media_id: str | int) -> Media:
-        return self.medias[self.media_numbers[str(media_id)]]

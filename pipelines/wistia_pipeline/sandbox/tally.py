@@ -12,7 +12,7 @@ from .clock import stats_day
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from .account import Account
+    from .history import History
 
 # percents are summed as whole millionths: the order in which rows were taken must not show in the last digit
 MILLION = 1_000_000
@@ -44,10 +44,10 @@ def loads_of(identity: int) -> int:
 class Tally:
     """The counts; a copy carries on from them, so that time can pass without counting all again."""
 
-    def __init__(self, account: Account, rows: Iterable[int], now: int) -> None:
+    def __init__(self, history: History, rows: Iterable[int], now: int) -> None:
         """Count all rows that show at `now`; good until `until`, which is moved while no more appear."""
-        self.account = account
-        self.generation = account.generation
+        self.history = history
+        self.generation = history.generation
         self.since = self.until = now
         self.plays: list[array[int]] = []
         self.loads: list[array[int]] = []
@@ -59,8 +59,8 @@ class Tally:
         self.visitor_loads = array("q")
         self.first = array("q")
         self.last = array("q")
-        for (media, day), (loads, plays) in account.restated_days.items():
-            self._count(media, day - account.first_day, loads, plays)
+        for (media, day), (loads, plays) in history.restated_days.items():
+            self._count(media, day - history.first_day, loads, plays)
         # visitors, the one who was active longest ago first; sorted once, from then on kept in order
         self.active: list[int] | None = None
         self._take(rows)
@@ -79,10 +79,10 @@ class Tally:
         return later
 
     def _take(self, rows: Iterable[int]) -> None:
-        account = self.account
-        received, media_of, visitor_of = account.received, account.media_of, account.visitor_of
-        identities, percents, restated = account.identity, account.percent, account.restated
-        first_day = account.first_day
+        history = self.history
+        received, media_of, visitor_of = history.received, history.media_of, history.visitor_of
+        identities, percents, restated = history.identity, history.percent, history.restated
+        first_day = history.first_day
         for row in rows:
             identity = identities[row]
             plays, loads = plays_of(identity), loads_of(identity)
@@ -95,7 +95,7 @@ class Tally:
                 self._meet(visitor_of[row], row, loads, plays)
 
     def _activity(self, visitor: int) -> tuple[int, int]:
-        return self.account.received[self.last[visitor]], visitor
+        return self.history.received[self.last[visitor]], visitor
 
     def _count(self, media: int, day: int, loads: int, plays: int) -> None:
         while len(self.plays) <= media:
@@ -122,7 +122,7 @@ class Tally:
             self.visitor_loads.extend([0] * more)
         self.visitor_plays[visitor] += plays
         self.visitor_loads[visitor] += loads
-        received = self.account.received
+        received = self.history.received
         last, first = self.last[visitor], self.first[visitor]
         if first < 0 or received[row] < received[first]:
             self.first[visitor] = row

@@ -1,0 +1,154 @@
+"""The medias, projects and captions of an account, as the API shows them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from . import chance
+from .clock import DAY, data_text
+from .vocabulary import CAPTION_LINES, LANGUAGES, SECTIONS, TAGS
+
+if TYPE_CHECKING:
+    from .history import History
+    from .media import Media, Project
+
+Row = dict[str, Any]
+
+MASS_UPDATE_EVERY = 30 * DAY
+
+
+def media_row(history: History, media: Media, now: int) -> Row:
+    """One media of a list."""
+    number = media.number
+    row: Row = {
+        "id": media.id,
+        "hashed_id": media.hashed_id,
+        "name": media.name,
+        "type": media.type,
+        "archived": media.archived,
+        "created": data_text(media.created),
+        "updated": data_text(max(media.updated, _mass_update(history, media, now))),
+        "description": media.description,
+        "progress": 1.0,
+        "status": "ready",
+        "thumbnail": thumbnail(history, media, "200x120", 200, 120),
+    }
+    if media.duration is not None:
+        row["duration"] = media.duration
+    if now - media.created < 600:
+        row["progress"], row["status"] = 0.5, "processing"
+    elif number % 60 == 41:
+        row["progress"], row["status"] = 0, "failed"
+    if media.project is not None:
+        # the description says hashedId, recordings have hashed_id
+        hashed = "hashedId" if number % 17 == 4 else "hashed_id"
+        home = media.project
+        row["project"] = {"id": home.id, "name": home.name, hashed: home.hashed_id}
+    if number % 3 == 0:
+        row["section"] = SECTIONS[number % len(SECTIONS)]
+    if number % 6 == 0:
+        row["subfolder"] = {
+            "hashed_id": chance.hashed_id(history.seed, "subfolder", number % 4),
+            "name": SECTIONS[number % len(SECTIONS)],
+            "description": None if number % 12 else "",
+            "position": number % 4 + 1,
+            "created": data_text(history.history_begins),
+            "updated": data_text(max(history.history_begins, _mass_update(history, media, now))),
+        }
+    if number % 4 != 1:
+        row["tags"] = [{"name": tag} for tag in TAGS[: number % 4]]
+    if number % 11 == 0:
+        row["embedCode"] = f'<iframe src="https://fast.example.com/embed/iframe/{media.hashed_id}"></iframe>'
+    row["assets"] = _assets(history, media)
+    return row
+
+
+def _mass_update(history: History, media: Media, now: int) -> int:
+    """Wistia touches all medias at once now and then, with nothing changed."""
+    ago = (now - history.history_begins) % MASS_UPDATE_EVERY
+    return now - ago if now - ago > media.created else 0
+
+
+def thumbnail(history: History, media: Media, crop: str, width: int, height: int) -> Row:
+    """A picture of a media, cut to a size."""
+    name = chance.draw(history.seed, "thumbnail", media.number)[:16].hex()
+    url = f"https://embed-ssl.example.com/deliveries/{name}.jpg?image_crop_resized={crop}"
+    return {"url": url, "width": width, "height": height}
+
+
+def _assets(history: History, media: Media) -> list[Row]:
+    kinds: list[tuple[str, tuple[int, int] | None, str]]
+    if media.type == "Audio":
+        kinds = [("OriginalFile", None, "audio/mpeg"), ("Mp3AudioFile", None, "audio/mpeg")]
+    elif media.type == "Video":
+        kinds = [
+            ("OriginalFile", (1920, 1080), "video/mp4"),
+            ("IphoneVideoFile", (640, 360), "video/mp4"),
+            ("HdMp4VideoFile", (1280, 720), "video/mp4"),
+            ("StoryboardFile", (2000, 2260), "image/jpg"),
+            ("StillImageFile", (1920, 1080), "image/png"),
+        ]
+    else:
+        content = "image/jpeg" if media.type == "Image" else "application/pdf"
+        kinds = [("OriginalFile", (1600, 900), content)]
+    rows = []
+    for number, (kind, size, content) in enumerate(kinds):
+        salt = chance.draw(history.seed, "asset", media.number * 8 + number)
+        row: Row = {
+            "type": kind,
+            "url": f"http://embed.example.com/deliveries/{salt[:16].hex()}.bin",
+            "fileSize": int.from_bytes(salt[16:19]) * 7 + 1000,
+            "contentType": content,
+        }
+        if size:
+            row["width"], row["height"] = size
+        rows.append(row)
+    return rows
+
+
+def project_row(project: Project, count: int) -> Row:
+    """One project, which shows so many medias."""
+    number = project.number
+    return {
+        "id": project.id,
+        "name": project.name,
+        "description": (None, "", 'It\'s for "everyone",\nreally.')[number % 3],
+        "mediaCount": count,
+        "created": data_text(project.created),
+        "updated": data_text(project.updated),
+        "hashedId": project.hashed_id,
+        "public": number % 4 == 1,
+        "publicId": None if number % 4 == 3 else project.hashed_id,
+        "anonymousCanUpload": number % 5 == 2,
+        "anonymousCanDownload": number % 5 == 3,
+    }
+
+
+def captions_of(media: Media) -> list[Row]:
+    """The captions of one media, drafts too."""
+    number = media.number
+    if number % 5 not in (0, 2) or media.type not in ("Video", "Audio"):
+        return []
+    first = LANGUAGES[number % len(LANGUAGES)] if number else LANGUAGES[0]
+    # a draft beside the published text of the same language, for every fifth of them
+    second = first if number % 25 == 0 else LANGUAGES[(number + 1) % len(LANGUAGES)]
+    rows = [_caption(media, 0, first, draft=False)]
+    if number % 5 == 0:
+        rows.append(_caption(media, 1, second, draft=second is first))
+    return rows
+
+
+def _caption(media: Media, place: int, language: tuple[str, str, str], *, draft: bool) -> Row:
+    line = CAPTION_LINES[LANGUAGES.index(language)]
+    text = f"1\n00:00:00,000 --> 00:00:02,400\n{line}\n\n2\n00:00:02,500 --> 00:00:05,000\n{media.name}\n"
+    if media.number % 5 == 3:
+        # people upload what other tools have made
+        text = "\ufeff" + text.replace(line, f"{{\\an8}}<i>{line}</i> &amp; 1 < 2\u00a0> 0").replace("\n", "\r\n")
+    return {
+        "english_name": language[0],
+        "native_name": language[1],
+        "language": language[2],
+        "text": None if media.number % 20 == 2 else text,
+        "is_draft": draft,
+        "id": str(940_000 + media.number * 2 + place),
+    }

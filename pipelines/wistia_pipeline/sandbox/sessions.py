@@ -1,0 +1,146 @@
+"""The sessions and visitors of an account, as the API shows them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from . import chance
+from .clock import old_stats_text, stats_text
+from .library import thumbnail
+from .people import Person, person
+from .vocabulary import EMBED_URLS
+
+if TYPE_CHECKING:
+    from .history import History
+    from .tally import Tally
+
+Row = dict[str, Any]
+
+# of visitors; any other filter is ignored
+FILTERS: dict[str | None, Callable[[Person], bool]] = {
+    "has_name": lambda person: person.name != "",
+    "has_email": lambda person: person.email is not None,
+    "identified_by_email_gate": lambda person: person.gated,
+}
+
+
+def event_row(history: History, row: int, now: int) -> Row:
+    """One session."""
+    number = history.twin_of.get(row, row)
+    identity = history.identity[number]
+    salt = chance.draw(history.seed, "event", identity)
+    at = history.received[row]
+    media = history.medias[history.media_of[row]]
+    visitor = history.visitor_of[row]
+    # the oldest rows have the form of years ago
+    old = identity < history.events // 100
+    key = chance.key(salt, identity, history.received[number])
+    known = person(history.seed, visitor if number == row else history.visitor_of[number])
+    country, region, city, lat, lon = known.place
+    event: Row = {"received_at": old_stats_text(at) if old and salt[50] < 128 else stats_text(at)}
+    if not (old and salt[51] < 96):
+        event["event_key"] = key
+    private = visitor == -1
+    event |= {
+        "ip": None if private else known.ip,
+        "country": country,
+        "region": region,
+        "city": city,
+        "lat": None if private else lat,
+        "lon": None if private else lon,
+        "org": known.network,
+        "email": None if private else known.email,
+        "percent_viewed": _percent(history, row, now, salt),
+        "embed_url": EMBED_URLS[salt[52] % len(EMBED_URLS)],
+        "conversion_type": "",
+        "conversion_data": {},
+        "iframe_heatmap_url": (
+            f"https://api.wistia.com/v1/stats/events/{key}/iframe.html?public_token={history.public_token}"
+        ),
+        "visitor_key": None if private else history.visitor_key(visitor),
+        "user_agent_details": dict(known.agent),
+        "media_id": media.hashed_id,
+        "media_name": media.name,
+        "media_url": f"https://example.wistia.com/medias/{media.hashed_id}",
+        "thumbnail": {
+            **thumbnail(history, media, "1920x1080", 1920, 1080),
+            "fileSize": 210_000 + media.number * 917,
+            "contentType": "image/png",
+            "type": "StillImageFile",
+        },
+    }
+    if known.email is not None and not private:
+        event["conversion_data"] = {
+            "email": known.email,
+            "first_name": known.first_name,
+            "last_name": known.last_name,
+            "is_new_lead": salt[53] % 2 == 0,
+        }
+        event["conversion_type"] = ("turnstile", 3, "", "annotation")[salt[54] % 4]
+    elif salt[54] < 4:
+        event["conversion_type"] = 0
+    elif salt[54] < 8:
+        event["conversion_data"] = ""
+    if salt[55] < 2:
+        del event["user_agent_details"]
+    elif salt[55] < 4:
+        del event["thumbnail"]
+    if row in history.restated and "email" in history.restated[row]:
+        event["email"] = history.restated[row]["email"]
+    return event
+
+
+def _percent(history: History, row: int, now: int, salt: bytes) -> float:
+    """How far the session has come: it plays in real time."""
+    final = final_percent(history, row)
+    media = history.medias[history.media_of[row]]
+    if media.duration and media.type in ("Video", "Audio"):
+        final = min(final, (now - history.received[row]) / media.duration)
+    # a server may print 0 or 1 where a fraction is meant
+    return int(final) if final in (0, 1) and salt[56] < 32 else float(final)
+
+
+def final_percent(history: History, row: int) -> float:
+    """How far a session comes in the end."""
+    change = history.restated.get(row)
+    return history.percent[row] if change is None else change.get("percent_viewed", history.percent[row])
+
+
+def visitor_row(history: History, tally: Tally, number: int) -> Row:
+    """One visitor."""
+    known = person(history.seed, number)
+    salt = chance.draw(history.seed, "visitor row", number)
+    created = history.received[tally.first[number]]
+    if salt[0] < 19:
+        created += 1 + salt[1] % 2
+    row: Row = {
+        "visitor_key": history.visitor_key(number),
+        "created_at": stats_text(created),
+        "last_active_at": stats_text(history.received[tally.last[number]]),
+        "last_event_key": history.event_key(tally.last[number]),
+        "load_count": tally.visitor_loads[number],
+        "play_count": tally.visitor_plays[number],
+    }
+    if salt[2] < 200:
+        row["identifying_event_key"] = None
+    row["visitor_identity"] = {"name": known.name, "email": known.email}
+    if salt[3] > 8:
+        row["visitor_identity"]["org"] = {"name": known.company, "title": known.title}
+    row["user_agent_details"] = dict(known.agent)
+    return row
+
+
+def matching(history: History, visitors: Sequence[int], filter: str | None, search: str | None) -> Sequence[int]:
+    """Those whom a filter lets through, and whose name or address begins with what is searched."""
+    if filter not in FILTERS and not search:
+        return visitors
+    people = [(visitor, person(history.seed, visitor)) for visitor in visitors if visitor in history.known]
+    if filter in FILTERS:
+        people = [(visitor, known) for visitor, known in people if FILTERS[filter](known)]
+    start = (search or "").casefold()
+    return [
+        visitor
+        for visitor, known in people
+        if known.name.casefold().startswith(start) or (known.email or "").casefold().startswith(start)
+    ]
