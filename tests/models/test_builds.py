@@ -6,7 +6,8 @@ import os
 from datetime import timedelta
 
 import pytest
-from wistia_pipeline.models.build import build_models, run_dbt
+from wistia_pipeline.models.build import build_models
+from wistia_pipeline.models.dbt import run_dbt
 from wistia_pipeline.sandbox import Sandbox
 from wistia_pipeline.warehouses.postgres_loads import postgres
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from dbt.cli.main import dbtRunner
-from wistia_pipeline.models.build import run_dbt
+from wistia_pipeline.models.dbt import run_dbt
 from wistia_pipeline.sandbox import Sandbox
 
 from tests.support.loaded import load_once

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from wistia_pipeline.models.build import run_dbt
+from wistia_pipeline.models.dbt import run_dbt
 from wistia_pipeline.sandbox import Sandbox
 
 from tests.support.mart_rows import ACCOUNT as ACCOUNT

@@ -12,7 +12,7 @@ import psycopg2
 import pytest
 from click.testing import CliRunner, Result
 from wistia_pipeline.cli import main
-from wistia_pipeline.models import build as models
+from wistia_pipeline.models import build
 from wistia_pipeline.sandbox import Account, Sandbox
 from wistia_pipeline.warehouses.ducklake.lake import DuckLake
 from wistia_pipeline.warehouses.run_log import RunLog
@@ -150,7 +150,7 @@ def test_a_place_that_cannot_be_does_not_stay_that_of_the_lake(command: Any, lak
 
 STEPS: dict[str, tuple[Any, str]] = {
     "loading": (DuckLake, "load"),
-    "building": (models, "run_dbt"),
+    "building": (build, "run_dbt"),
     "noting the end": (RunLog, "end"),
 }
 

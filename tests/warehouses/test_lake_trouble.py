@@ -17,7 +17,7 @@ import pytest
 from dbt.adapters.duckdb.connections import DuckDBConnectionManager
 from dlt.destinations.job_client_impl import SqlLoadJob
 from rich.console import Console
-from wistia_pipeline.models import build as models
+from wistia_pipeline.models import build, dbt
 from wistia_pipeline.models.build import build_models
 from wistia_pipeline.runs.progress import Progress
 from wistia_pipeline.runs.results import SyncResult
@@ -200,7 +200,7 @@ def test_a_build_in_whose_way_another_program_has_come_is_tried_again(
         assert client.execute_sql("select count(*) from medias") == [(4,)]
     happened: list[str] = []
     commit: Any = DuckDBConnectionManager.add_commit_query
-    run_dbt = models.run_dbt
+    run_dbt = dbt.run_dbt
 
     def interrupted(manager: Any) -> Any:
         name = manager.get_thread_connection().name
@@ -214,7 +214,7 @@ def test_a_build_in_whose_way_another_program_has_come_is_tried_again(
     monkeypatch.setattr(DuckDBConnectionManager, "add_commit_query", interrupted)
     # all others take their time
     few = ["--select", "+int_wistia__medias"]
-    monkeypatch.setattr(models, "run_dbt", lambda pipeline, command: run_dbt(pipeline, [*command, *few]))
+    monkeypatch.setattr(build, "run_dbt", lambda pipeline, command: run_dbt(pipeline, [*command, *few]))
     (failure,) = build_models(warehouse.pipeline(), attempts=1).failures
     assert (failure["kind"], failure["name"]) == ("model", "int_wistia__medias")
     assert "Failed to commit DuckLake transaction" in failure["error"]

@@ -20,7 +20,7 @@ from wistia_source.probes import Probes
 from wistia_source.refusals import HASTY
 from wistia_source.windows import RETENTION
 
-from ..models.build import require_settings
+from ..models.settings import require_settings
 from ..runs.accounts import WistiaAccount
 from ..runs.progress import Progress
 from ..runs.sync import make_pipeline

@@ -11,7 +11,8 @@ from typing import Any
 from wistia_source.endpoints import ACCOUNT_ID, BY_NAME, ENDPOINTS, REFRESHES, RESTATEMENTS, Endpoint
 from wistia_source.rows import LOAD_ID
 
-from ..models.build import MODELS, model_names
+from ..models.build import MODELS
+from ..models.settings import model_names
 from ..runs.accounts import ONLY, WistiaAccount
 from ..warehouses.base import NotReadable
 from ..warehouses.reading import Reader

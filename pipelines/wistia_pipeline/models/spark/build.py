@@ -17,7 +17,9 @@ from ...runtime.signals import stopped_by_signals
 from ...warehouses.base import Profile
 from ...warehouses.run_log import LOG_TABLES
 from ...warehouses.schemas import model_schemas
-from ..build import ModelsResult, note, require_settings, run_dbt
+from ..build import ModelsResult, note
+from ..dbt import run_dbt
+from ..settings import require_settings
 from .publishing import Building, building
 from .session import SparkBuild, reason, spark_session
 from .storage import Storage

@@ -12,7 +12,7 @@ from dlt.destinations.impl.filesystem.filesystem import FilesystemClient
 
 from wistia_source.errors import WistiaError
 
-from ..build import ModelsFailed
+from ..settings import ModelsFailed
 from .versions import LOADS
 
 SCHEMES = {"file": "file", "s3": "s3a", "gs": "gs", "gcs": "gs", "abfss": "abfss"}

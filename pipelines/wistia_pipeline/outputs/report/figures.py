@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
-from ...models.build import model_var
 from ...models.marts import NotBuilt, built
+from ...models.settings import model_var
 from ...warehouses.reading import Reader
 
 DEFAULT_DAYS = 90

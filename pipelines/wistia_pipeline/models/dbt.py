@@ -1,0 +1,112 @@
+"""dbt, in this process, without a trace of whoever runs it and of what they have set for other projects."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, redirect_stdout
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import dlt
+
+from ..runtime.settings import packaged
+from ..warehouses import destination_of
+from ..warehouses.base import Profile
+from ..warehouses.failures import on_one_line
+from ..warehouses.schemas import model_schemas
+from .settings import ModelsFailed, model_vars
+
+
+def run_dbt(
+    pipeline: dlt.Pipeline,
+    command: list[str],
+    profile: Profile | None = None,
+    project: Path | None = None,
+    variables: Mapping[str, Any] | None = None,
+) -> Any:
+    """Runs a dbt command on the pipeline's warehouse, or where a profile says; its result.
+
+    By default of our own project with the vars that are set. Raises `ModelsFailed` where it cannot begin.
+    """
+    # imported here: it takes two seconds, and not every command needs it
+    from dbt.adapters.duckdb.connections import DuckDBConnectionManager
+    from dbt.cli.main import dbtRunner
+
+    folder = folder_of(pipeline)
+    folder.mkdir(parents=True, exist_ok=True)
+    profile = profile or destination_of(pipeline).profile()
+    output = profile.output | {"schema": model_schemas(pipeline.dataset_name)[0]}
+    (folder / "profiles.yml").write_text(
+        json.dumps({"wistia": {"target": "warehouse", "outputs": {"warehouse": output}}}), "utf-8"
+    )
+    arguments = [
+        *command,
+        *("--project-dir", str(project or packaged("sql"))),
+        *("--profiles-dir", str(folder)),
+        *("--target-path", str(folder / "target")),
+        *("--log-path", str(folder / "logs")),
+        *(
+            "--vars",
+            json.dumps({"wistia_schema": pipeline.dataset_name, **(model_vars() if variables is None else variables)}),
+        ),
+    ]
+    quiet = ["--quiet", "--no-send-anonymous-usage-stats", "--no-version-check", "--no-use-colors", "--no-print"]
+    # all that dbt does, word by word, takes a tenth of a build to note; what it runs is in its target folder
+    quiet += ["--log-level-file", "info"]
+    with _environment(profile.secrets), _silent(), _nameless():
+        try:
+            answer = dbtRunner().invoke([*quiet, *arguments])
+        finally:
+            # dbt keeps the file open, and so locked, until the process ends
+            DuckDBConnectionManager.close_all_connections()  # type: ignore[no-untyped-call]
+    if isinstance(answer.exception, KeyboardInterrupt):
+        raise answer.exception
+    if answer.exception:
+        text = str(answer.exception)
+        known = destination_of(pipeline).known_error(text)
+        raise ModelsFailed(str(known or f"The models cannot be built: {on_one_line(text)}"))
+    return answer
+
+
+def folder_of(pipeline: dlt.Pipeline) -> Path:
+    """Where dbt keeps what it has parsed, and its logs."""
+    return Path(pipeline.pipelines_dir) / "dbt"
+
+
+@contextmanager
+def _environment(wanted: Mapping[str, str]) -> Iterator[None]:
+    """Without what the user has set for another dbt project: a target, a profile, a full refresh."""
+    before = {name: value for name, value in os.environ.items() if name.startswith("DBT_")}
+    for name in before:
+        del os.environ[name]
+    os.environ.update(wanted)
+    try:
+        yield
+    finally:
+        for name in wanted:
+            del os.environ[name]
+        os.environ.update(before)
+
+
+@contextmanager
+def _nameless() -> Iterator[None]:
+    """dbt logs what the process was called with, which may be who is to be forgotten."""
+    arguments, sys.argv = sys.argv, sys.argv[:1]
+    try:
+        yield
+    finally:
+        sys.argv = arguments
+
+
+@contextmanager
+def _silent() -> Iterator[None]:
+    """dbt writes to standard output and sets up logging; both are ours."""
+    handlers = logging.root.handlers[:]
+    with redirect_stdout(StringIO()):
+        yield
+    logging.root.handlers[:] = handlers
