@@ -9,7 +9,7 @@ import pytest
 from wistia_pipeline.models.build import build_models
 from wistia_pipeline.models.dbt import run_dbt
 from wistia_pipeline.sandbox import Sandbox
-from wistia_pipeline.warehouses.postgres_loads import postgres
+from wistia_pipeline.warehouses.postgres import postgres
 
 from tests.support.mart_rows import ACCOUNT as ACCOUNT
 from tests.support.mart_rows import OVERDUE, assert_right, held, load, load_first, marts_of

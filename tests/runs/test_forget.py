@@ -12,7 +12,7 @@ import pytest
 from dlt.pipeline.exceptions import PipelineStepFailed
 from wistia_pipeline.runs.results import SyncResult
 from wistia_pipeline.runs.sweep import KEYS_AT_ONCE
-from wistia_pipeline.warehouses.failures import causes
+from wistia_pipeline.runtime.redaction import causes
 from wistia_pipeline.warehouses.run_log import RunLog
 
 from tests.support.people import (

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from wistia_pipeline.sandbox import Account
 from wistia_pipeline.warehouses.duckdb.loads import duckdb as duckdb_file
-from wistia_pipeline.warehouses.postgres_loads import postgres
+from wistia_pipeline.warehouses.postgres import postgres
 
 from tests.support.follower import Follower
 from tests.support.postgres import database

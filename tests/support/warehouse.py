@@ -23,7 +23,7 @@ from wistia_pipeline.runs.results import SyncResult
 from wistia_pipeline.runs.sync import make_empty_tables, run_sync
 from wistia_pipeline.sandbox import Sandbox
 from wistia_pipeline.warehouses.duckdb.loads import duckdb as duckdb_file
-from wistia_pipeline.warehouses.postgres_loads import postgres
+from wistia_pipeline.warehouses.postgres import postgres
 
 from tests.support.sandbox import NOW, START, settings_for
 

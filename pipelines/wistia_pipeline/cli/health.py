@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..warehouses.kinds import MODELLED
 from .options import ACCOUNT, AS_JSON, EXIT_FAILED, VERBOSE, WHERE_THE_DATA_IS, finite, guarded, warehouse
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@warehouse("Where a sync would load: duckdb, postgres, ducklake, or any other destination that dlt knows.")
+@warehouse(f"Where a sync would load: {', '.join(MODELLED)}, or any other destination that dlt knows.")
 @ACCOUNT
 @AS_JSON
 @VERBOSE

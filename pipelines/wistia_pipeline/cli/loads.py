@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.console import Console
 
+from ..warehouses.kinds import MODELLED
 from .options import (
     ACCOUNT,
     AS_JSON,
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 def _loads(command: Callable[..., None]) -> Callable[..., None]:
     """The options of every command that loads an account."""
     options = (
-        warehouse("Where to load: duckdb, postgres, ducklake, or any other destination that dlt knows."),
+        warehouse(f"Where to load: {', '.join(MODELLED)}, or any other destination that dlt knows."),
         ACCOUNT,
         click.option("--select", callback=names, metavar="NAMES", help="Only these resources: events,visitors,..."),
         click.option("--no-models", is_flag=True, help="Load only: leave the SQL models as they are."),

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ..warehouses.kinds import MODELLED, one_of
+
 if TYPE_CHECKING:
     from ..models.build import ModelsResult
     from ..runs.accounts import WistiaAccount
@@ -32,7 +34,7 @@ def warehouse(meaning: str, default: str = "duckdb") -> Callable[[Callable[..., 
     return click.option("--destination", default=default, show_default=True, help=meaning)
 
 
-WHERE_THE_DATA_IS = warehouse("Where the data is: duckdb, postgres or ducklake.")
+WHERE_THE_DATA_IS = warehouse(f"Where the data is: {one_of(MODELLED)}.")
 
 
 def day(name: str, meaning: str, default: str) -> Callable[[Callable[..., None]], Callable[..., None]]:

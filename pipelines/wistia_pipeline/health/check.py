@@ -24,9 +24,9 @@ from ..models.settings import require_settings
 from ..runs.accounts import WistiaAccount
 from ..runs.progress import Progress
 from ..runs.sync import make_pipeline
-from ..warehouses import Destination, destination_of
-from ..warehouses.base import BY_SPARK, MODELLED, NotTried
+from ..warehouses.base import BY_SPARK, Destination, NotTried
 from ..warehouses.failures import explain
+from ..warehouses.kinds import MODELLED, destination_of, one_of
 from ..warehouses.locks import WarehouseBusy
 from .account_check import check_account
 from .verdicts import OF_THE_ACCOUNT, Checks
@@ -157,9 +157,10 @@ def _check_destination(found: Checks, destination: TDestinationReferenceArg) -> 
 
 def _check_models(found: Checks, destination: Destination) -> None:
     if not destination.adapter:
+        known = one_of(MODELLED, "and")
         found.skip(
             ["models"],
-            f"they are written for {MODELLED}, so that {destination.kind} is loaded without them; {BY_SPARK}",
+            f"they are written for {known}, so that {destination.kind} is loaded without them; {BY_SPARK}",
         )
         return
     require_settings()

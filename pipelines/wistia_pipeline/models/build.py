@@ -21,9 +21,10 @@ from wistia_source.warehouse import connected
 from wistia_source.windows import DEEP_EVERY
 
 from ..runtime.files import replaced_when_whole
-from ..warehouses import destination_of
-from ..warehouses.base import BY_SPARK, MODELLED
-from ..warehouses.failures import explain, on_one_line
+from ..runtime.redaction import on_one_line
+from ..warehouses.base import BY_SPARK
+from ..warehouses.failures import explain
+from ..warehouses.kinds import MODELLED, destination_of, one_of
 from ..warehouses.run_log import RunLog, create_table, make_log_tables
 from ..warehouses.schemas import model_schemas
 from .dbt import folder_of, run_dbt
@@ -102,7 +103,8 @@ def write_docs(pipeline: dlt.Pipeline, output: Path) -> None:
 def _require_data(pipeline: dlt.Pipeline) -> None:
     destination = destination_of(pipeline)
     if not destination.adapter:
-        raise ModelsFailed(f"The models are written for {MODELLED}, not for {destination.kind}; {BY_SPARK}.")
+        known = one_of(MODELLED, "and")
+        raise ModelsFailed(f"The models are written for {known}, not for {destination.kind}; {BY_SPARK}.")
     if not destination.is_loaded:
         raise ModelsFailed("There is nothing to build models on yet; run wistia-pipeline sync first.")
 

@@ -14,10 +14,10 @@ from typing import Any
 
 import dlt
 
+from ..runtime.redaction import on_one_line
 from ..runtime.settings import packaged
-from ..warehouses import destination_of
 from ..warehouses.base import Profile
-from ..warehouses.failures import on_one_line
+from ..warehouses.kinds import destination_of
 from ..warehouses.schemas import model_schemas
 from .settings import ModelsFailed, model_vars
 

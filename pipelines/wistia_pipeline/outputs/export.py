@@ -88,14 +88,15 @@ def _query(
         for sign, day in ((">=", start), ("<", end)):
             if day:
                 conditions.append(f"{quoted(mart.day)} {sign} {kind} '{day.isoformat()}{midnight}'")
-    text = "varchar" if reader.dialect == "duckdb" else "text"
+    warehouse = reader.destination
     selected = ", ".join(
-        f"cast({quoted(name)} as {text}) as {quoted(name)}" if types[name] in _JSON else quoted(name)
+        f"cast({quoted(name)} as {warehouse.text_type}) as {quoted(name)}" if types[name] in _JSON else quoted(name)
         for name in columns
     )
-    # the order of letters must not depend on the server's language
-    collated = ' collate "C"' if reader.dialect == "postgres" else ""
-    order = ", ".join(f"of_mart.{quoted(name)}{collated if types[name] == 'text' else ''}" for name in mart.grain)
+    order = ", ".join(
+        f"of_mart.{quoted(name)}{warehouse.bytewise if types[name] == warehouse.text_type else ''}"
+        for name in mart.grain
+    )
     where = f"where {' and '.join(conditions)} " if conditions else ""
     return f"select {selected} from {quoted(reader.marts)}.{mart.name} as of_mart {where}order by {order}"  # noqa: S608
 

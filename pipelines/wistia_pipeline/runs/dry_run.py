@@ -12,7 +12,7 @@ import dlt
 from wistia_source.endpoints import VISITORS
 from wistia_source.warehouse import connected
 
-from ..warehouses import destination_of
+from ..warehouses.kinds import destination_of
 from .accounts import WistiaAccount
 from .progress import Progress
 from .results import names_of

@@ -23,8 +23,8 @@ from wistia_source.rows import LOAD_ID, all_columns
 from wistia_source.warehouse import connected
 
 from ..models.build import ModelsResult, build_models, has_built
-from ..warehouses import destination_of
 from ..warehouses.base import NotCompacted
+from ..warehouses.kinds import destination_of
 from ..warehouses.locks import EVERYTHING
 from ..warehouses.run_log import RunLog, create_table
 from .accounts import WistiaAccount

@@ -14,8 +14,8 @@ from dlt.load.exceptions import LoadClientJobException
 from wistia_source.endpoints import BY_NAME, REFRESHES
 from wistia_source.warehouse import connected
 
-from ..warehouses import destination_of
-from ..warehouses.failures import causes
+from ..runtime.redaction import causes
+from ..warehouses.kinds import destination_of
 from .accounts import ONLY
 
 

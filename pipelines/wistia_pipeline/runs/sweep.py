@@ -23,8 +23,8 @@ from wistia_source.rows import LOAD_ID, ROW_HASH, all_columns
 from wistia_source.warehouse import connected
 
 from ..models.build import BUILT_FROM
-from ..warehouses import destination_of
 from ..warehouses.catalog import base_tables, columns_of, rows
+from ..warehouses.kinds import destination_of
 from ..warehouses.run_log import LOG_TABLES
 from ..warehouses.schemas import model_schemas
 

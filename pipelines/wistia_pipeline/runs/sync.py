@@ -24,11 +24,8 @@ from wistia_source.windows import RETENTION
 
 from ..models.build import build_models
 from ..runtime.settings import setting
-from ..warehouses import destination_of
-from ..warehouses.duckdb.loads import duckdb
-from ..warehouses.ducklake.loads import ducklake
+from ..warehouses.kinds import destination_of, kind_of
 from ..warehouses.locks import Hold
-from ..warehouses.postgres_loads import postgres
 from ..warehouses.run_log import RunLog
 from ..warehouses.schemas import DATASET
 from .accounts import ONLY, WistiaAccount
@@ -58,8 +55,8 @@ def make_pipeline(
 
 def _as_loaded(destination: TDestinationReferenceArg) -> TDestinationReferenceArg:
     """The destination: ours where we have one of that name."""
-    ours = {kind.__name__: kind for kind in (duckdb, ducklake, postgres)}
-    return ours[destination]() if isinstance(destination, str) and destination in ours else destination
+    ours = kind_of(destination).factory if isinstance(destination, str) else None
+    return ours() if ours else destination
 
 
 def working_folder(destination: TDestinationReferenceArg) -> str:

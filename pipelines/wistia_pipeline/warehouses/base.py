@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -13,6 +13,7 @@ from uuid import uuid4
 import dlt
 import duckdb
 import pyarrow as pa
+from dlt.common.destination import AnyDestination
 from dlt.destinations.job_client_impl import SqlJobClientBase
 from dlt.destinations.sql_client import SqlClientBase
 
@@ -24,8 +25,8 @@ from .schemas import model_schemas
 
 Result = TypeVar("Result")
 
-MODELLED = "duckdb, postgres and ducklake"
-"""Whose SQL the models and the readers know."""
+ROWS_PER_BATCH = 10_000
+
 BY_SPARK = "wistia-pipeline spark builds them from files"
 """What to do about the models elsewhere."""
 
@@ -73,14 +74,22 @@ class Profile:
 class Destination:
     """A pipeline's destination. What each kind does in its own way is a method, and so is what only some can do."""
 
+    factory: Callable[[], AnyDestination] | None = None
+    """What dlt loads it with, where that is not dlt's own."""
+    extra = ""
+    """Of this project, with what must be installed for it."""
+    needs = ""
+    """A pattern of what is in these packages, as dlt words it where one is missing."""
     adapter: str | None = None
     """The dbt adapter of its SQL models; null where they do not know its SQL."""
-    package = "."
-    """What pip installs for it in the project's folder."""
-    dialect = ""
-    """`duckdb` or `postgres`: the SQL that it knows; empty for any other."""
+    is_database = False
+    """Whether SQL of ours can change it; of others dlt alone knows how."""
     loader_file_format: str | None = None
     """How batches travel; null for what dlt prefers."""
+    text_type = "varchar"
+    """What JSON is cast to when it is read."""
+    bytewise = ""
+    """After a text by which is ordered: the order of letters must not depend on a server's language."""
 
     def __init__(self, pipeline: dlt.Pipeline) -> None:
         self.pipeline = pipeline
@@ -91,9 +100,9 @@ class Destination:
         return str(self.pipeline.destination.destination_type).rpartition(".")[2]
 
     @property
-    def is_database(self) -> bool:
-        """Whether SQL of ours can change it; of others dlt alone knows how."""
-        return bool(self.dialect)
+    def package(self) -> str:
+        """What pip installs for it in the project's folder."""
+        return f"'.[{self.extra}]'" if self.extra else "."
 
     @property
     def exists(self) -> bool:
@@ -146,11 +155,16 @@ class Destination:
 
     def cursor(self) -> AbstractContextManager[Cursor]:
         """One snapshot, read only, with moments as UTC. Raises `NotReadable`, and what the database says."""
-        raise NotReadable(f"Only {MODELLED} can be read, not {self.kind}; query it with its own tools.")
+        raise NotReadable(f"{self.kind} is read by its own tools.")
+
+    def batches(self, cursor: Cursor, query: str, values: Sequence[Any]) -> pa.RecordBatchReader:
+        """The answer to a query of such a cursor, some `ROWS_PER_BATCH` at a time."""
+        assert isinstance(cursor, duckdb.DuckDBPyConnection)
+        return cursor.sql(query, params=list(values)).to_arrow_reader(ROWS_PER_BATCH)
 
     def profile(self) -> Profile:
-        """How dbt builds the models in it, where `adapter` names one."""
-        raise NotImplementedError
+        """How dbt builds the models in it, where `adapter` names one. Raises `NotReadable`."""
+        raise NotReadable(f"{self.kind} is read by its own tools.")
 
     def try_to_land(self) -> str:
         """What the destination is, where a table can be made in it; leaves nothing behind.
@@ -161,6 +175,11 @@ class Destination:
             with connected(self.pipeline):
                 raise NotTried(f"{self.kind} answers, but whether tables can be made is not tried; see what sync says.")
         raise NotTried(f"{self.kind} is not tried; see what sync says.")
+
+    @classmethod
+    def explain(cls, error: BaseException) -> str | None:
+        """One sentence that says what is wrong and what to do, where an error is of this kind."""
+        return None
 
     def is_busy(self, error: str) -> bool:
         """Whether another program was in the way, so that the same may go well the next time."""

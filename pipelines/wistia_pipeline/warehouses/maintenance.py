@@ -6,8 +6,8 @@ from datetime import timedelta
 
 import dlt
 
-from . import destination_of
 from .base import NotMaintained
+from .kinds import destination_of
 
 
 def maintain(pipeline: dlt.Pipeline, keep: timedelta) -> dict[str, int]:

@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager
 from datetime import timedelta
 from typing import Any
+
+import dlt
+import duckdb
+import pyarrow as pa
+from dlt.common.configuration.exceptions import ConfigFieldMissingException
+from dlt.common.configuration.specs.exceptions import InvalidConnectionString
 
 from wistia_source.endpoints import ACCOUNT_ID, ENDPOINTS, EVENTS, RECORDS, Endpoint
 from wistia_source.rows import LOAD_ID, primary_key
 from wistia_source.warehouse import connected
 
 from ..runtime.extras import of_extra
+from ..runtime.redaction import first_line, module_of
 from .base import Cursor, Destination, NotTried, Profile, make_and_forget
 from .catalog import base_tables
 from .locks import Hold, advisory_held
+from .resolved_once import ResolvedOnce
 from .schemas import model_schemas
 
+FORM = "set DESTINATION__POSTGRES__CREDENTIALS to an address such as postgresql://user:password@host:5432/database"
 TESTED = range(14, 19)
 OF_THE_URL = ("sslmode", "sslcert", "sslkey", "sslrootcert", "application_name")
 """What a Postgres URL may ask for that dbt knows, too."""
@@ -26,12 +35,20 @@ _ARROW = "adbc_driver_postgresql.dbapi"
 _BATCH_BYTES = "adbc.postgresql.batch_size_hint_bytes"
 
 
+class postgres(ResolvedOnce, dlt.destinations.postgres):
+    """The destination; dlt calls it by the name of its class."""
+
+
 class Postgres(Destination):
     """A database of a Postgres server."""
 
+    factory = postgres
+    extra = "postgres"
+    needs = "postgres|psycopg2|adbc"
     adapter = "postgres"
-    package = "'.[postgres]'"
-    dialect = "postgres"
+    is_database = True
+    text_type = "text"
+    bytewise = ' collate "C"'
     # dlt's default, CSV, would turn "" into NULL
     loader_file_format = "parquet"
 
@@ -87,6 +104,12 @@ class Postgres(Destination):
             cursor.adbc_statement.set_options(**{_BATCH_BYTES: str(2**20)})
             yield cursor
 
+    def batches(self, cursor: Cursor, query: str, values: Sequence[Any]) -> pa.RecordBatchReader:
+        assert not isinstance(cursor, duckdb.DuckDBPyConnection)
+        # a list without values would be a row to bind
+        cursor.execute(query, list(values) or None)
+        return cursor.fetch_record_batch()
+
     def profile(self) -> Profile:
         credentials = self.pipeline.sql_client().credentials
         asked = {name: value for name, value in (credentials.query or {}).items() if name in OF_THE_URL}
@@ -111,6 +134,27 @@ class Postgres(Destination):
             ) or ((0, ""),)
         require_tested(number, text)
         return f"postgres {text}"
+
+    @classmethod
+    def explain(cls, error: BaseException) -> str | None:
+        if isinstance(error, ConfigFieldMissingException) and "PostgresCredentials" in str(error):
+            # dlt insists on a password even where the server does not
+            return f"The Postgres credentials are missing, or lack a part such as the password; {FORM}."
+        if isinstance(error, InvalidConnectionString) and "Postgres" in str(error):
+            return f"The Postgres credentials cannot be read; {FORM}."
+        if isinstance(error, OSError) and "[libpq]" in str(error):
+            # so says the Arrow driver while rows come in; after Ctrl-C, too, of which it tells the server
+            return f"Postgres has ended the query: {first_line(error).rpartition('ERROR:')[2].strip()}; run again."
+        if module_of(error) not in ("psycopg2", "adbc_driver_manager"):
+            return None
+        reason = first_line(error).rstrip(".")
+        if type(error).__name__ == "OperationalError":
+            return f"Postgres cannot be reached: {reason}; check the server and DESTINATION__POSTGRES__CREDENTIALS."
+        if "invalid dsn" in reason:
+            return f"The Postgres credentials cannot be read; {FORM}."
+        if type(error).__name__ == "InsufficientPrivilege":
+            return f"Postgres refuses: {reason}; grant it to the user of DESTINATION__POSTGRES__CREDENTIALS."
+        return None
 
     def maintain(self, keep: timedelta) -> dict[str, int]:
         with connected(self.pipeline) as client:

@@ -7,22 +7,18 @@ from contextlib import contextmanager
 from typing import Any
 
 import dlt
-import duckdb
 import pyarrow as pa
 
-from . import destination_of
-from .base import Cursor, NotReadable
+from .base import Cursor, Destination, NotReadable
+from .kinds import MODELLED, destination_of, one_of
 from .schemas import model_schemas
-
-ROWS_PER_BATCH = 10_000
 
 
 class Reader:
     """One snapshot of a warehouse. Parameters of queries are `$1`, `$2` and so on; moments come as UTC."""
 
-    def __init__(self, dialect: str, cursor: Cursor, raw: str, marts: str) -> None:
-        self.dialect = dialect
-        """`duckdb` or `postgres`."""
+    def __init__(self, destination: Destination, cursor: Cursor, raw: str, marts: str) -> None:
+        self.destination = destination
         self.raw = raw
         """The schema that was loaded."""
         self.marts = marts
@@ -31,11 +27,7 @@ class Reader:
 
     def batches(self, query: str, *values: Any) -> pa.RecordBatchReader:
         """The answer, a batch at a time; to be read before the next query. With values Postgres sends it as a whole."""
-        if isinstance(self._cursor, duckdb.DuckDBPyConnection):
-            return self._cursor.sql(query, params=list(values)).to_arrow_reader(ROWS_PER_BATCH)
-        # a list without values would be a row to bind
-        self._cursor.execute(query, list(values) or None)
-        return self._cursor.fetch_record_batch()
+        return self.destination.batches(self._cursor, query, values)
 
     def rows(self, query: str, *values: Any) -> list[dict[str, Any]]:
         """The answer as dicts, for what is few rows."""
@@ -59,8 +51,11 @@ class Reader:
 def reading(pipeline: dlt.Pipeline) -> Iterator[Reader]:
     """A reader of the pipeline's warehouse. Raises `NotReadable`, and what the database says of a wrong address."""
     destination = destination_of(pipeline)
+    if not destination.adapter:
+        known = one_of(MODELLED, "and")
+        raise NotReadable(f"Only {known} can be read, not {destination.kind}; query it with its own tools.")
     with destination.cursor() as cursor:
-        reader = Reader(destination.dialect, cursor, pipeline.dataset_name, model_schemas(pipeline.dataset_name)[0])
+        reader = Reader(destination, cursor, pipeline.dataset_name, model_schemas(pipeline.dataset_name)[0])
         if not reader.columns(reader.raw):
             raise NotReadable("Nothing has been loaded there yet; run wistia-pipeline sync first.")
         yield reader

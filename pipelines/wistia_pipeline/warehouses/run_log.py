@@ -17,7 +17,7 @@ from dlt.destinations.sql_client import SqlClientBase
 from wistia_source.endpoints import ACCOUNT_ID, Column, Endpoint
 from wistia_source.warehouse import connected
 
-from . import destination_of
+from .kinds import destination_of
 
 _RUN_ID = Column("run_id", "text", "The run, as in `restatements`.")
 _RESOURCE = Column("resource", "text", "The resource.")

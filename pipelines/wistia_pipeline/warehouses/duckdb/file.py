@@ -15,7 +15,8 @@ from wistia_source.warehouse import connected, when_free
 
 from ..base import Cursor, Destination, NotCompacted, NotLandable, NotReadable, Profile, make_and_forget
 from ..locks import Hold, file_held
-from . import loads as duckdb_loads
+from . import loads
+from .errors import explain
 from .rewrite import rewrite
 
 READER: dict[str, str | bool | int | float | list[str]] = {"memory_limit": "500MB", "threads": 1}
@@ -28,8 +29,9 @@ MODELS = {"dynamic_or_filter_threshold": 10_000}
 class DuckDBFile(Destination):
     """A DuckDB file."""
 
+    factory = loads.duckdb
     adapter = "duckdb"
-    dialect = "duckdb"
+    is_database = True
     loader_file_format = "parquet"
 
     @property
@@ -63,7 +65,7 @@ class DuckDBFile(Destination):
         try:
             self.pipeline.load()
         except PipelineStepFailed as error:
-            if not isinstance(destination, duckdb_loads.duckdb) or "Out of Memory Error" not in str(error):
+            if not isinstance(destination, loads.duckdb) or "Out of Memory Error" not in str(error):
                 raise
             destination.take_more_memory()
             self.pipeline.load()
@@ -96,6 +98,10 @@ class DuckDBFile(Destination):
             with self.pipeline.sql_client() as client:
                 make_and_forget(self.pipeline, client)
         return f"duckdb, {file}"
+
+    @classmethod
+    def explain(cls, error: BaseException) -> str | None:
+        return explain(error)
 
     def maintain(self, keep: timedelta) -> dict[str, int]:
         before = self.file.stat().st_size

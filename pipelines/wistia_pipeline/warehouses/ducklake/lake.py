@@ -17,6 +17,7 @@ from urllib.parse import quote
 
 import dlt
 import duckdb
+from dlt.common.configuration.specs.exceptions import InvalidConnectionString
 from dlt.destinations.impl.ducklake.configuration import DUCKLAKE_STORAGE_PATTERN
 from dlt.pipeline.exceptions import PipelineStepFailed
 
@@ -24,11 +25,11 @@ from wistia_source.errors import SettingInvalid, WistiaError
 from wistia_source.warehouse import connected
 
 from ...runtime.extras import of_extra
+from ...runtime.redaction import first_line, module_of
 from ...runtime.settings import setting
 from ..base import Cursor, Destination, NotCompacted, NotReadable, Profile, Result, make_and_forget
 from ..catalog import quoted
 from ..duckdb.file import MODELS, READER, as_snapshot
-from ..failures import first_line
 from ..locks import Hold, advisory_held
 from ..postgres import PASSWORD
 from ..schemas import model_schemas
@@ -44,6 +45,7 @@ from .errors import (
     lake_error,
 )
 from .files import forget_deleted_rows, stray_files, tidy
+from .loads import ducklake
 
 EXTENSIONS = ("ducklake", "postgres_scanner", "httpfs", "aws")
 """Of DuckDB: they come as Python packages, so that nothing is fetched while a run is under way."""
@@ -55,9 +57,11 @@ STATEMENTS = "DBT_ENV_SECRET_WISTIA_LAKE"
 class DuckLake(Destination):
     """A lake whose catalog is in Postgres: other catalogs are files, which one machine alone can use."""
 
+    factory = ducklake
+    extra = "lake"
+    needs = "^lake "
     adapter = "duckdb"
-    package = "'.[lake]'"
-    dialect = "duckdb"
+    is_database = True
     loader_file_format = "parquet"
 
     def __init__(self, pipeline: dlt.Pipeline) -> None:
@@ -197,6 +201,13 @@ class DuckLake(Destination):
                 if monotonic() > give_up:
                     raise CatalogBusy from error
                 sleep(uniform(0.5, 2))
+
+    @classmethod
+    def explain(cls, error: BaseException) -> str | None:
+        if isinstance(error, InvalidConnectionString) and "`ConnectionStringCredentials`" in str(error):
+            return f"The address of the lake's catalog cannot be read; {FORM}."
+        known = lake_error(str(error)) if module_of(error) in ("duckdb", "_duckdb") else None
+        return str(known) if known else None
 
     def is_busy(self, error: str) -> bool:
         return is_busy(error)

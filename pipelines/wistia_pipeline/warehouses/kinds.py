@@ -1,0 +1,56 @@
+"""The kinds of warehouses: what is special about one is all in its module, and nobody else asks for a name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import cache
+from importlib import import_module
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    import dlt
+
+    from .base import Destination
+
+
+class Kind(NamedTuple):
+    """Where a kind is, and what help texts say of it before it is imported."""
+
+    module: str
+    """In this package."""
+    name: str
+    """Of its class there."""
+    is_modelled: bool = True
+    """Whether the SQL models and the readers know its SQL."""
+
+
+KINDS = {
+    "duckdb": Kind("duckdb.file", "DuckDBFile"),
+    "postgres": Kind("postgres", "Postgres"),
+    "ducklake": Kind("ducklake.lake", "DuckLake"),
+    "filesystem": Kind("filesystem", "Files", is_modelled=False),
+}
+MODELLED = [name for name, kind in KINDS.items() if kind.is_modelled]
+
+
+def one_of(names: Sequence[str], last: str = "or") -> str:
+    """Names as a sentence lists them."""
+    return f"{', '.join(names[:-1])} {last} {names[-1]}"
+
+
+@cache
+def kind_of(name: str) -> type[Destination]:
+    """What is special about a kind; about one that only dlt knows, nothing."""
+    kind = KINDS.get(name) or Kind("base", "Destination")
+    found: type[Destination] = getattr(import_module(f".{kind.module}", __package__), kind.name)
+    return found
+
+
+def all_kinds() -> Iterator[type[Destination]]:
+    """Those of which something is special, a lake before the database that it is made of."""
+    return map(kind_of, reversed(KINDS))
+
+
+def destination_of(pipeline: dlt.Pipeline) -> Destination:
+    """The pipeline's destination."""
+    return kind_of(str(pipeline.destination.destination_type).rpartition(".")[2])(pipeline)
