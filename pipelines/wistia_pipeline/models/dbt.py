@@ -56,8 +56,6 @@ def run_dbt(
         ),
     ]
     quiet = ["--quiet", "--no-send-anonymous-usage-stats", "--no-version-check", "--no-use-colors", "--no-print"]
-    # all that dbt does, word by word, takes a tenth of a build to note; what it runs is in its target folder
-    quiet += ["--log-level-file", "info"]
     with _environment(profile.secrets), _silent(), _nameless():
         try:
             answer = dbtRunner().invoke([*quiet, *arguments])
