@@ -95,7 +95,7 @@ class Steps:
         """One step; `spoil` is done first where it is the last."""
         words = what.replace(self._folder, "").split()
         # which tables come first where statements are sent together depends on threads
-        plain = RANDOM_NAME.sub("*", " ".join(words[:2] if ";" in what else words))
+        plain = RANDOM_NAME.sub("*", " ".join(words[:2] if ";" in what.rstrip("; \n") else words))
         with self._lock:
             step = Step(self._phase, plain[:200])
             self.seen.append(step)
