@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 from contextlib import closing
 from datetime import datetime, timedelta
@@ -21,7 +22,7 @@ from wistia_pipeline.sandbox import Fault, Sandbox
 
 from tests.support.folder import PROGRESS_LINE, WAIT_SECONDS, Folder, wait_for
 from tests.support.mart_rows import ACCOUNT as ACCOUNT
-from tests.support.mart_rows import GRAINS, START, TURNS, ZONE, assert_right, differences, held, marts_of
+from tests.support.mart_rows import GRAINS, START, TURNS, ZONE, assert_right, differences, held, load_first, marts_of
 from tests.support.sandbox import NOW, settings_for
 from tests.support.spark import Files, folder_in, log_has, processes, published, tasks
 from tests.support.warehouse import Warehouse
@@ -129,7 +130,10 @@ def ends_well(folder: Folder, process: Popen[str]) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_every_mart_holds_what_the_account_shows(folder: Folder, lake: Files, living: Sandbox) -> None:
+def test_every_mart_holds_what_the_account_shows(
+    folder: Folder, lake: Files, duckdb_warehouse: Warehouse, living: Sandbox
+) -> None:
+    load_first(duckdb_warehouse, living)
     captioned = load_hours(living, lake)
     add_what_killed_runs_leave(folder.path / "a lake" / "wistia_raw")
     ends_well(folder, folder.start("spark", "--master", "local[2]", *FOR_FEW_ROWS, **java_of(folder)))
@@ -138,6 +142,7 @@ def test_every_mart_holds_what_the_account_shows(folder: Folder, lake: Files, li
     captions = view.captions
     view.captions = lambda media_id: [] if media_id == captioned else captions(media_id)
     assert_right(lake, marts)
+    assert types(lake) == types(duckdb_warehouse)
 
 
 @pytest.mark.deep
@@ -148,8 +153,8 @@ def test_every_mart_is_that_of_duckdb_also_where_a_worker_is_killed(
     captioned = load_hours(living, lake, duckdb_warehouse)
     assert not [row for row in duckdb_warehouse.rows("captions") if row["media_id"] == captioned]
     raw = folder.path / "a lake" / "wistia_raw"
-    add_what_killed_runs_leave(raw)
     add_a_session_without_a_time(raw, duckdb_warehouse)
+    add_what_killed_runs_leave(raw)
     monkeypatch.setenv("WISTIA_PIPELINE__MODELS__TIMEZONE", ZONE)
     assert build_models(duckdb_warehouse.pipeline(), full_refresh=True).failures == []
 
@@ -183,8 +188,11 @@ def is_worker(process: Path, number: int) -> bool:
 
 
 def add_what_killed_runs_leave(raw: Path) -> None:
-    """A row of a load that was never completed, and a file of it that is not whole."""
-    unfinished = f"{int(newest_load(raw).partition('.')[0]) + 1}.5"
+    """Sessions that a load has brought twice, one of a load that was never completed, and a file that is not whole."""
+    newest = newest_load(raw)
+    for file in [*(raw / "events").glob(f"{newest}.*.parquet")]:
+        shutil.copy(file, file.with_name(f"{newest}.again.parquet"))
+    unfinished = f"{int(newest.partition('.')[0]) + 1}.5"
     # as files may be called, too
     add_session(raw, "c", "unfinished", unfinished)
     (raw / "events" / f"{unfinished}.d.parquet").write_bytes(b"PAR1 and no more")
