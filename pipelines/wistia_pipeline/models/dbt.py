@@ -1,4 +1,4 @@
-"""dbt, in this process, without a trace of whoever runs it and of what they have set for other projects."""
+"""Runs dbt in this process: the user's own dbt settings do not apply, and its log never shows the command line."""
 
 from __future__ import annotations
 

@@ -12,7 +12,8 @@ from . import modern
 from .clock import day_of
 
 if TYPE_CHECKING:
-    from .view import Row, View
+    from .lists import Row
+    from .view import View
 
 DETAILED_STATS = "Read detailed stats"
 FOLDERS_AND_MEDIAS = "Read all folder and media data"

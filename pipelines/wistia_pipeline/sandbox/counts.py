@@ -5,16 +5,16 @@ from __future__ import annotations
 from array import array
 from collections.abc import Sequence
 from datetime import date
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from .clock import day_of, day_text, stats_day
+from .lists import Row
 from .tally import MILLION, Tally
 
 if TYPE_CHECKING:
     from .history import History
     from .media import Media
 
-Row = dict[str, Any]
 Day = date | str
 
 

@@ -33,8 +33,8 @@ class Restated(TypedDict, total=False):
 class History:
     """Sessions, medias, projects and visitors of one account.
 
-    Sessions are columns, one row each, in the order in which they were received; what else a row shows is
-    drawn from its identity when asked for. Those after `start` are made hour by hour, as far as one looks.
+    Sessions are stored as columns, one row per session, in order of arrival; the other values of a row are
+    derived from its identity on request. Those after `start` are made hour by hour, as far as one looks.
     """
 
     def __init__(

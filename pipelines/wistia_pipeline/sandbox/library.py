@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from . import chance
 from .clock import DAY, data_text
+from .lists import Row
 from .vocabulary import CAPTION_LINES, LANGUAGES, SECTIONS, TAGS
 
 if TYPE_CHECKING:
     from .history import History
     from .media import Media, Project
 
-Row = dict[str, Any]
 
 MASS_UPDATE_EVERY = 30 * DAY
 

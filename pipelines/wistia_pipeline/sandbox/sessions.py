@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from . import chance
 from .clock import old_stats_text, stats_text
 from .library import thumbnail
+from .lists import Row
 from .people import Person, person
 from .vocabulary import EMBED_URLS
 
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     from .history import History
     from .tally import Tally
 
-Row = dict[str, Any]
 
 # of visitors; any other filter is ignored
 FILTERS: dict[str | None, Callable[[Person], bool]] = {
@@ -132,7 +132,7 @@ def visitor_row(history: History, tally: Tally, number: int) -> Row:
 
 
 def matching(history: History, visitors: Sequence[int], filter: str | None, search: str | None) -> Sequence[int]:
-    """Those whom a filter lets through, and whose name or address begins with what is searched."""
+    """The visitors that pass the filter and whose name or email starts with the search term."""
     if filter not in FILTERS and not search:
         return visitors
     people = [(visitor, person(history.seed, visitor)) for visitor in visitors if visitor in history.known]

@@ -6,21 +6,19 @@ from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from . import chance
 from .clock import DAY, day_of
 from .counts import Counts, Day, tidy
 from .library import captions_of, media_row, project_row
-from .lists import Rows
+from .lists import Row, Rows
 from .sessions import event_row, final_percent, matching, visitor_row
 from .tally import Tally
 
 if TYPE_CHECKING:
     from .history import History
     from .media import Media, Project
-
-Row = dict[str, Any]
 
 
 class View:
@@ -36,7 +34,6 @@ class View:
         self._history, self._count = history, count
         self._hidden = history.hidden(now)
         self._event_rows: array[int] | None = None
-        self._tally: Tally | None = None
 
     # lists
 
@@ -282,12 +279,10 @@ class View:
             "rate": tidy(taken / shown) if shown else 0,
         }
 
-    @property
+    @cached_property
     def tally(self) -> Tally:
         """The counts behind the stats and the visitors."""
-        if self._tally is None:
-            self._tally = self._count(self.now)
-        return self._tally
+        return self._count(self.now)
 
     @cached_property
     def _counts(self) -> Counts:

@@ -47,7 +47,7 @@ def kind_of(name: str) -> type[Destination]:
 
 
 def all_kinds() -> Iterator[type[Destination]]:
-    """Those of which something is special, a lake before the database that it is made of."""
+    """All kinds of the table. A lake comes before DuckDB, on which it is built: its error messages are more precise."""
     return map(kind_of, reversed(KINDS))
 
 

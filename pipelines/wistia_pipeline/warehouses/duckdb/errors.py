@@ -19,7 +19,12 @@ def explain(error: BaseException) -> str | None:
         return f"A DuckDB in memory would be gone with the run; {FORM}."
     if isinstance(error, InvalidConnectionString) and "DuckDb" in str(error):
         return f"The path of the DuckDB file is empty or cannot be read; {FORM}."
-    return _of_file(error) if module_of(error) in ("duckdb", "_duckdb") else None
+    return _of_file(error) if is_of_duckdb(error) else None
+
+
+def is_of_duckdb(error: BaseException) -> bool:
+    """Whether DuckDB raised it."""
+    return module_of(error) in ("duckdb", "_duckdb")
 
 
 def _of_file(error: BaseException) -> str | None:

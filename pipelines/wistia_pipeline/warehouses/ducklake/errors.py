@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import re
 
+from dlt.common.configuration.specs.exceptions import InvalidConnectionString
+
 from wistia_source.errors import SettingInvalid, WistiaError
+
+from ..duckdb.errors import is_of_duckdb
 
 SETTINGS = "DESTINATION__DUCKLAKE__CREDENTIALS"
 FORM = (
@@ -68,6 +72,14 @@ class StorageUnreachable(WistiaError):
 def is_busy(text: str) -> bool:
     """Whether another program was in the way, so that the same may go well the next time."""
     return bool(_BUSY.search(text))
+
+
+def explain(error: BaseException) -> str | None:
+    """What an error says of a lake; null where it is of something else."""
+    if isinstance(error, InvalidConnectionString) and "`ConnectionStringCredentials`" in str(error):
+        return f"The address of the lake's catalog cannot be read; {FORM}."
+    known = lake_error(str(error)) if is_of_duckdb(error) else None
+    return str(known) if known else None
 
 
 def lake_error(text: str) -> WistiaError | None:

@@ -17,7 +17,6 @@ from urllib.parse import quote
 
 import dlt
 import duckdb
-from dlt.common.configuration.specs.exceptions import InvalidConnectionString
 from dlt.destinations.impl.ducklake.configuration import DUCKLAKE_STORAGE_PATTERN
 from dlt.pipeline.exceptions import PipelineStepFailed
 
@@ -25,7 +24,7 @@ from wistia_source.errors import SettingInvalid, WistiaError
 from wistia_source.warehouse import connected
 
 from ...runtime.extras import of_extra
-from ...runtime.redaction import first_line, module_of
+from ...runtime.redaction import first_line
 from ...runtime.settings import setting
 from ..base import Cursor, Destination, NotCompacted, NotReadable, Profile, Result, make_and_forget
 from ..catalog import quoted
@@ -41,6 +40,7 @@ from .errors import (
     CatalogUnreachable,
     ExtensionsUnusable,
     StorageUnreachable,
+    explain,
     is_busy,
     lake_error,
 )
@@ -204,10 +204,7 @@ class DuckLake(Destination):
 
     @classmethod
     def explain(cls, error: BaseException) -> str | None:
-        if isinstance(error, InvalidConnectionString) and "`ConnectionStringCredentials`" in str(error):
-            return f"The address of the lake's catalog cannot be read; {FORM}."
-        known = lake_error(str(error)) if module_of(error) in ("duckdb", "_duckdb") else None
-        return str(known) if known else None
+        return explain(error)
 
     def is_busy(self, error: str) -> bool:
         return is_busy(error)
