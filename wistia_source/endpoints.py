@@ -6,9 +6,12 @@ test suite. Sources of a rule are Wistia's own descriptions (spec) or recorded a
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Literal
+from typing import Any, Literal
+
+from .event_repair import repair_event
 
 DataType = Literal["text", "bigint", "double", "bool", "timestamp", "date", "json"]
 Kind = Literal["snapshot", "feed", "daily"]
@@ -16,6 +19,9 @@ Version = Literal["v1", "modern"]
 Personal = Literal["email", "identifier", "coordinate", "url"]
 """What a column of personal data holds: an address; a name, or what else stands for one person; where somebody was,
 exactly; a page's address, whose query can hold all of these."""
+
+Row = dict[str, Any]
+"""An object as the API sends it."""
 
 READ_STATS = "Read detailed stats"
 READ_MEDIA = "Read all folder and media data"
@@ -35,6 +41,9 @@ class Column:
     paths: tuple[str, ...] = ()
     personal: Personal | None = None
     """Of personal data, which the setting `pii` hashes or drops: its kind."""
+    filled_with: Literal["position", "time"] | None = None
+    """What the source fills in, where the API has no such field: the row's place in the answer, or the time of the
+    request."""
 
     @property
     def sources(self) -> tuple[tuple[str, ...], ...]:
@@ -75,8 +84,17 @@ class Endpoint:
     """Fan-outs only: each parent is asked again for all that there is at least this often, busy or not."""
     refresh_within: timedelta = timedelta(0)
     """Fan-outs only: each parent is asked again at least this often."""
-    follows_plays: bool = True
-    """Fan-outs only: a new viewing session of a parent makes it due at once."""
+    follows_plays: Literal["media", "project"] | None = None
+    """Fan-outs only: a new viewing session of the media, or of a media of the project, makes the parent due at once."""
+    spared_when_quiet: bool = False
+    """Fan-outs only: a regular refresh is skipped while the account was neither loaded nor played. Not of projects: how
+    many medias one has changes without plays."""
+    after: tuple[str, ...] = ()
+    """Resources that it waits for: a fan-out until they have told what they know, a record until they have ended."""
+    tells: Literal["sessions", "busy days"] | None = None
+    """What other resources learn from its rows: which medias were played, or on which days the account was."""
+    repair: Callable[[Row, bool], None] | None = None
+    """Mends a row of the API in place; the second argument is the setting `keep_public_token`."""
     optional: bool = False
     """Whether a 404 is an answer (the endpoint is not there) and not a fault of the parent."""
     complete: bool = False
@@ -97,6 +115,11 @@ class Endpoint:
     def dated(self) -> bool:
         """Whether a range of days can be asked for, so that a backfill can."""
         return self.takes_days or self.kind == "daily"
+
+    @property
+    def has_unknown_length(self) -> bool:
+        """Whether nothing tells how many rows it has before it is read."""
+        return self.kind == "feed" and not self.takes_days
 
     @property
     def is_personal(self) -> bool:
@@ -126,6 +149,9 @@ def _counts(of: str) -> tuple[Column, ...]:
     )
 
 
+_TELLERS = ("events", "account_stats_by_date")
+"""They tell which medias were played, and on which days anything was."""
+
 DELETED = Column("_deleted", "bool", "Always null: how a load says that a row is to be removed.")
 DELETED_AT = Column(
     "deleted_at", "timestamp", "When a complete listing first lacked it (UTC), null while Wistia has it."
@@ -150,7 +176,7 @@ ACCOUNT_STATS = Endpoint(
     permission=READ_STATS,
     primary_key=("captured_at",),
     columns=(
-        Column("captured_at", "timestamp", "When the run asked (UTC)."),
+        Column("captured_at", "timestamp", "When the run asked (UTC).", filled_with="time"),
         *_counts("any media of the account"),
     ),
 )
@@ -163,6 +189,7 @@ ACCOUNT_STATS_BY_DATE = Endpoint(
     permission=READ_STATS,
     primary_key=("date",),
     cursor="date",
+    tells="busy days",
     columns=(_DATE, *_counts("any media of the account")),
 )
 
@@ -212,6 +239,8 @@ PROJECT_STATS = Endpoint(
     permission=READ_STATS,
     parent="projects",
     primary_key=("project_id",),
+    follows_plays="project",
+    after=_TELLERS,
     columns=(
         _PROJECT_ID,
         *_counts("a media of the project"),
@@ -230,6 +259,8 @@ PROJECT_STATS_BY_DATE = Endpoint(
     cursor="date",
     # in Wistia's older documentation, in none of today's descriptions
     optional=True,
+    follows_plays="project",
+    after=_TELLERS,
     columns=(_PROJECT_ID, _DATE, *_counts("a media of the project")),
 )
 
@@ -292,7 +323,7 @@ MEDIA_STATS_ACTIONS = Endpoint(
     complete=True,
     columns=(
         _MEDIA_ID,
-        Column("position", "bigint", "Place in Wistia's list, from 0."),
+        Column("position", "bigint", "Place in Wistia's list, from 0.", filled_with="position"),
         Column("type", "text", "Kind of action, such as Call to Action."),
         Column("action_count", "bigint", "Times it was taken."),
         Column("impression_count", "bigint", "Times it was shown."),
@@ -311,6 +342,9 @@ MEDIA_STATS = Endpoint(
     permission=READ_STATS,
     parent="medias",
     primary_key=("media_id",),
+    follows_plays="media",
+    after=_TELLERS,
+    spared_when_quiet=True,
     columns=(
         _MEDIA_ID,
         *_counts("the media"),
@@ -330,6 +364,9 @@ MEDIA_STATS_BY_DATE = Endpoint(
     parent="medias",
     primary_key=("media_id", "date"),
     cursor="date",
+    follows_plays="media",
+    after=_TELLERS,
+    spared_when_quiet=True,
     columns=(_MEDIA_ID, _DATE, *_counts("the media")),
 )
 
@@ -341,6 +378,9 @@ MEDIA_ENGAGEMENT = Endpoint(
     permission=READ_STATS,
     parent="medias",
     primary_key=("media_id",),
+    follows_plays="media",
+    after=_TELLERS,
+    spared_when_quiet=True,
     columns=(
         _MEDIA_ID,
         Column("engagement", "double", "Average share of the media that was viewed, 0 to 1."),
@@ -362,7 +402,6 @@ CAPTIONS = Endpoint(
     parent="medias",
     # a media may have a draft and a final caption of one language
     primary_key=("media_id", "language", "caption_id"),
-    follows_plays=False,
     complete=True,
     columns=(
         _MEDIA_ID,
@@ -412,6 +451,9 @@ EVENTS = Endpoint(
     takes_days=True,
     # `attributes` (edge release) repeats the fields beside it
     ignored=frozenset({"cursor", "attributes"}),
+    tells="sessions",
+    # older rows lack their key, private ones their visitor's (seed documents, observed)
+    repair=repair_event,
     columns=(
         Column("event_key", "text", "Key of the viewing session."),
         Column("visitor_key", "text", "Key of the visitor, empty where Privacy Mode hides it."),
@@ -446,6 +488,24 @@ EVENTS = Endpoint(
     ),
 )
 
+ENDPOINTS: tuple[Endpoint, ...] = (
+    MEDIAS,
+    PROJECTS,
+    EVENTS,
+    VISITORS,
+    ACCOUNT_STATS,
+    ACCOUNT_STATS_BY_DATE,
+    PROJECT_STATS,
+    PROJECT_STATS_BY_DATE,
+    MEDIA_STATS,
+    MEDIA_STATS_BY_DATE,
+    MEDIA_ENGAGEMENT,
+    CAPTIONS,
+)
+"""The twelve resources, in the order in which a run starts them."""
+
+_DATA = tuple(table.name for endpoint in ENDPOINTS for table in (endpoint, *endpoint.children))
+
 REFRESHES = Endpoint(
     name="refreshes",
     kind="snapshot",
@@ -454,6 +514,7 @@ REFRESHES = Endpoint(
     permission="",
     primary_key=("endpoint", "parent_id"),
     cursor="refreshed_at",
+    after=_DATA,
     columns=(
         Column("endpoint", "text", "The resource that was asked."),
         Column(
@@ -488,6 +549,7 @@ RESTATEMENTS = Endpoint(
     permission="",
     primary_key=("run_id", "resource", "age"),
     cursor="run_at",
+    after=_DATA,
     columns=(
         Column("run_id", "text", "The run, as in `sync_runs`."),
         Column("run_at", "timestamp", "When the run began (UTC)."),
@@ -512,6 +574,7 @@ FORGOTTEN = Endpoint(
     permission="",
     primary_key=("kind", "digest"),
     cursor="forgotten_at",
+    after=_DATA,
     columns=(
         Column("kind", "text", "`visitor_key` or `email`."),
         Column("digest", "text", "HMAC-SHA256 of it with the salt: whom it is about cannot be read from it."),
@@ -523,22 +586,6 @@ FORGOTTEN = Endpoint(
     ),
 )
 """Whom to leave out of every load; where the account is empty, of all accounts."""
-
-ENDPOINTS: tuple[Endpoint, ...] = (
-    MEDIAS,
-    PROJECTS,
-    EVENTS,
-    VISITORS,
-    ACCOUNT_STATS,
-    ACCOUNT_STATS_BY_DATE,
-    PROJECT_STATS,
-    PROJECT_STATS_BY_DATE,
-    MEDIA_STATS,
-    MEDIA_STATS_BY_DATE,
-    MEDIA_ENGAGEMENT,
-    CAPTIONS,
-)
-"""The twelve resources, in the order in which a run starts them."""
 
 RECORDS: tuple[Endpoint, ...] = (REFRESHES, RESTATEMENTS, FORGOTTEN)
 """What a run writes about itself, when all else of a load package is there."""

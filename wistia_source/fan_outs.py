@@ -1,87 +1,76 @@
-"""Snapshots and days: complete listings, and what is asked once for each media or project that is due."""
+"""Loads snapshots and days: complete lists, and what is asked once for each media or project that is due."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from datetime import date
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from datetime import date, datetime
 from functools import partial
 from itertools import product
 from typing import Any
 
-import dlt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from .batches import Batch, asked_for, count_restated, counted, declare_table, filled, note_failure, tracked, typed
-from .client import Row, Tally
-from .endpoints import BY_NAME, DELETED, MEDIAS, Endpoint
+from .endpoints import BY_NAME, DELETED, MEDIAS, Endpoint, Row
 from .errors import NotFound, RequestFailed, ResourceLost, RowUnusable
-from .reads import DONE, Backfilled
+from .load_package import Pause
+from .memory import Outcome
+from .paging import no_rows
+from .progress import DONE, Backfilled
 from .rows import carried_rows, is_row_of, joined, to_table, with_key
-from .run import Outcome, Run
+from .task import Batch, Task, filled, tracked
 from .windows import by_date_range, by_date_today, days_asked, is_due
 
 
 @tracked
-def listing(run: Run, endpoint: Endpoint) -> Iterator[Batch]:
+def listing(task: Task) -> Iterator[Batch]:
     """A complete paged list of the account."""
-    tally = dlt.current.resource_metrics()
-    account_id = run.account_id(tally)
-    declare_table(run, endpoint)
-    yield from run.list_all(endpoint, tally)
-    missing = run.warehouse.listed(endpoint) - run.listed_ids(endpoint).keys()
-    pages = [typed(endpoint, rows, account_id, tally) for rows in run.take_listed(endpoint)]
+    run, endpoint, metrics = task.run, task.endpoint, task.metrics
+    task.declare_table()
+    yield from run.listings.read(endpoint, metrics)
+    warehouse = run.memory.warehouse
+    missing = warehouse.listed(endpoint) - run.listings.ids(endpoint).keys()
+    pages = [task.typed(rows) for rows in run.listings.take_pages(endpoint)]
     again: list[Row] = []
     gone: list[str] = []
     # offset pages skip a row when one before it goes away while we read, so each is asked for by itself
-    for arrived in run.client.stream(_look_again(run, endpoint, id_, tally) for id_ in sorted(missing)):
+    for arrived in run.walks.stream(_look_again(task, id_) for id_ in sorted(missing)):
         for id_, found in arrived or ():
             again.extend(found)
             gone.extend([] if found else [id_])
         yield None
-    listed = joined(endpoint, [*pages, typed(endpoint, again, account_id, tally)])
-    fresh = run.warehouse.held(endpoint).changed(listed)
-    yield counted(run, endpoint, fresh, tally)
+    fresh = warehouse.held(endpoint).changed(joined(endpoint, [*pages, task.typed(again)]))
+    yield task.counted(fresh)
     if gone:
-        yield counted(run, endpoint, run.warehouse.as_deleted(endpoint, gone, run.clock()), tally)
+        yield task.counted(warehouse.as_deleted(endpoint, gone, run.clock()))
 
 
-def _look_again(run: Run, endpoint: Endpoint, id_: str, tally: Tally) -> Iterator[tuple[str, list[Row]]]:
-    """The row of one media or project that a listing lacks, as a walk; no row where Wistia has none."""
+def _look_again(task: Task, id_: str) -> Iterator[tuple[str, list[Row]]]:
+    """The row of one media or project that a list lacks, as a walk; no row where Wistia has none."""
     try:
-        yield id_, run.client.rows(run.client.row_path(endpoint, id_), {}, tally, endpoint.permission)
+        yield id_, task.rows({}, key=id_)
     except NotFound:
         yield id_, []
     except RequestFailed as error:
         # neither there nor gone: as it was, until it can be asked
-        note_failure(tally, id_, str(error))
+        task.metrics.note_failure(id_, str(error))
 
 
 @tracked
-def fan_out(run: Run, endpoint: Endpoint) -> Iterator[Batch]:
+def fan_out(task: Task) -> Iterator[Batch]:
     """An endpoint asked once for each parent that is due, or once for the account."""
-    tally = dlt.current.resource_metrics()
-    account_id = run.account_id(tally)
-    declare_table(run, endpoint)
-    progress = Backfilled(run, endpoint, account_id) if run.backfill else None
-    due: list[str] = run.left.pop(endpoint.name, [])
+    run, endpoint, metrics, package = task.run, task.endpoint, task.metrics, task.run.package
+    task.declare_table()
+    progress = Backfilled(task) if run.backfill else None
+    due: list[str] = package.left.pop(endpoint.name, [])
     if not due:
-        for parent in _parents(endpoint):
-            try:
-                yield from run.list_all(parent, tally)
-            except ResourceLost:
-                # without the medias nobody knows what projects were played; they have their turns
-                if parent.name == endpoint.parent or parent.name not in run.members:
-                    raise
-        if endpoint.follows_plays and endpoint.parent and not progress:
-            yield from run.wait_for_sessions()
-            yield from run.wait_for_days()
-        due = [id_ for id_ in run.due(endpoint, tally) if not (progress and progress.has_passed(id_))]
-        if run.backfill and run.backfill[0] > by_date_today(run.clock()):
-            # its first day has begun in UTC only
-            due = []
-        run.expect(endpoint, len(due), tally)
-        yield from run.all_have_estimated()
+        yield from _read_parents(task)
+        if not run.backfill:
+            yield from task.wait_for_the_others()
+        due = _due(task, progress)
+        task.expect(len(due))
+        yield from task.wait_for_estimates()
         if run.dry and endpoint.parent:
             return
     reached = DONE
@@ -89,98 +78,119 @@ def fan_out(run: Run, endpoint: Endpoint) -> Iterator[Batch]:
     def walks() -> Iterator[Iterator[Outcome]]:
         nonlocal reached
         begun = 0
-        while due and not (begun and run.package_is_full()):
+        while due and not (begun and package.is_full):
             begun, reached = begun + 1, due.pop(0)
-            yield _ask(run, endpoint, reached, tally)
+            yield _ask(task, reached)
 
     pending: list[Outcome] = []
     rows = 0
     # those that Wistia no longer lists cannot be asked again
-    failed = set(progress.failed).intersection(run.due(endpoint, tally)) if progress else set()
-    for arrived in run.client.stream(walks()):
+    failed = set(progress.failed).intersection(_backfilled_parents(task)) if progress else set()
+    for arrived in run.walks.stream(walks()):
         for outcome in arrived or ():
             rows += len(outcome.rows)
             failed.discard(outcome.parent_id)
             if outcome.error:
                 failed.add(outcome.parent_id)
-                note_failure(tally, outcome.parent_id, outcome.error)
+                metrics.note_failure(outcome.parent_id, outcome.error)
                 if outcome.result == "not_found" and not run.backfill:
                     # Wistia has nothing for it: asking every hour would not change that
-                    run.note(endpoint, outcome)
+                    run.memory.note(endpoint, outcome)
             else:
                 pending.append(outcome)
         if rows >= run.tuning.rows_per_batch:
             rows = 0
-            yield _landed(run, endpoint, pending, account_id, tally)
+            yield _landed(task, pending)
         else:
             yield None
     if pending:
-        yield _landed(run, endpoint, pending, account_id, tally)
+        yield _landed(task, pending)
     if due:
-        run.left[endpoint.name] = due
+        package.left[endpoint.name] = due
     if progress:
         progress.reach(max(reached, progress.reached or "") if due else DONE, failed)
 
 
 @tracked
-def carried(run: Run, endpoint: Endpoint, carrier: Endpoint) -> Iterator[Batch]:
+def carried(task: Task, carrier: Endpoint) -> Iterator[Batch]:
     """A table whose rows are lists inside another resource's rows, as that one brings them."""
-    tally = dlt.current.resource_metrics()
-    account_id = run.account_id(tally)
-    declare_table(run, endpoint)
-    while carrier.name in run.running or endpoint.name in run.carried:
-        outcomes = run.carried.pop(endpoint.name, [])
-        table = _isolated(run, endpoint, outcomes, account_id, tally) if outcomes else None
-        yield counted(run, endpoint, table, tally) if table is not None else None
+    task.declare_table()
+    package, name = task.run.package, task.endpoint.name
+    while carrier.name in package.running or name in package.carried:
+        outcomes = package.carried.pop(name, [])
+        yield task.counted(_isolated(task, outcomes)) if outcomes else None
 
 
 @tracked
-def record(run: Run, endpoint: Endpoint) -> Iterator[Batch]:
-    """What the run says of itself, in the load package of the data it speaks of: it waits for all others."""
-    yield from run.all_else_is_there()
-    if run.has_account:
-        declare_table(run, endpoint)
-        table = to_table(endpoint, run.records(endpoint), run.account_id({}))
+def record(task: Task, rows: Callable[[], list[Row]]) -> Iterator[Batch]:
+    """What the run says of itself, in the load package of the data it speaks of."""
+    yield from task.run.package.wait(task.endpoint.after, "ended")
+    account_id = task.run.listings.known_account_id
+    if account_id is not None:
+        task.declare_table()
+        table = to_table(task.endpoint, rows(), account_id)
         if not table.num_rows:
             return
         # reading all of them for each load package would cost more with every package
-        yield filled(run.warehouse.held(endpoint, since=_since(endpoint, table)).changed(table))
+        held = task.run.memory.warehouse.held(task.endpoint, since=_since(task.endpoint, table))
+        yield filled(held.changed(table))
 
 
-def _parents(endpoint: Endpoint) -> list[Endpoint]:
-    """The listings that an endpoint needs; a project is due when one of its medias was played."""
+def _read_parents(task: Task) -> Pause:
+    """Reads the lists that the endpoint needs; a project is due when one of its medias was played."""
+    endpoint = task.endpoint
     if endpoint.parent is None:
+        return
+    for parent in {name: BY_NAME[name] for name in (endpoint.parent, MEDIAS.name)}.values():
+        try:
+            yield from task.run.listings.read(parent, task.metrics)
+        except ResourceLost:
+            # without the medias nobody knows what projects were played; they are refreshed regularly all the same
+            if parent.name == endpoint.parent or parent.name not in task.run.package.members:
+                raise
+
+
+def _due(task: Task, progress: Backfilled | None) -> list[str]:
+    """The parents to ask now; the reasons are counted, and those that are spared are noted."""
+    run, endpoint = task.run, task.endpoint
+    if run.backfill and run.backfill[0] > by_date_today(run.clock()):
+        # its first day has begun in UTC only
         return []
-    return list({name: BY_NAME[name] for name in (endpoint.parent, MEDIAS.name)}.values())
+    if progress:
+        return [id_ for id_ in _backfilled_parents(task) if not progress.has_passed(id_)]
+    if endpoint.parent is None:
+        return [""]
+    decisions = run.memory.decide(endpoint)
+    task.metrics.reasons = dict(Counter(decision.why for decision in decisions))
+    for decision in decisions:
+        if not decision.is_asked:
+            run.memory.note(endpoint, Outcome(decision.parent_id, result=decision.why))
+    return [decision.parent_id for decision in decisions if decision.is_asked]
 
 
-def _ask(run: Run, endpoint: Endpoint, parent_id: str, tally: Tally) -> Iterator[Outcome]:
+def _backfilled_parents(task: Task) -> list[str]:
+    """All parents, in the order in which a backfill asks them; "" for the account."""
+    parent = task.endpoint.parent
+    return sorted(task.run.listings.ids(BY_NAME[parent])) if parent else [""]
+
+
+def _ask(task: Task, parent_id: str) -> Iterator[Outcome]:
     """One request for one parent, as a walk. What to ask is settled here, before a thread takes it over."""
+    run, endpoint = task.run, task.endpoint
     params: dict[str, str] = {}
     through: date | None = None
     whole = endpoint.kind != "daily"
-    if run.backfill:
-        first, through = run.backfill[0], min(run.backfill[1], by_date_today(run.clock()))
+    if endpoint.kind == "daily":
+        first, through, whole = _days_of(task, parent_id)
         params = days_asked(first, through)
-        asked_for(tally, first, through)
-    elif endpoint.kind == "daily":
-        asked, now = run.asked(endpoint, parent_id), run.clock()
-        # recent days are restated within weeks, hours_watched of all days whenever the lifetime average moves (derived)
-        whole = (
-            asked is None or is_due(parent_id, asked.history_at, endpoint.history_within, now) or run.lacks_days(asked)
-        )
-        known_through = None if asked is None or whole else asked.through_date
-        first, through = by_date_range(run.start_date, known_through, endpoint.lookback, now)
-        params = days_asked(first, through)
-        asked_for(tally, first, through)
-    path = run.client.path(endpoint, parent_id)
+        task.metrics.note_asked(first, through)
 
     def walk() -> Iterator[Outcome]:
         at = run.clock()
         try:
-            rows = run.client.rows(path, params, tally, endpoint.permission)
+            rows = task.rows(params, parent_id)
             if not all(is_row_of(endpoint, row) for row in rows):
-                raise RequestFailed(f"GET {path} answered with something else than rows; nothing of it is loaded.")
+                raise no_rows(run.client.path(endpoint, parent_id))
             for child, row in product(endpoint.children, rows):
                 # one that is no list of objects costs this parent alone
                 carried_rows(endpoint, child, row)
@@ -196,68 +206,90 @@ def _ask(run: Run, endpoint: Endpoint, parent_id: str, tally: Tally) -> Iterator
     return walk()
 
 
-def _landed(run: Run, endpoint: Endpoint, outcomes: list[Outcome], account_id: str, tally: Tally) -> Batch:
+def _days_of(task: Task, parent_id: str) -> tuple[date, date, bool]:
+    """The first and last day to ask for, and whether that is the whole history."""
+    run, endpoint, now = task.run, task.endpoint, task.run.clock()
+    if run.backfill:
+        return run.backfill[0], min(run.backfill[1], by_date_today(now)), False
+    asked = run.memory.asked(endpoint, parent_id)
+    # recent days are restated within weeks, hours_watched of all days whenever the lifetime average moves (derived)
+    whole = (
+        asked is None
+        or is_due(parent_id, asked.history_at, endpoint.history_within, now)
+        # the start has been moved to before the first day that was asked for
+        or (asked.from_date is not None and run.start_date < asked.from_date)
+    )
+    known_through = None if asked is None or whole else asked.through_date
+    return (*by_date_range(run.start_date, known_through, endpoint.lookback, now), whole)
+
+
+def _landed(task: Task, outcomes: list[Outcome]) -> Batch:
     """What is new of the outcomes; the parents are noted as asked, and the list emptied."""
-    table = _isolated(run, endpoint, outcomes, account_id, tally)
+    run, endpoint = task.run, task.endpoint
+    table = _isolated(task, outcomes)
     for child in endpoint.children:
-        run.carried.setdefault(child.name, []).extend(
+        run.package.carried.setdefault(child.name, []).extend(
             Outcome(outcome.parent_id, carried_rows(endpoint, child, row))
             for outcome in outcomes
             for row in outcome.rows
         )
     if not run.backfill:
         for outcome in outcomes:
-            run.note(endpoint, outcome)
+            run.memory.note(endpoint, outcome)
     outcomes.clear()
-    return counted(run, endpoint, table, tally)
+    return task.counted(table)
 
 
-def _isolated(run: Run, endpoint: Endpoint, outcomes: list[Outcome], account_id: str, tally: Tally) -> pa.Table:
+def _isolated(task: Task, outcomes: list[Outcome]) -> pa.Table:
     """`_delta` of the outcomes whose rows fit; one that does not is a failure, and costs the others nothing."""
-    left_out = tally.get("left_out", 0)
+    left_out = task.metrics.left_out
     try:
-        return _delta(run, endpoint, outcomes, account_id, tally)
+        return _delta(task, outcomes)
     except RowUnusable:
-        tally["left_out"] = left_out
-        outcomes[:] = [outcome for outcome in outcomes if _is_usable(run, endpoint, outcome, tally)]
-        return _delta(run, endpoint, outcomes, account_id, tally)
+        task.metrics.left_out = left_out
+        outcomes[:] = [outcome for outcome in outcomes if _is_usable(task, outcome)]
+        return _delta(task, outcomes)
 
 
-def _is_usable(run: Run, endpoint: Endpoint, outcome: Outcome, tally: Tally) -> bool:
+def _is_usable(task: Task, outcome: Outcome) -> bool:
     try:
-        typed(endpoint, list(rows_of(run, endpoint, outcome)), "", {})
+        rows = completed(task.endpoint, outcome, task.run.clock())
+        to_table(task.endpoint, with_key(task.endpoint, rows), "")
     except RowUnusable as error:
-        note_failure(tally, outcome.parent_id, str(error))
+        task.metrics.note_failure(outcome.parent_id, str(error))
         return False
     return True
 
 
-def _delta(run: Run, endpoint: Endpoint, outcomes: Sequence[Outcome], account_id: str, tally: Tally) -> pa.Table:
+def _delta(task: Task, outcomes: Sequence[Outcome]) -> pa.Table:
     """The rows of the outcomes that the warehouse does not hold, and marks for those that are gone."""
-    by_parent = {outcome.parent_id: list(rows_of(run, endpoint, outcome)) for outcome in outcomes}
+    endpoint, memory = task.endpoint, task.run.memory
+    by_parent = {outcome.parent_id: completed(endpoint, outcome, task.run.clock()) for outcome in outcomes}
     # a row that was left out may be one that the warehouse holds
     unclear = {
         parent_id
         for parent_id, rows in by_parent.items()
         if endpoint.complete and len(with_key(endpoint, rows)) < len(rows)
     }
-    table = typed(endpoint, [row for rows in by_parent.values() for row in rows], account_id, tally)
-    run.note_days(endpoint, table)
-    if not run.warehouse.holds(endpoint.name):
+    table = task.typed([row for rows in by_parent.values() for row in rows])
+    if endpoint.tells:
+        task.learn(table)
+        task.run.package.reach(endpoint.name, "told")
+    if not memory.warehouse.holds(endpoint.name):
         return table
     parents = [outcome.parent_id for outcome in outcomes]
-    held = run.warehouse.held(endpoint, parents=parents if endpoint.parent else None, since=_since(endpoint, table))
+    held = memory.warehouse.held(endpoint, parents=parents if endpoint.parent else None, since=_since(endpoint, table))
     fresh = held.changed(table)
     if endpoint.cursor:
-        count_restated(run, endpoint, fresh, held, partial(run.days_read, endpoint))
+        task.count_restated(fresh, held, partial(memory.days_read, endpoint))
     if not endpoint.complete:
         return fresh
     present = set(zip(*(table[name].to_pylist() for name in endpoint.primary_key), strict=True))
     gone = {key for key in held.hashes.keys() - present if key[0] not in unclear}
     if not gone:
         return fresh
-    marks = to_table(endpoint, [{**_as_sent(endpoint, key), DELETED.name: True} for key in gone], account_id)
-    return pa.concat_tables([fresh, marks], promote_options="default")
+    marks = [{**_as_sent(endpoint, key), DELETED.name: True} for key in gone]
+    return pa.concat_tables([fresh, to_table(endpoint, marks, task.ask_account())], promote_options="default")
 
 
 def _since(endpoint: Endpoint, table: pa.Table) -> Any:
@@ -271,13 +303,12 @@ def _as_sent(endpoint: Endpoint, key: Sequence[Any]) -> Row:
     return {column.sources[0][0]: value for column, value in zip(columns, key, strict=True)}
 
 
-def rows_of(run: Run, endpoint: Endpoint, outcome: Outcome) -> Iterator[Row]:
+def completed(endpoint: Endpoint, outcome: Outcome, now: datetime) -> list[Row]:
     """The rows of an outcome, with what the body leaves out: whose they are, which, and when they were asked for."""
+    filled_in = [column for column in endpoint.columns if column.filled_with]
     for position, row in enumerate(outcome.rows):
         if endpoint.parent_key:
             row[endpoint.parent_key] = outcome.parent_id
-        if "position" in endpoint.primary_key:
-            row["position"] = position
-        if "captured_at" in endpoint.primary_key:
-            row["captured_at"] = run.clock().isoformat()
-        yield row
+        for column in filled_in:
+            row[column.name] = position if column.filled_with == "position" else now.isoformat()
+    return list(outcome.rows)

@@ -13,10 +13,11 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any, Literal
 
-from .endpoints import EVENTS, Endpoint
+from .endpoints import Endpoint, Row
 from .errors import SettingInvalid
 from .personal import AT, Pii, decoded
-from .rows import Row, as_text, timestamp, values_of
+from .rows import values_of
+from .values import as_text, timestamp
 from .windows import by_date_today
 
 Kind = Literal["visitor_key", "email"]
@@ -125,7 +126,7 @@ class Forgotten:
 
     def _count(self, endpoint: Endpoint, row: Row, visitor_key: str) -> None:
         try:
-            at = timestamp(row.get("received_at") or "") if endpoint.name == EVENTS.name else None
+            at = timestamp(row.get(endpoint.cursor or "") or "") if endpoint.tells == "sessions" else None
         except (TypeError, ValueError):
             return
         if at:

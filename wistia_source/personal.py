@@ -10,9 +10,10 @@ from functools import cache
 from typing import Any, Literal, get_args
 from urllib.parse import unquote
 
-from .endpoints import Endpoint, Personal
+from .endpoints import Endpoint, Personal, Row
 from .errors import SettingInvalid
-from .rows import Path, Row, as_text, declared_fields
+from .rows import Path, declared_fields
+from .values import as_text
 
 Mode = Literal["keep", "hash", "drop"]
 

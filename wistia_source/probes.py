@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cached_property
 
-from .client import Client, Row, Tally
-from .endpoints import EVENTS, Endpoint
+from .client import Client, Params
+from .endpoints import Endpoint, Row
 from .errors import RequestFailed
-from .fan_outs import rows_of
-from .personal import Pii
-from .rows import fix_event, is_row_of, to_table, with_key
-from .run import Outcome, Run
+from .fan_outs import completed
+from .listings import Listings
+from .load_package import LoadPackage
+from .memory import Outcome
+from .metrics import Metrics
+from .paging import Lists
+from .rows import is_row_of, to_table, with_key
+from .walks import Walks
 from .windows import by_date_today, days_asked
 
 DAYS_PROBED = timedelta(days=30)
@@ -26,45 +29,33 @@ class Probes:
 
     client: Client
     now: datetime
-    tally: Tally = field(default_factory=dict)
-
-    @property
-    def requests(self) -> int:
-        """Made so far, retries included."""
-        return int(self.tally.get("requests", 0))
+    metrics: Metrics = field(default_factory=Metrics)
 
     @cached_property
-    def _run(self) -> Run:
-        return Run(
-            id="",
-            client=self.client,
-            start_date=self.now.date(),
-            clock=lambda: self.now,
-            keep_public_token=False,
-            pii=Pii(),
-        )
+    def _lists(self) -> Lists:
+        return Lists(self.client)
 
     def account_id(self) -> str:
         """The account's own id. Raises `SettingInvalid` where there is no Wistia API."""
-        return self._run.account_id(self.tally)
+        return Listings(self.client, self._lists, Walks(), LoadPackage()).account_id(self.metrics)
 
     def ask(self, endpoint: Endpoint, account_id: str, parent_id: str | None = None) -> list[Row]:
         """The first row of an endpoint, or its newest days. Raises `RowUnusable` where it could not be loaded."""
         path = self.client.path(endpoint, parent_id)
-        rows = self.client.rows(path, self._fewest(endpoint), self.tally, endpoint.permission)
+        rows = self._lists.rows(path, self._fewest(endpoint), self.metrics, endpoint.permission)
         if not all(is_row_of(endpoint, row) for row in rows):
             raise RequestFailed(f"GET {path} answered with something else than rows; please report it.")
-        completed = list(rows_of(self._run, endpoint, Outcome(parent_id or "", [dict(row) for row in rows])))
-        if endpoint is EVENTS:
-            for row in completed:
-                fix_event(row, self._run.keep_public_token)
-        keyed = with_key(endpoint, completed)
+        found = completed(endpoint, Outcome(parent_id or "", [dict(row) for row in rows]), self.now)
+        if endpoint.repair:
+            for row in found:
+                endpoint.repair(row, False)
+        keyed = with_key(endpoint, found)
         if len(keyed) < len(rows):
             raise RequestFailed(f"GET {path} answered with a row without a key; please report it.")
         to_table(endpoint, keyed, account_id)
         return rows
 
-    def _fewest(self, endpoint: Endpoint) -> Mapping[str, str | int]:
+    def _fewest(self, endpoint: Endpoint) -> Params:
         """A query for as few rows as there can be."""
         params: dict[str, str | int] = {}
         if endpoint.dated:

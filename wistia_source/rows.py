@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Sequence
-from datetime import date, datetime
-from decimal import Decimal
 from functools import cache, lru_cache
 from itertools import chain
 from typing import Any
 
 import orjson
-import pendulum
 import pyarrow as pa
 import pyarrow.compute as pc
 from dlt.common.normalizers.naming.snake_case import NamingConvention
 
-from .endpoints import ACCOUNT_ID, Column, DataType, Endpoint
+from .endpoints import ACCOUNT_ID, Column, DataType, Endpoint, Row
 from .errors import RowUnusable
+from .values import MISFIT, as_text, converted
 
-Row = dict[str, Any]
 Path = tuple[str, ...]
 
 ROW_HASH = Column("_row_hash", "bigint", "Hash of the row's values: equal means that nothing changed.")
@@ -38,15 +34,8 @@ ARROW_TYPES: dict[DataType, pa.DataType] = {
 LOAD_ID = "_dlt_load_id"
 """The column in which dlt says which load brought a row."""
 
-_CAMEL = re.compile(r"(?<=[a-z])[A-Z]")
-_HEATMAP_KEY = re.compile(r"/events/([^/?]+)/")
-_PUBLIC_TOKEN = re.compile(r"public_token=[^&#]*")
-_STARTS_WITH_DAY = re.compile(r"\d{4}-\d\d-\d\d(?!\d)")
-_BACKSLASH_OR_NUL = re.compile(r"\\(\\|u0000)")
-
 _RESERVED = (LOAD_ID, "_dlt_id", "_dlt_parent_id", "_dlt_root_id", "_dlt_list_idx", "rowid")
 """What dlt and DuckDB call columns of their own."""
-_MISFIT = object()
 _KINDS = {str: "text", bool: "a bool", int: "a bigint", float: "a double", dict: "an object", list: "a list"}
 _LONGEST_NAME = 60
 """Postgres cuts names at 63."""
@@ -60,27 +49,6 @@ def all_columns(endpoint: Endpoint) -> tuple[Column, ...]:
 def primary_key(endpoint: Endpoint) -> tuple[str, ...]:
     """The primary key of an endpoint's table: the account first, so that several can share a warehouse."""
     return (ACCOUNT_ID.name, *endpoint.primary_key)
-
-
-def fix_event(row: Row, keep_public_token: bool) -> None:
-    """Gives an event the keys that it lacks, in place; takes out the account's public token unless asked for."""
-    heatmap = row.get("iframe_heatmap_url")
-    if not row.get("event_key"):
-        # older rows carry their key only inside this address (seed documents, 2012)
-        found = _HEATMAP_KEY.search(heatmap) if isinstance(heatmap, str) else None
-        row["event_key"] = found.group(1) if found else _surrogate_key(row)
-    if row.get("visitor_key") is None:
-        # Privacy Mode hides it; a null in a primary key would stop the load
-        row["visitor_key"] = ""
-    if not keep_public_token and isinstance(heatmap, str):
-        row["iframe_heatmap_url"] = _PUBLIC_TOKEN.sub("public_token=", heatmap)
-
-
-def _surrogate_key(event: Row) -> str:
-    """A key from what stays as it is while the session plays: percent_viewed grows (observed)."""
-    names = ("received_at", "visitor_key", "media_id", "ip", "embed_url", "user_agent_details")
-    session = [event.get(name) for name in names]
-    return f"sha1-{hashlib.sha1(orjson.dumps(session), usedforsecurity=False).hexdigest()}"
 
 
 def is_row_of(endpoint: Endpoint, row: Row) -> bool:
@@ -263,15 +231,15 @@ def _name(path: Path) -> str:
 def _array(endpoint: Endpoint, column: Column, values: list[Any], objects: _Objects) -> pa.Array[Any]:
     array = _as_they_are(column, values)
     if array is None:
-        converted = [_converted(column, value) for value in values]
-        for number, value in enumerate(converted):
-            if value is _MISFIT:
+        fitted = [converted(column.data_type, value) for value in values]
+        for number, value in enumerate(fitted):
+            if value is MISFIT:
                 raise RowUnusable(
                     f"{endpoint.name}.{column.name} should be {column.data_type}, but Wistia sent "
                     f"{_KINDS.get(type(values[number]), 'something')} that does not fit"
                     f"{_place(endpoint, objects, number, column)}; it is not loaded: please report it."
                 )
-        array = pa.array(converted, ARROW_TYPES[column.data_type])
+        array = pa.array(fitted, ARROW_TYPES[column.data_type])
     return _storable(array) if column.data_type == "text" else array
 
 
@@ -289,93 +257,10 @@ def _as_they_are(column: Column, values: list[Any]) -> pa.Array[Any] | None:
         return None
 
 
-def _converted(column: Column, value: Any) -> Any:
-    """One value in the column's type: numbers sent as text, ints as floats, any form of date are accepted."""
-    try:
-        return None if value is None else _CONVERT[column.data_type](value)
-    except (ValueError, TypeError, ArithmeticError):
-        # not an error of its own: dlt's trace keeps the messages of causes, and theirs show the viewer's value
-        return _MISFIT
-
-
 def _place(endpoint: Endpoint, objects: _Objects, number: int, misfit: Column) -> str:
     key = [(name, _values(endpoint.column(name), objects)[number]) for name in endpoint.primary_key]
     parts = [f"{name} {value!r}" for name, value in key if name != misfit.name]
     return f", in the row with {', '.join(parts)}" if parts else ""
-
-
-def as_text(value: Any) -> str | None:
-    """Any value as text, what is no text as JSON."""
-    if value is None or isinstance(value, str):
-        return value
-    return orjson.dumps(value).decode()
-
-
-def _json(value: Any) -> str | None:
-    """A document with keys in snake_case: v1 says fileSize where the modern API says file_size."""
-    if isinstance(value, list):
-        value = [
-            {_CAMEL.sub(_lower, key): inner for key, inner in item.items()} if isinstance(item, dict) else item
-            for item in value
-        ]
-    # Postgres takes no U+0000 in a document
-    return None if value == "" else _BACKSLASH_OR_NUL.sub(_without_nul, orjson.dumps(value).decode())
-
-
-def _without_nul(escape: re.Match[str]) -> str:
-    return "\ufffd" if escape.group(1) == "u0000" else escape.group()
-
-
-def _lower(capital: re.Match[str]) -> str:
-    return "_" + capital.group().lower()
-
-
-def _bigint(value: Any) -> int | None:
-    if value == "":
-        return None
-    # by way of text, since a float holds no more than 53 bits of a long number
-    number = Decimal(str(int(value) if isinstance(value, bool) else value))
-    if not -(2**63) <= number < 2**63 or number != int(number):
-        raise ValueError
-    return int(number)
-
-
-def _double(value: Any) -> float | None:
-    return None if value == "" else float(value)
-
-
-def _bool(value: Any) -> bool | None:
-    known = {"": None, "true": True, "false": False, "1": True, "0": False, 1: True, 0: False}
-    key = value.lower() if isinstance(value, str) else value
-    if key not in known:
-        raise ValueError(value)
-    return known[key]
-
-
-def timestamp(value: Any) -> datetime | None:
-    """An aware datetime from any of the API's forms; without a zone it is UTC. Null from an empty string."""
-    if value == "":
-        return None
-    # pendulum takes "12:30" and "now" too, and makes them today
-    parsed = pendulum.parse(value) if _STARTS_WITH_DAY.match(value) else None
-    if not isinstance(parsed, datetime):
-        raise ValueError
-    return parsed
-
-
-def _date(value: Any) -> date | None:
-    return None if value == "" else date.fromisoformat(value[:10])
-
-
-_CONVERT = {
-    "text": as_text,
-    "bigint": _bigint,
-    "double": _double,
-    "bool": _bool,
-    "timestamp": timestamp,
-    "date": _date,
-    "json": _json,
-}
 
 
 def _storable(array: pa.Array[Any]) -> pa.Array[Any]:

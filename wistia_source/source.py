@@ -1,10 +1,10 @@
-"""The dlt source: walks the table of endpoints and makes a resource of each. Makes no request while building."""
+"""Declares the dlt source: makes a resource of each endpoint. Makes no request while building."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from math import inf
-from typing import Any, Self
+from typing import Any
 from uuid import uuid4
 
 import dlt
@@ -13,28 +13,27 @@ from dlt.extract import DltResource
 
 from .budget import RequestBudget
 from .client import Client
-from .endpoints import DELETED, ENDPOINTS, EVENTS, RECORDS, VISITORS, Column, Endpoint
+from .endpoints import DELETED, ENDPOINTS, FORGOTTEN, REFRESHES, RESTATEMENTS, Column, Endpoint
 from .errors import SettingInvalid
 from .fan_outs import carried, fan_out, listing, record
-from .feeds import backfilled_feed, filtered_feed, incremental_feed, show
+from .feeds import backfilled_feed, filtered_feed, incremental_feed, one_row
+from .listings import Listings
+from .load_package import LoadPackage
+from .memory import Memory
+from .paging import Lists
 from .personal import Pii
-from .refusals import Patience
+from .request import RunRequest, past_day
+from .retry import Patience
 from .rows import all_columns, primary_key
 from .run import Run
+from .task import Task
 from .tuning import Tuning
-from .windows import EPOCH, RETENTION, Days, midnight
+from .walks import Walks
+from .windows import RETENTION, midnight
 
 DEFAULT_REQUESTS_PER_MINUTE = 540
 """Wistia allows 600 an account (docs); the rest is left to its owner's other tools."""
 MAX_HOURS = 24 * 36_525
-
-
-class WistiaResource(DltResource):
-    """A resource of this source, which makes its requests side by side by itself."""
-
-    def parallelize(self) -> Self:
-        """Changes nothing: resources of a run learn from one another, for which they must take turns in one thread."""
-        return self
 
 
 @dlt.source(name="wistia", max_table_nesting=1)
@@ -67,6 +66,7 @@ def wistia(
     run_id: str | None = None,
     tuning: Tuning | None = None,
     now: datetime | None = None,
+    request: RunRequest | None = None,
 ) -> Iterable[DltResource]:
     """A Wistia account: twelve resources, the memory of what was asked (`refreshes`), what had come late
     (`restatements`) and whom to leave out (`forgotten`).
@@ -110,6 +110,7 @@ def wistia(
         run_id: what `restatements` calls this run; a random name by default.
         tuning: how the work is cut and how long an answer is waited for; see `Tuning`.
         now: the time of the run, for tests; the clock by default.
+        request: what to read, in place of the keys, the backfill and the dry run above.
 
     Raises `SettingInvalid` at once; while it runs, the errors of `wistia_source.errors`.
     """
@@ -124,26 +125,42 @@ def wistia(
     if requests_per_minute < 1:
         raise SettingInvalid(f"requests_per_minute is {requests_per_minute}, but must be at least 1.")
     tuning = tuning or Tuning()
+    keys = {"visitors": visitor_key, "events": event_key}
+    request = request or RunRequest(
+        refresh={name: key for name, key in keys.items() if key},
+        backfill_start=backfill_start,
+        backfill_end=backfill_end,
+        dry_run=dry_run,
+    )
     patience = Patience(
         read_timeout=tuning.read_timeout_seconds,
         backoff=backoff_seconds,
         max_quota_wait=tuning.max_quota_wait_seconds,
     )
     budget = RequestBudget(requests_per_minute, tuning.quota_window_seconds)
+    first_day = (clock() - RETENTION).date() if start_date is None else past_day("start_date", start_date, clock())
+    client = Client(access_token, base_url, api_version, budget, patience)
+    lists, walks = Lists(client), Walks(tuning.active_walks)
+    package = LoadPackage(inf if package_seconds is None else package_seconds, tuning.rows_per_package)
+    listings = Listings(client, lists, walks, package)
+    memory = Memory(run_id or uuid4().hex, listings, first_day, clock)
     run = Run(
-        id=run_id or uuid4().hex,
-        client=Client(access_token, base_url, api_version, budget, patience, tuning.active_walks),
-        start_date=_start_date(start_date, clock()),
+        client=client,
+        lists=lists,
+        walks=walks,
+        package=package,
+        listings=listings,
+        memory=memory,
         clock=clock,
+        start_date=first_day,
+        backfill=request.days(clock()),
+        dry=request.dry_run,
         keep_public_token=keep_public_token,
         pii=Pii.of(pii, pii_secret),
         tuning=tuning,
-        backfill=_days(backfill_start, backfill_end, clock()),
-        dry=dry_run,
-        package_seconds=inf if package_seconds is None else package_seconds,
     )
-    filters = {"filter": visitor_filter, "search": visitor_search}
-    visitor_params = {name: value for name, value in filters.items() if value}
+    visitor_params = {"filter": visitor_filter, "search": visitor_search}
+    filters = {"visitors": {name: value for name, value in visitor_params.items() if value}}
     hours: dict[str, dict[str, float]] = {
         "": {"refresh_within": refresh_within_hours, "history_within": history_refresh_within_hours},
         "events": {"lookback": events_lookback_hours, "deep_lookback": events_deep_lookback_hours},
@@ -155,25 +172,43 @@ def wistia(
         endpoint = _with_settings(declared, hours)
         if run.backfill and not endpoint.dated:
             continue
-        if run.backfill and endpoint.kind == "feed":
-            yield _resource(endpoint, backfilled_feed)(run, endpoint)
-        elif endpoint.name == VISITORS.name and visitor_key:
-            yield _resource(endpoint, show)(run, endpoint, visitor_key)
-        elif endpoint.name == EVENTS.name and event_key:
-            yield _resource(endpoint, show)(run, endpoint, event_key)
-        elif endpoint.name == VISITORS.name and visitor_params:
-            # a filtered list must not move the cursor of the whole one
-            yield _resource(endpoint, filtered_feed)(run, endpoint, visitor_params)
-        elif endpoint.kind == "feed":
-            yield _resource(endpoint, incremental_feed)(run, endpoint, _cursor(endpoint, run))
+        task = Task(run, endpoint)
+        if endpoint.kind == "feed":
+            yield _feed(task, request.refresh.get(endpoint.name), filters.get(endpoint.name))
         elif endpoint.listing:
-            yield _resource(endpoint, listing)(run, endpoint)
+            yield _resource(endpoint, listing)(task)
         else:
-            yield _resource(endpoint, fan_out)(run, endpoint)
+            yield _resource(endpoint, fan_out)(task)
         for child in endpoint.children:
-            yield _resource(child, carried)(run, child, endpoint)
-    for endpoint in RECORDS:
-        yield _resource(endpoint, record)(run, endpoint)
+            yield _resource(child, carried)(Task(run, child), endpoint)
+    records = (
+        (REFRESHES, memory.take_refreshes),
+        (RESTATEMENTS, memory.restatements),
+        (FORGOTTEN, memory.take_forgotten),
+    )
+    for endpoint, rows in records:
+        yield _resource(endpoint, record)(Task(run, endpoint), rows)
+
+
+def _feed(task: Task, key: str | None, params: Mapping[str, str] | None) -> DltResource:
+    """The resource of a feed: days again, one row, a filtered list, or what is new."""
+    endpoint = task.endpoint
+    if task.run.backfill:
+        return _resource(endpoint, backfilled_feed)(task)
+    if key:
+        return _resource(endpoint, one_row)(task, key)
+    if params:
+        # a filtered list must not move the cursor of the whole one
+        return _resource(endpoint, filtered_feed)(task, params)
+    assert endpoint.cursor is not None
+    cursor = dlt.sources.incremental[datetime](
+        endpoint.cursor,
+        initial_value=midnight(task.run.start_date),
+        # the merge key makes overlaps harmless; dlt's own deduplication would keep keys in the state
+        primary_key=(),
+        on_cursor_value_missing="include",
+    )
+    return _resource(endpoint, incremental_feed)(task, cursor)
 
 
 def _with_settings(endpoint: Endpoint, hours: Mapping[str, Mapping[str, float]]) -> Endpoint:
@@ -193,56 +228,10 @@ def _with_settings(endpoint: Endpoint, hours: Mapping[str, Mapping[str, float]])
     return replace(endpoint, **changes)
 
 
-def _start_date(text: str | None, now: datetime) -> date:
-    if text is None:
-        return (now - RETENTION).date()
-    return _past_day("start_date", text, now)
-
-
-def _past_day(name: str, text: str, now: datetime) -> date:
-    day = _day(name, text)
-    if day > now.date():
-        raise SettingInvalid(f"{name} {day} is in the future; set it to a day up to today, {now.date()}.")
-    if day < EPOCH.date():
-        raise SettingInvalid(f"{name} {day} is before there were videos to watch; set it to {EPOCH.date()} or later.")
-    return day
-
-
-def _day(name: str, text: str) -> date:
-    try:
-        return date.fromisoformat(str(text))
-    except ValueError:
-        raise SettingInvalid(f"{name} is {text!r}, but must be a day such as '2026-01-31'.") from None
-
-
-def _days(start: str | None, end: str | None, now: datetime) -> Days | None:
-    """The days of a backfill, which is half-open: it ends before `end`."""
-    if start is None and end is None:
-        return None
-    if start is None or end is None:
-        raise SettingInvalid("A backfill needs both backfill_start and backfill_end; set the other one too.")
-    first, last = _past_day("backfill_start", start, now), _day("backfill_end", end) - timedelta(days=1)
-    if last < first:
-        raise SettingInvalid(f"backfill_end {end} must be after backfill_start {start}: it is not read itself.")
-    return first, last
-
-
-def _cursor(endpoint: Endpoint, run: Run) -> dlt.sources.incremental[datetime]:
-    assert endpoint.cursor is not None
-    return dlt.sources.incremental[datetime](
-        endpoint.cursor,
-        initial_value=midnight(run.start_date),
-        # the merge key makes overlaps harmless; dlt's own deduplication would keep keys in the state
-        primary_key=(),
-        on_cursor_value_missing="include",
-    )
-
-
 def _resource(endpoint: Endpoint, generate: Callable[..., Any]) -> Callable[..., DltResource]:
     """A dlt resource with everything that the table of endpoints declares."""
     return dlt.resource(
         generate,
-        _impl_cls=WistiaResource,
         name=endpoint.name,
         primary_key=primary_key(endpoint),
         write_disposition={"disposition": "merge", "strategy": "delete-insert"},

@@ -38,21 +38,12 @@ from .endpoints import (
 )
 from .forgotten import Forgotten
 from .rows import ARROW_TYPES, LOAD_ID, ROW_HASH, all_columns, primary_key
+from .schedule import Refresh
 
 IDLE_SECONDS = 0.5
 READERS_LEAVE_SECONDS = 15.0
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Refresh:
-    """When a parent was last asked, through which day, and when for its whole history."""
-
-    refreshed_at: datetime
-    from_date: date | None
-    through_date: date | None
-    history_at: datetime | None
 
 
 @dataclass(frozen=True)

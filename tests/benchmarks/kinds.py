@@ -32,6 +32,7 @@ from wistia_pipeline.warehouses.locks import Hold
 from tests.benchmarks.runs import UNLIMITED
 from tests.support.object_storage import object_storage
 from tests.support.postgres import installations, server
+from tests.support.sandbox import asked
 
 START = datetime(2026, 6, 15, 12, 30, tzinfo=UTC)
 DAYS, HOURLY = 700, 3_000
@@ -136,7 +137,7 @@ def figures(kind: str, events: int) -> Figures:
             began = perf_counter()
             with Progress(Console(file=StringIO())) as progress, turns() as taken:
                 pipeline = make_pipeline(destination, progress, WistiaAccount().pipeline_name)
-                run_sync(pipeline, progress, SyncResult(), (), source, models=False)
+                run_sync(pipeline, progress, SyncResult(), *asked(source), models=False)
             return perf_counter() - began, sum(taken)
 
         def build() -> float:

@@ -26,7 +26,7 @@ from wistia_pipeline.sandbox import Account, Sandbox
 from wistia_pipeline.warehouses.duckdb.loads import duckdb
 
 from tests.support.postgres import installations, server
-from tests.support.sandbox import settings_for
+from tests.support.sandbox import asked, settings_for
 
 START = datetime(2026, 6, 15, 12, 30, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -100,7 +100,7 @@ def seconds(kind: str, count: int) -> float:
 
                     pipeline.load = timed  # type: ignore[method-assign, assignment]
                     settings = settings_for(sandbox, START + hour * HOUR, start_date="2026-05-25")
-                    run_sync(pipeline, progress, SyncResult(), ("events",), settings, models=False)
+                    run_sync(pipeline, progress, SyncResult(), *asked(settings, ("events",)), models=False)
                 if hour == 0:
                     lengthen(pipeline, count)
                 else:

@@ -24,6 +24,8 @@ from wistia_pipeline.runtime.settings import use_defaults
 from wistia_pipeline.sandbox import Account, Sandbox
 from wistia_pipeline.warehouses.duckdb.loads import duckdb as duckdb_file
 
+from tests.support.sandbox import asked
+
 START = datetime(2026, 6, 15, 12, 30, tzinfo=UTC)
 """When the account is looked at; its first day is `days` before."""
 UNLIMITED = 1_000_000_000
@@ -87,7 +89,7 @@ def sync(
     settings = {"access_token": token, "base_url": url, "requests_per_minute": UNLIMITED, "now": START}
     with Progress(Console(file=StringIO())) as progress:
         pipeline = make_pipeline(duckdb_file(file), progress)
-        run_sync(pipeline, progress, SyncResult(), select, settings | arguments, models=models)
+        run_sync(pipeline, progress, SyncResult(), *asked(settings | arguments, select), models=models)
 
 
 def cost_of(function: Callable[..., None], *arguments: Any, **named: Any) -> Cost:

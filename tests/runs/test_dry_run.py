@@ -15,7 +15,7 @@ from wistia_pipeline.sandbox import Sandbox
 
 from tests.support.folder import open_elsewhere
 from tests.support.loaded import load_once
-from tests.support.sandbox import NOW, settings_for
+from tests.support.sandbox import NOW, asked, settings_for
 from tests.support.warehouse import MOSTLY_DUCKDB, Warehouse
 
 ACCOUNT = {"seed": 7, "medias": 60, "projects": 8, "visitors": 500, "events": 2_000, "days": 200, "hourly_events": 30}
@@ -27,7 +27,7 @@ def foresee(warehouse: Warehouse, sandbox: Sandbox, hours: int, *select: str, **
     before = len(sandbox.log)
     settings = settings_for(sandbox, NOW + hours * HOUR, **arguments)
     with Progress(Console(file=StringIO())) as progress:
-        found = forecast(warehouse.pipeline(), progress, select, settings)
+        found = forecast(warehouse.pipeline(), progress, *asked(settings, select))
     return found, len(sandbox.log) - before
 
 

@@ -33,7 +33,7 @@ from wistia_pipeline.sandbox import Account, Sandbox
 from wistia_pipeline.sandbox.server import Reply
 
 from tests.support.http import LONG, until
-from tests.support.sandbox import NOW, START, TOKEN, UNLIMITED, settings_for, source_of
+from tests.support.sandbox import NOW, START, TOKEN, UNLIMITED, asked, settings_for, source_of
 from tests.support.shared import made_once
 from tests.support.warehouse import Warehouse
 from wistia_source import wistia
@@ -378,7 +378,7 @@ def synced(living: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     with Progress(Console(file=StringIO())) as progress:
         pipeline = make_pipeline("duckdb", progress)
         settings = settings_for(living, start_date=START)
-        run_sync(pipeline, progress, SyncResult(), SYNCED, settings, models=False)
+        run_sync(pipeline, progress, SyncResult(), *asked(settings, SYNCED), models=False)
     assert [path.name for path in Path().iterdir()] == ["warehouse.duckdb"]
     monkeypatch.chdir(tmp_path)
     yield pipeline.pipelines_dir

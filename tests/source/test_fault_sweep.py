@@ -18,12 +18,13 @@ from typing import Any
 import dlt
 import pytest
 from dlt.common.versioned_state import decompress_state
-from dlt.extract import DltSource
+from wistia_pipeline.runs.results import failures_of
 from wistia_pipeline.sandbox import Account, Fault, Sandbox
 
 from tests.support.sandbox import NOW, TOKEN, files_with_token, source_of
 from tests.support.shared import made_once
 from tests.support.warehouse import MOSTLY_DUCKDB, Warehouse, in_duckdb
+from wistia_source.metrics import Metrics
 from wistia_source.tuning import Tuning
 
 LATER = NOW + timedelta(hours=1)
@@ -84,12 +85,6 @@ def change(account: Account) -> None:
     account.restate_day(media_id, "2026-06-10", loads=3, plays=2)
 
 
-def figures(source: DltSource, name: str) -> list[Any]:
-    """One metric of each resource that has it."""
-    metrics = [resource.custom_metrics for resource in source.resources.values()]
-    return [tally[name] for tally in metrics if name in tally]
-
-
 def sync(warehouse: Warehouse, sandbox: Sandbox, now: datetime, *faults: Fault) -> int:
     """A run that suffers each of the faults, repeats what they struck and nothing else, and has no failure.
 
@@ -104,9 +99,9 @@ def sync(warehouse: Warehouse, sandbox: Sandbox, now: datetime, *faults: Fault) 
     tuning = Tuning(read_timeout_seconds=0.5) if hangs else Tuning()
     source = source_of(sandbox, now, start_date=START, tuning=tuning)
     warehouse.load(source)
-    assert not figures(source, "failures")
-    requests: int = sum(figures(source, "requests"))
-    retries: int = sum(figures(source, "retries"))
+    metrics = [Metrics.of(resource.custom_metrics) for resource in source.resources.values()]
+    assert not any(own.failures for own in metrics)
+    requests, retries = sum(own.requests for own in metrics), sum(own.retries for own in metrics)
     assert requests == len(sandbox.log)
     assert retries >= len(faults) if hangs else retries == len(faults)
     return requests - retries
@@ -309,7 +304,7 @@ def test_faults_without_an_end_show_no_token(
         tuning = Tuning(read_timeout_seconds=0.25, max_quota_wait_seconds=0.3)
         source = source_of(sandbox, NOW, start_date=START, access_token=dlt.secrets.value, tuning=tuning)
         warehouse.load(source)
-    failures = [failure for some in figures(source, "failures") for failure in some]
+    failures = failures_of(source)
     assert len(failures) == len(paths)
     assert {record.name.partition(".")[0] for record in caplog.records} >= {"dlt", "urllib3"}
     assert_no_token(tmp_path)

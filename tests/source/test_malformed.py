@@ -13,7 +13,7 @@ from tests.support.loaded import load_once
 from tests.support.runs import SMALL, answer, by_parent, media_ids, view_at
 from tests.support.sandbox import NOW, START, calls, settings_for
 from tests.support.warehouse import Warehouse
-from wistia_source.rows import fix_event
+from wistia_source.event_repair import repair_event
 
 ACCOUNT = SMALL
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
@@ -111,7 +111,7 @@ def test_sessions_without_a_key_are_told_apart_by_where_they_were_watched() -> N
     keys = []
     for row in (first, *others, grown):
         event = dict(row)
-        fix_event(event, keep_public_token=False)
+        repair_event(event, keep_public_token=False)
         keys.append(event["event_key"])
     assert len(set(keys)) == 3
     assert keys[0] == keys[-1]

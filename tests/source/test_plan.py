@@ -11,8 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wistia_source.endpoints import CAPTIONS, MEDIA_STATS, MEDIA_STATS_BY_DATE, PROJECT_STATS, Endpoint
-from wistia_source.plan import BusyDays, decide
-from wistia_source.warehouse import Refresh
+from wistia_source.schedule import BusyDays, Refresh, decide
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 NOW = datetime(2026, 6, 15, 12, 30, tzinfo=UTC)

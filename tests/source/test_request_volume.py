@@ -19,11 +19,11 @@ from wistia_pipeline.sandbox import Account, Fault, Sandbox
 
 from tests.support.commands import folder_at_now
 from tests.support.runs import SMALL, media_ids, sync
-from tests.support.sandbox import NOW, START, TOKEN, settings_for, source_of
+from tests.support.sandbox import NOW, START, TOKEN, asked, settings_for, source_of
 from tests.support.waiting import Waiting
 from tests.support.warehouse import Warehouse
 from wistia_source.endpoints import BY_NAME
-from wistia_source.refusals import Patience
+from wistia_source.retry import Patience
 from wistia_source.tuning import Tuning
 
 ACCOUNT: dict[str, Any] = SMALL
@@ -108,5 +108,5 @@ def test_a_run_that_waits_for_an_answer_shows_that_it_lives(duckdb_warehouse: Wa
         server.conditions["account"] = lambda: shown.getvalue().count("so far 0 rows, 0 requests\n") >= 2
         settings = settings_for(server, start_date=START)
         result = SyncResult()
-        run_sync(duckdb_warehouse.pipeline(), progress, result, ["account_stats"], settings, models=False)
+        run_sync(duckdb_warehouse.pipeline(), progress, result, *asked(settings, ["account_stats"]), models=False)
     assert result.status == "ok"

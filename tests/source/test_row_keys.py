@@ -19,7 +19,8 @@ from wistia_source.endpoints import (
     MEDIA_STATS_ACTIONS,
 )
 from wistia_source.errors import RowUnusable
-from wistia_source.rows import carried_rows, fix_event, primary_key, to_table
+from wistia_source.event_repair import repair_event
+from wistia_source.rows import carried_rows, primary_key, to_table
 
 
 @given(
@@ -37,7 +38,7 @@ def test_of_rows_with_one_key_the_last_is_kept(keys: list[tuple[str, str | None]
         for number, (event, visitor) in enumerate(keys)
     ]
     for row in rows:
-        fix_event(row, False)
+        repair_event(row, False)
     table = to_table(EVENTS, rows, "7")
     last = {(row["event_key"], row["visitor_key"]): row["percent_viewed"] for row in rows}
     got = {(row["event_key"], row["visitor_key"]): row["percent_viewed"] for row in table.to_pylist()}
@@ -61,14 +62,14 @@ def test_an_event_without_a_key_has_it_from_its_heatmap(key: str, before: str) -
     url = f"{before}/events/{key}/iframe.html?public_token=t0k&x=1"
     for missing in ({}, {"event_key": None}, {"event_key": ""}):
         row: Row = {**missing, "iframe_heatmap_url": url, "visitor_key": "v"}
-        fix_event(row, keep_public_token=False)
+        repair_event(row, keep_public_token=False)
         assert row["event_key"] == key
         assert row["iframe_heatmap_url"] == f"{before}/events/{key}/iframe.html?public_token=&x=1"
 
 
 def test_the_public_token_is_kept_only_if_asked_for() -> None:
     row: Row = {"event_key": "e", "visitor_key": "v", "iframe_heatmap_url": "https://x/events/e/?public_token=t0k"}
-    fix_event(row, keep_public_token=True)
+    repair_event(row, keep_public_token=True)
     assert row["iframe_heatmap_url"].endswith("=t0k")
 
 
@@ -87,7 +88,7 @@ def test_an_event_without_any_key_keeps_one_while_the_session_grows(
     ]
     others: list[Row] = [{**session, name: "other"} for name in session]
     for row in [*rows, *others]:
-        fix_event(row, False)
+        repair_event(row, False)
     assert rows[0]["event_key"] == rows[1]["event_key"]
     assert rows[0]["visitor_key"] == (visitor or "")
     assert len({row["event_key"] for row in [rows[0], *others]}) == 4
@@ -98,7 +99,7 @@ def test_keys_of_events_are_never_null(data: st.DataObject) -> None:
     row, _ = data.draw(drawn_row(EVENTS, 0))
     for name in data.draw(st.sets(st.sampled_from(["event_key", "visitor_key", "media_id", "received_at"]))):
         row.pop(name, None)
-    fix_event(row, False)
+    repair_event(row, False)
     table = to_table(EVENTS, [row], "7")
     assert all(table[name].null_count == 0 for name in primary_key(EVENTS))
 

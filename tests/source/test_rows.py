@@ -35,7 +35,8 @@ from wistia_source.endpoints import (
     Endpoint,
 )
 from wistia_source.errors import RowUnusable
-from wistia_source.rows import ARROW_TYPES, all_columns, primary_key, timestamp, to_table
+from wistia_source.rows import ARROW_TYPES, all_columns, primary_key, to_table
+from wistia_source.values import timestamp
 
 
 @given(data=st.data(), endpoint=endpoints, count=st.integers(0, 3))

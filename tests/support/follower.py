@@ -32,8 +32,8 @@ from wistia_source.endpoints import (
     EVENTS,
     VISITORS,
     Endpoint,
+    Row,
 )
-from wistia_source.rows import Row
 
 
 @dataclass

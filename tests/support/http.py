@@ -14,7 +14,11 @@ from typing import Any, TypeVar
 from dlt.pipeline.trace import get_exception_traces
 from wistia_pipeline.sandbox import Account, Call
 
-from wistia_source.client import Client, Row, Tally
+from wistia_source.client import Client
+from wistia_source.endpoints import Row
+from wistia_source.metrics import Metrics
+from wistia_source.paging import Lists
+from wistia_source.walks import ACTIVE_WALKS, Walks
 
 START = datetime(2026, 6, 15, 12, 30, tzinfo=UTC)
 EVENTS, VISITORS = "stats/events", "stats/visitors"
@@ -26,13 +30,27 @@ SEARCH = {"search": "anna@example.com"}
 WITH_PASSWORD = "https://me:secret@api.wistia.com"
 
 T = TypeVar("T")
-Connect = Callable[..., Client]
+Connect = Callable[..., "Connection"]
 Answer = tuple[int, dict[str, str], bytes]
 
 
-def counts(tally: Tally) -> dict[str, int]:
-    """What was counted, without the time it took."""
-    return {name: number for name, number in tally.items() if name != "wait_seconds"}
+class Connection(Client):
+    """A client with its lists and walks, as a run has them."""
+
+    def __init__(self, *arguments: Any, active_walks: int = ACTIVE_WALKS, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self.walks = Walks(active_walks)
+        self.rows, self.pages = Lists(self).rows, Lists(self).pages
+        self.stream = self.walks.stream
+
+    def close(self) -> None:
+        super().close()
+        self.walks.close()
+
+
+def counts(metrics: Metrics) -> dict[str, int]:
+    """What was counted of requests."""
+    return {name: count for name in ("requests", "retries", "left_out") if (count := getattr(metrics, name))}
 
 
 def small(**changes: Any) -> Account:

@@ -27,6 +27,7 @@ import dlt
 from adbc_driver_manager import dbapi
 from dlt.destinations.impl.duckdb.sql_client import DuckDbSqlClient
 from dlt.destinations.impl.postgres.sql_client import Psycopg2SqlClient
+from wistia_pipeline.runs.accounts import WistiaAccount
 from wistia_pipeline.runs.progress import Progress
 from wistia_pipeline.runs.results import SyncResult
 from wistia_pipeline.runs.sync import make_pipeline, run_sync
@@ -226,7 +227,7 @@ def _sync(order: Order, answers: Connection) -> None:
         gc.disable()
         steps = Steps(order.folder, order.kill, lambda step: answers.send([step]))
         steps.listen()
-        source_args = {
+        settings = {
             "base_url": order.base_url,
             "requests_per_minute": 100_000,
             "backoff_seconds": 0.001,
@@ -237,9 +238,8 @@ def _sync(order: Order, answers: Connection) -> None:
         }
         result = SyncResult()
         with Progress() as progress:
-            run_sync(
-                make_pipeline(order.destination, progress), progress, result, source_args=source_args, models=False
-            )
+            pipeline = make_pipeline(order.destination, progress)
+            run_sync(pipeline, progress, result, account=WistiaAccount(given=settings), models=False)
         assert result.status == "ok", result
         if order.kill:
             # its step comes in a thread's own time, or a little later than the end

@@ -27,7 +27,7 @@ from tests.support.mart_values import (
     ratio,
     total,
 )
-from wistia_source.rows import fix_event
+from wistia_source.event_repair import repair_event
 
 Row = dict[str, Any]
 Mart = dict[tuple[Any, ...], Row]
@@ -72,7 +72,7 @@ class DailyMarts:
         """wistia__sessions, oldest first."""
         rows = []
         for event in deepcopy(self.view.events()):
-            fix_event(event, keep_public_token=False)
+            repair_event(event, keep_public_token=False)
             rows.append(self._session(event))
         rows.sort(key=lambda row: (row["received_at"], row["event_key"]))
         seen: dict[str, list[Row]] = defaultdict(list)

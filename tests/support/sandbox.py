@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from dlt.extract import DltSource
+from wistia_pipeline.runs.accounts import WistiaAccount
 from wistia_pipeline.runs.results import failures_of
 from wistia_pipeline.sandbox import Call, Sandbox
 
 from wistia_source import wistia
+from wistia_source.request import RunRequest
 
 NOW = datetime(2026, 6, 15, 12, 30, tzinfo=UTC)
 """The time of a first run in the tests."""
@@ -67,3 +70,16 @@ def settings_for(sandbox: Sandbox, now: datetime = NOW, **arguments: Any) -> dic
 def source_of(sandbox: Sandbox, now: datetime = NOW, **arguments: Any) -> DltSource:
     """The source pointed at a sandbox, in a hurry."""
     return wistia(**settings_for(sandbox, now, **arguments))
+
+
+def asked(settings: Mapping[str, Any], select: Sequence[str] = ()) -> tuple[RunRequest, WistiaAccount]:
+    """What `run_sync` is told by arguments of the source: the request among them, and the account with the others."""
+    given = dict(settings)
+    keys = {"visitors": given.pop("visitor_key", None), "events": given.pop("event_key", None)}
+    request = RunRequest(
+        select=tuple(select),
+        refresh={name: key for name, key in keys.items() if key},
+        backfill_start=given.pop("backfill_start", None),
+        backfill_end=given.pop("backfill_end", None),
+    )
+    return request, WistiaAccount(given=given)

@@ -31,8 +31,10 @@ from wistia_source.endpoints import (
     REFRESHES,
     RESTATEMENTS,
     Endpoint,
+    Row,
 )
-from wistia_source.rows import Row, fix_event, primary_key, to_table
+from wistia_source.event_repair import repair_event
+from wistia_source.rows import primary_key, to_table
 from wistia_source.tuning import Tuning
 from wistia_source.windows import by_date_today
 
@@ -240,7 +242,7 @@ class World:
             "account_stats_by_date": view.account_stats_by_date(*days),
         }
         for row in rows["events"]:
-            fix_event(row, keep_public_token=False)
+            repair_event(row, keep_public_token=False)
         asks: dict[Endpoint, Callable[[str], list[Row]]] = {
             PROJECT_STATS: lambda id_: [view.project_stats(id_)],
             PROJECT_STATS_BY_DATE: lambda id_: view.project_stats_by_date(id_, *days),

@@ -25,7 +25,7 @@ from wistia_pipeline.sandbox import Sandbox
 from wistia_pipeline.warehouses.duckdb.loads import duckdb as duckdb_file
 from wistia_pipeline.warehouses.postgres import postgres
 
-from tests.support.sandbox import NOW, START, settings_for
+from tests.support.sandbox import NOW, START, asked, settings_for
 
 RUN_LOG = ("sync_runs", "sync_failures", "restatements")
 DATASET = "wistia_raw"
@@ -77,7 +77,7 @@ class Warehouse:
         """Runs what `wistia-pipeline sync` and `backfill` run. `result` is for runs that raise."""
         result = result or SyncResult()
         with Progress(Console(file=StringIO())) as progress:
-            run_sync(self.pipeline(), progress, result, select, settings, models=models)
+            run_sync(self.pipeline(), progress, result, *asked(settings, select), models=models)
         return result
 
     def clear(self) -> None:

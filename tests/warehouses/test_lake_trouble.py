@@ -33,7 +33,7 @@ from tests.support.folder import empty_folder
 from tests.support.lake import NAME, Lake, LakeWarehouse
 from tests.support.lake import lake_in_a_folder as lake_in_a_folder
 from tests.support.lake import lake_warehouse_in_a_folder as lake_warehouse_in_a_folder
-from tests.support.sandbox import NOW, TOKEN, sessions
+from tests.support.sandbox import NOW, TOKEN, asked, sessions
 from tests.support.warehouse import sync
 from wistia_source.endpoints import ENDPOINTS
 from wistia_source.rows import primary_key
@@ -151,7 +151,7 @@ def test_maintenance_and_the_end_of_a_run_wait_for_others_too(
     result = SyncResult()
     with Progress(Console(file=StringIO())) as progress:
         source = {"access_token": living.token, "base_url": living.url, "now": NOW}
-        run_sync(warehouse.pipeline(), progress, result, ("medias",), source, models=False)
+        run_sync(warehouse.pipeline(), progress, result, *asked(source, ("medias",)), models=False)
     assert {row["status"] for row in warehouse.rows("sync_runs")} == {"ok"}
 
     monkeypatch.setattr(ducklake, "tidy", after_others(tidy))

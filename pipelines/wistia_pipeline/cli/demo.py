@@ -12,6 +12,7 @@ from tempfile import TemporaryDirectory
 import duckdb
 from rich.console import Console
 
+from ..runs.accounts import WistiaAccount
 from ..runs.progress import Progress
 from ..runs.results import SyncResult
 from ..runs.sync import make_pipeline, run_sync
@@ -62,7 +63,7 @@ def run_demo(output: str) -> None:
             with Progress() as progress:
                 pipeline = make_pipeline(duckdb_file(output), progress, name=NAME, pipelines_dir=state)
                 # all that a user's own settings could bend
-                source_args = {
+                own = {
                     "api_version": "v1",
                     "start_date": (start - HISTORY).date().isoformat(),
                     "access_token": sandbox.token,
@@ -70,7 +71,7 @@ def run_demo(output: str) -> None:
                     "requests_per_minute": REQUESTS_PER_MINUTE,
                     "now": now,
                 }
-                run_sync(pipeline, progress, result, source_args=source_args)
+                run_sync(pipeline, progress, result, account=WistiaAccount(given=own))
             return result
 
         first = load(start)

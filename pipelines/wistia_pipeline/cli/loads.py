@@ -33,6 +33,8 @@ from .options import (
 )
 
 if TYPE_CHECKING:
+    from wistia_source.request import RunRequest
+
     from ..runs.accounts import WistiaAccount
     from ..runs.results import SyncResult
 
@@ -64,13 +66,12 @@ def sync(
 
     Exits with 0 when all is loaded, 1 when the run failed, 3 when only some medias or projects could not be read.
     """
-    keys = {"visitor_key": visitor_key, "event_key": event_key}
-    source_args = {name: key for name, key in keys.items() if key}
-    if source_args:
-        select = tuple(name.replace("_key", "s") for name in source_args)
-    if dry_run:
-        _foresee(source_args, select, **options)
-    _load(source_args, select, **options)
+    from wistia_source.request import RunRequest
+
+    keys = {"visitors": visitor_key, "events": event_key}
+    request = RunRequest(select, {name: key for name, key in keys.items() if key}, dry_run=dry_run)
+    run = _foresee if dry_run else _load
+    run(request, **options)
 
 
 @click.command()
@@ -84,12 +85,13 @@ def backfill(start: str, end: str, select: tuple[str, ...], **options: Any) -> N
     carries on where it was. What `sync` does next stays as it is. Says first how many requests it will take. Exits as
     `sync` does.
     """
-    _load({"backfill_start": start, "backfill_end": end}, select, **options)
+    from wistia_source.request import RunRequest
+
+    _load(RunRequest(select, backfill_start=start, backfill_end=end), **options)
 
 
 def _load(
-    source_args: dict[str, Any],
-    select: tuple[str, ...],
+    request: RunRequest,
     destination: str,
     account: WistiaAccount | None,
     no_models: bool,
@@ -107,22 +109,11 @@ def _load(
         with Progress() as progress:
             own = account or WistiaAccount()
             pipeline = make_pipeline(destination, progress, own.pipeline_name)
-            run_sync(
-                pipeline,
-                progress,
-                result,
-                select,
-                source_args,
-                partial(explained, account=own),
-                models=not no_models,
-                account=own,
-            )
+            run_sync(pipeline, progress, result, request, own, partial(explained, account=own), models=not no_models)
 
     stopped = noted(run, result, verbose, account)
-    again = "these are asked for again"
-    if "backfill_start" in source_args:
-        again = "the same command asks for these again"
-    _show(result, as_json, again)
+    whoever = "the same command asks for these" if request.is_backfill else "these are asked for"
+    _show(result, as_json, f"{whoever} again")
     if stopped:
         # requests under way may take a minute more, and nobody wants their answers
         sys.stdout.flush()
@@ -131,8 +122,7 @@ def _load(
 
 
 def _foresee(
-    source_args: dict[str, Any],
-    select: tuple[str, ...],
+    request: RunRequest,
     destination: str,
     account: WistiaAccount | None,
     as_json: bool,
@@ -151,7 +141,7 @@ def _foresee(
         with Progress() as progress:
             own = account or WistiaAccount()
             pipeline = make_pipeline(destination, progress, own.pipeline_name)
-            found = forecast(pipeline, progress, select, source_args, own)
+            found = forecast(pipeline, progress, request, own)
         if as_json:
             click.echo(json.dumps(asdict(found)))
         else:

@@ -8,8 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from time import monotonic
 
-from wistia_source.client import Row
-from wistia_source.endpoints import ACCOUNT_STATS, BY_NAME, ENDPOINTS, MEDIAS, READ_STATS, Endpoint
+from wistia_source.endpoints import ACCOUNT_STATS, BY_NAME, ENDPOINTS, MEDIAS, READ_STATS, Endpoint, Row
 from wistia_source.errors import CredentialsRejected, NotFound, PermissionMissing, PlanLacksFeature
 from wistia_source.probes import Probes
 from wistia_source.rows import value_of

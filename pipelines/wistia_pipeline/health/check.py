@@ -17,7 +17,7 @@ from wistia_source import wistia
 from wistia_source.budget import RequestBudget
 from wistia_source.client import Client
 from wistia_source.probes import Probes
-from wistia_source.refusals import HASTY
+from wistia_source.retry import HASTY
 from wistia_source.windows import RETENTION
 
 from ..models.settings import require_settings
@@ -133,7 +133,7 @@ def _check_api(found: Checks, account: WistiaAccount, settings: dict[str, Any], 
         check_account(found, probes, settings["api_version"])
     finally:
         client.close()
-        found.requests = probes.requests
+        found.requests = probes.metrics.requests
 
 
 def _check_destination(found: Checks, destination: TDestinationReferenceArg) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from dlt.common.configuration import resolve_configuration
@@ -12,6 +13,7 @@ from dlt.extract import DltSource
 
 from wistia_source import wistia
 from wistia_source.errors import SettingInvalid
+from wistia_source.request import RunRequest
 
 ONLY = "wistia"
 """What the account is called where there is one."""
@@ -23,6 +25,8 @@ class WistiaAccount:
     """A Wistia account as it is called here. Raises `SettingInvalid` for a name that dlt could not use."""
 
     name: str = ONLY
+    given: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
+    """Settings in place of those that dlt finds."""
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
@@ -52,18 +56,18 @@ class WistiaAccount:
             f"[sources.{ONLY}]", f"[sources.{self.name}]"
         )
 
-    def source(self, **arguments: Any) -> DltSource:
+    def source(self, request: RunRequest, **arguments: Any) -> DltSource:
         """The source with the account's settings, and these in their place."""
-        if self.name == ONLY:
-            return wistia(**arguments)
         # its schema is called as the pipeline is, so that each account has its own
-        return wistia.with_args(name=self.pipeline_name, section=self.name)(**arguments)
+        declared = wistia if self.name == ONLY else wistia.with_args(name=self.pipeline_name, section=self.name)
+        return declared(request=request, **{**arguments, **self.given})
 
     def settings(self, *, accept_partial: bool = False) -> dict[str, Any]:
-        """The source's settings as dlt would give them to it.
+        """The source's settings as it would get them.
 
         Raises what dlt says of one that is missing or no good.
         """
         spec = get_fun_spec(wistia)
         assert spec is not None
-        return dict(resolve_configuration(spec(), sections=self.section, accept_partial=accept_partial))
+        found = resolve_configuration(spec(), sections=self.section, accept_partial=accept_partial)
+        return {**found, **self.given}

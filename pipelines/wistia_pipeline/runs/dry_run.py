@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import dlt
 
-from wistia_source.endpoints import VISITORS
+from wistia_source.endpoints import BY_NAME
+from wistia_source.request import RunRequest
 from wistia_source.warehouse import connected
 
 from ..warehouses.kinds import destination_of
 from .accounts import WistiaAccount
 from .progress import Progress
-from .results import names_of
+from .results import metrics_of
 from .sync import raise_if_nothing_was_read, selected
 
 
@@ -36,14 +36,11 @@ class Forecast:
 def forecast(
     pipeline: dlt.Pipeline,
     progress: Progress,
-    select: Sequence[str] = (),
-    source_args: Mapping[str, Any] | None = None,
-    account: WistiaAccount | None = None,
+    request: RunRequest = RunRequest(),  # noqa: B008
+    account: WistiaAccount = WistiaAccount(),  # noqa: B008
 ) -> Forecast:
     """What `run_sync` of the pipeline would ask: asks for the listings and counts the rest. Raises as a run does."""
-    account = account or WistiaAccount()
-    found, args = Forecast(), {"dry_run": True, **(source_args or {})}
-    per_minute = args.get("requests_per_minute") or account.settings(accept_partial=True)["requests_per_minute"]
+    found = Forecast()
     # a working folder of its own: data that waits there to be loaded is none of ours
     with TemporaryDirectory(prefix="wistia-dry-run-") as folder:
         own = dlt.pipeline(
@@ -53,19 +50,18 @@ def forecast(
             progress=progress.collector,
             pipelines_dir=folder,
         )
-        source = selected(account.source(**args), select)
+        source = selected(account.source(replace(request, dry_run=True)), request.resources)
         if destination_of(own).exists:
             # a DuckDB file that another program has open is waited for
             with connected(own):
                 own.sync_destination()
         own.extract(source)
     raise_if_nothing_was_read(source)
-    for name in names_of(source):
-        metrics = source.resources[name].custom_metrics
-        is_known = "expected" in metrics or name != VISITORS.name
-        requests = metrics.get("expected", metrics.get("requests", 0)) if is_known else None
-        found.resources[name] = {"requests": requests, "reasons": metrics.get("reasons", {})}
+    for name, metrics in metrics_of(source).items():
+        is_known = metrics.expected is not None or not BY_NAME[name].has_unknown_length
+        requests = (metrics.requests if metrics.expected is None else metrics.expected) if is_known else None
+        found.resources[name] = {"requests": requests, "reasons": metrics.reasons}
         found.requests += requests or 0
         found.complete &= is_known
-    found.minutes = round(found.requests / per_minute, 2)
+    found.minutes = round(found.requests / account.settings(accept_partial=True)["requests_per_minute"], 2)
     return found

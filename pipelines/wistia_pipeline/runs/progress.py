@@ -6,7 +6,6 @@ import threading
 from collections.abc import Callable
 from time import monotonic
 from types import TracebackType
-from typing import Any
 
 from dlt.common.runtime.collector_base import Collector
 from dlt.extract import DltSource
@@ -15,6 +14,9 @@ from rich.progress import BarColumn, SpinnerColumn, TaskID, TextColumn, TimeElap
 from rich.progress import Progress as Bars
 
 from wistia_source.endpoints import BY_NAME, VISITORS
+from wistia_source.metrics import Metrics
+
+from .results import metrics_of
 
 LINE_SECONDS = 10.0
 LOADING, MODELS = "loading", "models"
@@ -109,7 +111,7 @@ class Progress:
                 self._update_bar(self._tasks[name], figures)
             elif self._finished(name, figures):
                 self._said.add(name)
-                self.say(f"{name}: {_figures(figures.get('rows', 0), figures.get('requests', 0))}")
+                self.say(f"{name}: {_figures(figures.rows, figures.requests)}")
         self._show_estimate()
         if self._source is not None and monotonic() > self._next_line:
             self._next_line = monotonic() + self._line_seconds
@@ -119,12 +121,14 @@ class Progress:
         """How long it will take, once all is known that can be: of a first run or a backfill, not of an hourly one."""
         metrics = self._metrics()
         # a list without a count of its rows
-        counted = metrics.keys() - {name for name, endpoint in BY_NAME.items() if endpoint.listing} - {VISITORS.name}
-        if self._estimated or not counted or not all("expected" in metrics[name] for name in counted):
+        counted = [
+            own for name, own in metrics.items() if not (BY_NAME[name].listing or BY_NAME[name].has_unknown_length)
+        ]
+        if self._estimated or not counted or any(own.expected is None for own in counted):
             return
         self._estimated = True
-        requests = sum(metrics[name]["expected"] for name in counted)
-        minutes = sum(metrics[name]["expected_minutes"] for name in counted)
+        requests = sum(own.expected or 0 for own in counted)
+        minutes = sum(own.expected_minutes for own in counted)
         more = ", and one request for each 100 visitors" if VISITORS.name in metrics else ""
         self._console.print(
             f"about {requests:,} requests, {minutes:.1f} minutes at the quota{more}",
@@ -133,33 +137,30 @@ class Progress:
             soft_wrap=True,
         )
 
-    def _finished(self, name: str, figures: dict[str, Any]) -> bool:
+    def _finished(self, name: str, figures: Metrics) -> bool:
         """Whether to say so now: one look later than seen, since a resource that failed ends the run meanwhile."""
-        if figures.get("unfinished", True) or name in self._said:
+        if figures.unfinished or name in self._said:
             return False
         seen_before = name in self._done
         self._done.add(name)
         return seen_before
 
-    def _metrics(self) -> dict[str, dict[str, Any]]:
-        if self._source is None:
-            return {}
-        resources = self._source.resources
-        return {name: resources[name].custom_metrics for name in BY_NAME if name in resources.selected}
+    def _metrics(self) -> dict[str, Metrics]:
+        return {} if self._source is None else metrics_of(self._source)
 
     def _sums(self) -> tuple[int, int]:
         metrics = self._metrics().values()
-        return sum(m.get("rows", 0) for m in metrics), sum(m.get("requests", 0) for m in metrics)
+        return sum(own.rows for own in metrics), sum(own.requests for own in metrics)
 
-    def _update_bar(self, task: TaskID, figures: dict[str, Any]) -> None:
-        done = not figures.get("unfinished", True)
-        total = figures.get("expected") or (1 if done else None)
+    def _update_bar(self, task: TaskID, figures: Metrics) -> None:
+        done = not figures.unfinished
+        total = figures.expected or (1 if done else None)
         self._bars.update(
             task,
             total=total,
-            completed=total if done and total else figures.get("requests", 0),
-            rows=figures.get("rows", 0),
-            requests=figures.get("requests", 0),
+            completed=total if done and total else figures.requests,
+            rows=figures.rows,
+            requests=figures.requests,
         )
 
 

@@ -9,6 +9,7 @@ from uuid import uuid4
 from dlt.extract import DltSource
 
 from wistia_source.endpoints import BY_NAME, EVENTS
+from wistia_source.metrics import Metrics
 
 from ..models.build import ModelsResult
 from .completeness import DayOutsideBand
@@ -36,20 +37,26 @@ class SyncResult:
 
     def note_loaded(self, source: DltSource) -> None:
         """The rows counted so far are in the warehouse."""
-        for name in names_of(source):
-            self.resources[name] = {"rows": source.resources[name].custom_metrics.get("rows", 0)}
+        self.resources |= {name: {"rows": metrics.rows} for name, metrics in metrics_of(source).items()}
 
     def fill(self, source: DltSource) -> None:
         """Takes over what the resources have counted."""
         self.failures = failures_of(source)
-        for name in names_of(source):
-            metrics = source.resources[name].custom_metrics
-            counts = {figure: metrics.get(figure, 0) for figure in ("requests", "retries", "left_out")}
-            seconds = {figure: round(metrics.get(figure, 0.0), 3) for figure in ("seconds", "wait_seconds")}
-            self.resources[name] = {"rows": 0, **self.resources.get(name, {}), **counts, **seconds}
+        for name, metrics in metrics_of(source).items():
+            self.resources[name] = {
+                "rows": 0,
+                **self.resources.get(name, {}),
+                "requests": metrics.requests,
+                "retries": metrics.retries,
+                "left_out": metrics.left_out,
+                "seconds": round(metrics.seconds, 3),
+                "wait_seconds": round(metrics.wait_seconds, 3),
+            }
         self.requests = sum(figures["requests"] for figures in self.resources.values())
         self.new_fields = [
-            f"{name}.{field}" for name in source.resources.selected for field in _new_fields(source, name)
+            f"{name}.{field}"
+            for name, resource in source.resources.selected.items()
+            for field in Metrics.of(resource.custom_metrics).new_fields
         ]
 
     def as_log(self, source: DltSource) -> list[dict[str, Any]]:
@@ -59,7 +66,7 @@ class SyncResult:
         return rows if self.models is None else [*rows, {**self.models.as_log(), "account_id": account_id}]
 
     def _log_row(self, source: DltSource, name: str) -> dict[str, Any]:
-        metrics = source.resources[name].custom_metrics
+        metrics = Metrics.of(source.resources[name].custom_metrics)
         failures = [failure for failure in self.failures if failure["resource"] == name]
         own_error = next((failure["error"] for failure in failures if not failure["parent_id"]), None)
         days = self.days_outside_band if name == EVENTS.name else ()
@@ -67,9 +74,9 @@ class SyncResult:
             "resource": name,
             "status": self.status,
             **self.resources[name],
-            **{figure: metrics.get(figure) for figure in ("account_id", "asked_from", "asked_to")},
+            **{figure: getattr(metrics, figure) for figure in ("account_id", "asked_from", "asked_to")},
             "failures": len(failures),
-            "new_fields": ", ".join(_new_fields(source, name)) or None,
+            "new_fields": ", ".join(metrics.new_fields) or None,
             "warning": "; ".join(map(str, days)) or None,
             "error": own_error or self.error,
         }
@@ -80,20 +87,20 @@ def names_of(source: DltSource) -> list[str]:
     return [name for name in BY_NAME if name in source.resources.selected]
 
 
+def metrics_of(source: DltSource) -> dict[str, Metrics]:
+    """What each of these resources has counted."""
+    return {name: Metrics.of(source.resources[name].custom_metrics) for name in names_of(source)}
+
+
 def failures_of(source: DltSource) -> list[dict[str, str]]:
     """What could not be read, as `SyncResult.failures` has it."""
     return [
         {"resource": name, **failure}
         for name, resource in source.resources.selected.items()
-        for failure in resource.custom_metrics.get("failures", ())
+        for failure in Metrics.of(resource.custom_metrics).failures
     ]
 
 
 def lost_resources(source: DltSource) -> dict[str, str]:
     """The resources that could not be read at all, and why."""
     return {failure["resource"]: failure["error"] for failure in failures_of(source) if not failure["parent_id"]}
-
-
-def _new_fields(source: DltSource, name: str) -> list[str]:
-    fields: list[str] = source.resources[name].custom_metrics.get("new_fields", [])
-    return fields

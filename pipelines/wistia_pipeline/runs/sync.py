@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from hashlib import sha256
@@ -20,6 +20,7 @@ from dlt.extract import DltSource
 from wistia_source.endpoints import ACCOUNT_STATS_BY_DATE, BY_NAME, COMPANIONS, EVENTS, READ_STATS
 from wistia_source.errors import RequestFailed, SettingInvalid
 from wistia_source.personal import Pii
+from wistia_source.request import RunRequest
 from wistia_source.windows import RETENTION
 
 from ..models.build import build_models
@@ -32,7 +33,7 @@ from .accounts import ONLY, WistiaAccount
 from .completeness import DayOutsideBand, days_outside_band
 from .progress import Progress
 from .recovery import restore_dropped_tables, settle
-from .results import SyncResult, failures_of, lost_resources, names_of
+from .results import SyncResult, failures_of, lost_resources, metrics_of, names_of
 from .sweep import end_sweep, sweep
 
 
@@ -83,30 +84,28 @@ def run_sync(
     pipeline: dlt.Pipeline,
     progress: Progress,
     result: SyncResult,
-    select: Sequence[str] = (),
-    source_args: Mapping[str, Any] | None = None,
+    request: RunRequest = RunRequest(),  # noqa: B008
+    account: WistiaAccount = WistiaAccount(),  # noqa: B008
     explain: Callable[[BaseException], str] = str,
     *,
     models: bool = True,
-    account: WistiaAccount | None = None,
 ) -> None:
-    """Loads what is new, builds the models on it and fills `result`, also where it raises; nothing loaded before is
-    touched then.
+    """Loads what is asked for, builds the models on it and fills `result`, also where it raises; nothing loaded before
+    is touched then.
 
-    `explain` words an error for the run log. Without an account it is the only one.
+    `explain` words an error for the run log.
     """
     started = monotonic()
-    now = (source_args or {}).get("now") or datetime.now(UTC)
+    settings = account.settings(accept_partial=True)
+    now = settings["now"] or datetime.now(UTC)
     destination = destination_of(pipeline)
     destination.require_usable()
     package_seconds = setting("wistia_pipeline.package_seconds")
-    account = account or WistiaAccount()
-    source = account.source(**{"run_id": result.run_id, "package_seconds": package_seconds, **(source_args or {})})
-    source = selected(source, select)
+    source = account.source(request, run_id=result.run_id, package_seconds=package_seconds)
+    source = selected(source, request.resources)
     progress.watch(source)
-    log = RunLog(pipeline, result.run_id, _command(source_args or {}))
-    secret = (source_args or {}).get("pii_secret") or account.settings(accept_partial=True)["pii_secret"]
-    pii = Pii.of("keep", secret)
+    log = RunLog(pipeline, result.run_id, request.command)
+    pii = Pii.of("keep", settings["pii_secret"])
     try:
         with destination.held() as hold:
             committed = partial(commit, pipeline, hold)
@@ -145,14 +144,6 @@ def run_sync(
         raise
 
 
-def _command(source_args: Mapping[str, Any]) -> str:
-    """What the run log calls the run."""
-    if "backfill_start" in source_args:
-        return "backfill"
-    # no news of anything else
-    return "refresh" if source_args.keys() & {"visitor_key", "event_key"} else "sync"
-
-
 def commit(pipeline: dlt.Pipeline, hold: Hold) -> None:
     """Loads what is extracted."""
     destination = destination_of(pipeline)
@@ -186,18 +177,16 @@ def _load(pipeline: dlt.Pipeline, source: DltSource, committed: Callable[[], Non
         pipeline.extract(package, loader_file_format=file_format)
         committed()
         yield
-        left = [name for name in names_of(package) if package.resources[name].custom_metrics.get("unfinished")]
+        left = [name for name, metrics in metrics_of(package).items() if metrics.unfinished]
         package = _with_companions(source, left)
 
 
 def raise_if_nothing_was_read(source: DltSource) -> None:
     """Raises `RequestFailed` where all was lost, or all of the Stats API was refused: then the whole run has failed."""
     lost = lost_resources(source)
-    metrics = {name: source.resources[name].custom_metrics for name in names_of(source)}
-    refused = {name for name, own in metrics.items() if own.get("refused")}
-    asked_stats = {
-        name for name, own in metrics.items() if BY_NAME[name].permission == READ_STATS and own.get("requests")
-    }
+    metrics = metrics_of(source)
+    refused = {name for name, own in metrics.items() if own.refused}
+    asked_stats = {name for name, own in metrics.items() if BY_NAME[name].permission == READ_STATS and own.requests}
     # a plan can lack one resource; a token that lacks the permission is refused everywhere
     if lost.keys() >= metrics.keys() or (len(refused) > 1 and refused >= asked_stats):
         raise RequestFailed(next(iter(lost.values())))
@@ -208,17 +197,17 @@ def _days_outside_band(pipeline: dlt.Pipeline, source: DltSource, now: datetime)
         return []
     if not {EVENTS.name, ACCOUNT_STATS_BY_DATE.name} <= set(names_of(source)) - lost_resources(source).keys():
         return []
-    read = source.resources[EVENTS.name].custom_metrics
-    if "asked_from" not in read:
+    read = metrics_of(source)[EVENTS.name]
+    if read.account_id is None or read.asked_from is None or read.asked_to is None:
         # a single session, or nothing left of a backfill
         return []
-    begin, end = (datetime.fromisoformat(read[name]) for name in ("asked_from", "asked_to"))
+    begin, end = datetime.fromisoformat(read.asked_from), datetime.fromisoformat(read.asked_to)
     # the oldest day has lost sessions already: Wistia drops them by the second
     kept_since = now - RETENTION + timedelta(hours=1)
     low, high = setting("wistia_pipeline.sessions_per_play_low"), setting("wistia_pipeline.sessions_per_play_high")
     # those who asked to be forgotten have watched, too: all that was asked for has come by again
-    left_out = {date.fromisoformat(day): count for day, count in read.get("forgotten", {}).items()}
-    return days_outside_band(pipeline, read["account_id"], max(begin, kept_since), end, low, high, left_out)
+    left_out = {date.fromisoformat(day): count for day, count in read.forgotten.items()}
+    return days_outside_band(pipeline, read.account_id, max(begin, kept_since), end, low, high, left_out)
 
 
 def make_empty_tables(pipeline: dlt.Pipeline) -> None:

@@ -12,11 +12,12 @@ from tests.support.http import (
     START,
     TOKEN,
     Connect,
+    Connection,
     small,
 )
 from wistia_source.budget import RequestBudget
-from wistia_source.client import ACTIVE_WALKS, Client
-from wistia_source.refusals import Patience
+from wistia_source.retry import Patience
+from wistia_source.walks import ACTIVE_WALKS
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +34,7 @@ def sandbox(account: Account) -> Iterator[Sandbox]:
 @pytest.fixture
 def connect() -> Iterator[Connect]:
     """Makes clients in a hurry, closed with the test."""
-    clients: list[Client] = []
+    clients: list[Connection] = []
 
     def made(
         base_url: str,
@@ -43,10 +44,17 @@ def connect() -> Iterator[Connect]:
         window_seconds: float = 60.0,
         active_walks: int = ACTIVE_WALKS,
         **patience: Any,
-    ) -> Client:
+    ) -> Connection:
         budget = RequestBudget(per_minute, window_seconds)
         clients.append(
-            Client(token, base_url, version, budget, Patience(**{"backoff": 0.001} | patience), active_walks)
+            Connection(
+                token,
+                base_url,
+                version,
+                budget,
+                Patience(**{"backoff": 0.001} | patience),
+                active_walks=active_walks,
+            )
         )
         return clients[-1]
 
@@ -56,5 +64,5 @@ def connect() -> Iterator[Connect]:
 
 
 @pytest.fixture
-def client(sandbox: Sandbox, connect: Connect) -> Client:
+def client(sandbox: Sandbox, connect: Connect) -> Connection:
     return connect(sandbox.url)

@@ -24,7 +24,8 @@ from wistia_source.errors import (
     RequestFailed,
     Unreachable,
 )
-from wistia_source.refusals import Patience, pause_seconds
+from wistia_source.metrics import Metrics
+from wistia_source.retry import Patience, pause_seconds
 
 
 def patience(fault: Fault, seconds: float) -> dict[str, float]:
@@ -50,21 +51,21 @@ def patience(fault: Fault, seconds: float) -> dict[str, float]:
 class TestFault:
     def test_once_costs_one_retry(self, fault: Fault, connect: Connect, sandbox: Sandbox) -> None:
         client = connect(sandbox.url, **patience(fault, 2.0))
-        undisturbed = client.get(EVENTS, {"per_page": 100}, {})
+        undisturbed = client.get(EVENTS, {"per_page": 100}, Metrics())
         sandbox.faults.add(fault)
-        tally: dict[str, Any] = {}
-        assert client.get(EVENTS, {"per_page": 100}, tally) == undisturbed
-        assert counts(tally) == {"requests": 2, "retries": 1}
+        metrics = Metrics()
+        assert client.get(EVENTS, {"per_page": 100}, metrics) == undisturbed
+        assert counts(metrics) == {"requests": 2, "retries": 1}
 
     def test_for_ever_fails_after_a_few_requests_and_shows_no_secret(
         self, fault: Fault, connect: Connect, sandbox: Sandbox
     ) -> None:
         client = connect(sandbox.url, **patience(fault, 0.2))
         sandbox.faults.add(Fault(fault.path, fault.kind, fault.status, None, body=fault.body))
-        tally: dict[str, Any] = {}
+        metrics = Metrics()
         with pytest.raises(RequestFailed, match=f"GET {VISITORS} kept failing: .+") as raised:
-            client.get(VISITORS, SEARCH, tally)
-        assert counts(tally) == {"requests": Patience().attempts, "retries": Patience().attempts - 1}
+            client.get(VISITORS, SEARCH, metrics)
+        assert counts(metrics) == {"requests": Patience().attempts, "retries": Patience().attempts - 1}
         assert len(sandbox.log) == Patience().attempts
         assert "anna" not in everything_shown(raised.value)
         assert TOKEN not in everything_shown(raised.value)
@@ -85,33 +86,33 @@ def test_the_message_says_in_plain_words_what_happened(
     client = connect(sandbox.url, **patience(Fault(".", kind), 0.05))
     sandbox.faults.add(Fault(".", kind, times=None))
     with pytest.raises(RequestFailed, match=rf"^GET account kept failing: (\[Errno \d+\] )?({words})\.$"):
-        client.get("account", {}, {})
+        client.get("account", {}, Metrics())
 
 
 def test_a_host_where_nobody_listens_is_unreachable(connect: Connect) -> None:
-    tally: dict[str, Any] = {}
+    metrics = Metrics()
     url = f"http://127.0.0.1:{free_port()}"
     with pytest.raises(Unreachable, match=rf"^{url} cannot be reached \(.*Connection refused\); check") as raised:
-        connect(url).get(VISITORS, SEARCH, tally)
-    assert counts(tally) == {"requests": Patience().first_attempts, "retries": Patience().first_attempts - 1}
+        connect(url).get(VISITORS, SEARCH, metrics)
+    assert counts(metrics) == {"requests": Patience().first_attempts, "retries": Patience().first_attempts - 1}
     assert "anna" not in everything_shown(raised.value)
 
 
 def test_a_host_without_the_certificate_we_expect_is_unreachable(sandbox: Sandbox, connect: Connect) -> None:
     with pytest.raises(Unreachable):
-        connect(sandbox.url.replace("http", "https")).get("account", {}, {})
+        connect(sandbox.url.replace("http", "https")).get("account", {}, Metrics())
 
 
 def test_pauses_grow_up_to_a_limit(sandbox: Sandbox, connect: Connect) -> None:
     sandbox.faults.add(Fault(".", times=5))
-    tally: dict[str, Any] = {}
-    connect(sandbox.url, backoff=0.03, max_backoff=0.2).get("account", {}, tally)
+    metrics = Metrics()
+    connect(sandbox.url, backoff=0.03, max_backoff=0.2).get("account", {}, metrics)
     at = [call.at for call in sandbox.log]
     gaps = [later - earlier for earlier, later in pairwise(at)]
     shortest = (0.03, 0.06, 0.1, 0.1, 0.1)
     assert all(least <= gap for gap, least in zip(gaps, shortest, strict=True))
     # what was to be waited, however long the machine then took
-    assert tally["wait_seconds"] < 2 * sum(shortest) + 0.01
+    assert metrics.wait_seconds < 2 * sum(shortest) + 0.01
 
 
 @pytest.mark.parametrize(
@@ -141,9 +142,9 @@ def test_a_used_up_quota_is_waited_for(
     status: int, retry_after: str | None, connect: Connect, sandbox: Sandbox
 ) -> None:
     sandbox.faults.add(Fault(".", status=status, retry_after=retry_after))
-    tally: dict[str, Any] = {}
-    assert connect(sandbox.url, quota_pause=0.2).get("account", {}, tally)
-    assert counts(tally) == {"requests": 2, "retries": 1}
+    metrics = Metrics()
+    assert connect(sandbox.url, quota_pause=0.2).get("account", {}, metrics)
+    assert counts(metrics) == {"requests": 2, "retries": 1}
     first, second = sandbox.log
     assert second.at - first.at >= float(retry_after or 0.2)
 
@@ -151,11 +152,11 @@ def test_a_used_up_quota_is_waited_for(
 def test_a_quota_that_was_free_in_between_is_waited_for_from_the_start(sandbox: Sandbox, connect: Connect) -> None:
     client = connect(sandbox.url, max_quota_wait=0.8)
     sandbox.faults.add(Fault(".", status=429, retry_after="0.1"))
-    assert client.get("account", {}, {})
+    assert client.get("account", {}, Metrics())
     # more than may be waited, but nobody was told to wait
     time.sleep(0.8)
     sandbox.faults.add(Fault(".", status=429, retry_after="0.1"))
-    assert client.get("account", {}, {})
+    assert client.get("account", {}, Metrics())
 
 
 @pytest.mark.parametrize("retry_after", ["0", "-1", "nan", "Wed, 21 Oct 2015 07:28:00 GMT", "0.1", "86400", "soon"])
@@ -165,8 +166,8 @@ def test_a_quota_used_up_for_ever_fails_after_a_few_requests(
 ) -> None:
     client = connect(sandbox.url, max_quota_wait=0.1)
     sandbox.faults.add(Fault(".", status=status, retry_after=retry_after, times=None))
-    tally: dict[str, Any] = {}
+    metrics = Metrics()
     with pytest.raises(RequestFailed, match="quota is used up") as raised:
-        client.get(VISITORS, SEARCH, tally)
-    assert tally["requests"] == len(sandbox.log) <= 8
+        client.get(VISITORS, SEARCH, metrics)
+    assert metrics.requests == len(sandbox.log) <= 8
     assert "anna" not in everything_shown(raised.value)

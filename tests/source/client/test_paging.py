@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import timedelta
 from math import ceil
-from typing import Any
 
 import orjson
 import pytest
@@ -21,6 +20,7 @@ from tests.support.http import (
     VISITORS,
     Answer,
     Connect,
+    Connection,
     counts,
     key,
     pages_asked,
@@ -28,45 +28,46 @@ from tests.support.http import (
     small,
 )
 from wistia_source.budget import RequestBudget
-from wistia_source.client import Client, Row
+from wistia_source.endpoints import Row
 from wistia_source.errors import (
     RequestFailed,
 )
+from wistia_source.metrics import Metrics
 
 
-def test_a_list_comes_whole_and_in_order(client: Client, sandbox: Sandbox) -> None:
+def test_a_list_comes_whole_and_in_order(client: Connection, sandbox: Sandbox) -> None:
     rows = sandbox.account.at(START).events()
     sandbox.page_cap = 10
-    pages = list(client.pages(EVENTS, {}, {}))
+    pages = list(client.pages(EVENTS, {}, Metrics()))
     assert [row for page in pages for row in page] == rows
     assert pages_asked(sandbox.log) == list(range(1, len(rows) // 10 + 2))
     assert {call.query["per_page"] for call in sandbox.log} == {"100"}
 
 
-def test_a_full_last_page_is_followed_by_an_empty_one(client: Client, sandbox: Sandbox) -> None:
+def test_a_full_last_page_is_followed_by_an_empty_one(client: Connection, sandbox: Sandbox) -> None:
     rows = sandbox.account.at(START).events()
     sandbox.page_cap = len(rows) // 5
     assert len(rows) == 95
-    tally: dict[str, Any] = {}
-    assert [len(page) for page in client.pages(EVENTS, {}, tally)] == [19] * 5
-    assert counts(tally) == {"requests": 6}
+    metrics = Metrics()
+    assert [len(page) for page in client.pages(EVENTS, {}, metrics)] == [19] * 5
+    assert counts(metrics) == {"requests": 6}
 
 
-def test_a_list_of_nothing_is_one_request(client: Client, sandbox: Sandbox) -> None:
-    assert list(client.pages(EVENTS, {"end_date": "2001-01-01"}, {})) == []
+def test_a_list_of_nothing_is_one_request(client: Connection, sandbox: Sandbox) -> None:
+    assert list(client.pages(EVENTS, {"end_date": "2001-01-01"}, Metrics())) == []
     assert len(sandbox.log) == 1
 
 
-def test_the_length_of_full_pages_is_learned_once_per_list(client: Client, sandbox: Sandbox) -> None:
+def test_the_length_of_full_pages_is_learned_once_per_list(client: Connection, sandbox: Sandbox) -> None:
     sandbox.page_cap = 10
-    list(client.pages(EVENTS, {}, {}))
+    list(client.pages(EVENTS, {}, Metrics()))
     sandbox.log.clear()
-    assert len(list(client.pages(EVENTS, {"end_date": "2026-05-17"}, {}))[-1]) < 10
+    assert len(list(client.pages(EVENTS, {"end_date": "2026-05-17"}, Metrics()))[-1]) < 10
     assert pages_asked(sandbox.log)[-1] == 1
     # but another list may have other pages
     sandbox.page_cap, longer = 5, small(visitors=8, events=8)
     sandbox.account = longer
-    assert sum(map(len, client.pages(VISITORS, {}, {}))) == len(longer.at(START).visitors())
+    assert sum(map(len, client.pages(VISITORS, {}, Metrics()))) == len(longer.at(START).visitors())
 
 
 @given(days=st.integers(0, 31), cap=st.integers(1, 60), walks=st.integers(1, 2))
@@ -76,10 +77,10 @@ def test_all_rows_come_once_for_hardly_any_request_more_than_it_takes(
     listed.page_cap = cap
     last = (START - timedelta(days=days)).date().isoformat()
     rows = list(listed.account.at(START).event_rows(end_date=last))
-    with closing(Client(TOKEN, listed.url, "v1", RequestBudget(100_000))) as client:
+    with closing(Connection(TOKEN, listed.url, "v1", RequestBudget(100_000))) as client:
         for _ in range(walks):
             listed.log.clear()
-            got = [row for page in client.pages(EVENTS, {"end_date": last}, {}) for row in page]
+            got = [row for page in client.pages(EVENTS, {"end_date": last}, Metrics()) for row in page]
             assert got == rows
             assert len(listed.log) <= max(1, ceil(len(rows) / cap)) + 1
 
@@ -96,7 +97,7 @@ def test_rows_that_come_in_between_pages_push_none_past_us(connect: Connect) -> 
     with Sandbox(account, now=lambda: START, rate_limit=None, token=TOKEN, page_cap=20) as sandbox:
         there = {key(row) for row in account.at(START).events()}
         now, got = START, set()
-        for page in connect(sandbox.url).pages(EVENTS, {}, {}):
+        for page in connect(sandbox.url).pages(EVENTS, {}, Metrics()):
             got |= {key(row) for row in page}
             now += timedelta(minutes=20)
             sandbox.now = lambda now=now: now  # type: ignore[misc]
@@ -116,7 +117,7 @@ def test_pages_may_equal_the_one_before_when_as_many_rows_came_in_between(connec
         return 200, {}, orjson.dumps(newest_first[(page - 1) * 10 : page * 10])
 
     with server(shifted) as (url, _):
-        got = [[row["id"] for row in page] for page in connect(url).pages(EVENTS, {}, {})]
+        got = [[row["id"] for row in page] for page in connect(url).pages(EVENTS, {}, Metrics())]
     first, second = list(range(20, 10, -1)), list(range(10, 0, -1))
     assert got == [first] * 4 + [second]
 
@@ -125,8 +126,8 @@ def test_pages_may_equal_the_one_before_when_as_many_rows_came_in_between(connec
 def test_a_server_that_answers_every_page_alike_is_found_out(
     spoil: Callable[[list[Row]], None], connect: Connect
 ) -> None:
-    def walk(client: Client) -> None:
-        for page in client.pages(EVENTS, {}, {}):
+    def walk(client: Connection) -> None:
+        for page in client.pages(EVENTS, {}, Metrics()):
             # rows are mended where they are
             spoil(page)
             assert len(asked) < 10
@@ -138,21 +139,21 @@ def test_a_server_that_answers_every_page_alike_is_found_out(
 
 
 @pytest.mark.parametrize("body", ['{"events": []}', "null", "0", '"no"', "{}"])
-def test_an_answer_that_is_no_list_is_not_taken_for_an_empty_one(body: str, client: Client, sandbox: Sandbox) -> None:
+def test_an_answer_that_is_no_list_is_not_taken_for_none(body: str, client: Connection, sandbox: Sandbox) -> None:
     sandbox.faults.add(Fault(".", "malformed", body=body, times=None))
     with pytest.raises(RequestFailed, match=f"GET {EVENTS} answered with something else than a list"):
-        list(client.pages(EVENTS, {}, {}))
+        list(client.pages(EVENTS, {}, Metrics()))
     assert len(sandbox.log) == 1
 
 
-def test_null_is_an_answer(client: Client, sandbox: Sandbox) -> None:
+def test_null_is_an_answer(client: Connection, sandbox: Sandbox) -> None:
     sandbox.faults.add(Fault(".", "malformed", body="null"))
-    assert client.get("account", {}, {}) is None
+    assert client.get("account", {}, Metrics()) is None
 
 
-def test_a_page_is_asked_for_only_when_it_is_wanted(client: Client, sandbox: Sandbox) -> None:
+def test_a_page_is_asked_for_only_when_it_is_wanted(client: Connection, sandbox: Sandbox) -> None:
     sandbox.page_cap = 10
-    pages = client.pages(EVENTS, {}, {})
+    pages = client.pages(EVENTS, {}, Metrics())
     assert not sandbox.log
     next(pages)
     next(pages)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-from typing import Any
 
 import orjson
 import pytest
@@ -16,11 +15,11 @@ from tests.support.http import (
     TOKEN,
     VISITORS,
     Connect,
+    Connection,
     counts,
     everything_shown,
     server,
 )
-from wistia_source.client import Client
 from wistia_source.errors import (
     CredentialsRejected,
     NotFound,
@@ -29,12 +28,13 @@ from wistia_source.errors import (
     RequestFailed,
     WistiaError,
 )
-from wistia_source.refusals import Patience
+from wistia_source.metrics import Metrics
+from wistia_source.retry import Patience
 
 
 def test_a_rejected_token_is_named_as_such(sandbox: Sandbox, connect: Connect) -> None:
     with pytest.raises(CredentialsRejected, match=r"Invalid credentials.*SOURCES__WISTIA__ACCESS_TOKEN") as raised:
-        connect(sandbox.url, token=OTHER_TOKEN).get(VISITORS, SEARCH, {})
+        connect(sandbox.url, token=OTHER_TOKEN).get(VISITORS, SEARCH, Metrics())
     assert OTHER_TOKEN not in everything_shown(raised.value)
     assert len(sandbox.log) == 1
 
@@ -61,42 +61,42 @@ def test_a_rejected_token_is_named_as_such(sandbox: Sandbox, connect: Connect) -
     ],
 )
 def test_a_refusal_is_never_asked_again(
-    status: int, body: str, error: type[WistiaError], words: str, client: Client, sandbox: Sandbox
+    status: int, body: str, error: type[WistiaError], words: str, client: Connection, sandbox: Sandbox
 ) -> None:
     sandbox.faults.add(Fault(".", status=status, body=body, times=None))
-    tally: dict[str, Any] = {}
+    metrics = Metrics()
     with pytest.raises(error, match=words) as raised:
-        client.get(VISITORS, SEARCH, tally, "Read detailed stats")
+        client.get(VISITORS, SEARCH, metrics, "Read detailed stats")
     assert type(raised.value) is error
-    assert counts(tally) == {"requests": 1}
+    assert counts(metrics) == {"requests": 1}
     assert len(sandbox.log) == 1
     assert "anna" not in everything_shown(raised.value)
     assert TOKEN not in everything_shown(raised.value)
 
 
-def test_the_sandbox_refuses_as_wistia_does(client: Client, sandbox: Sandbox) -> None:
+def test_the_sandbox_refuses_as_wistia_does(client: Connection, sandbox: Sandbox) -> None:
     with pytest.raises(NotFound, match=r"v1/stats/medias/nothing\.json"):
-        client.get("stats/medias/nothing", {}, {})
+        client.get("stats/medias/nothing", {}, Metrics())
     with pytest.raises(RequestFailed, match="HTTP 422: start_date must be a date"):
-        client.get(EVENTS, {"start_date": "soon"}, {})
+        client.get(EVENTS, {"start_date": "soon"}, Metrics())
     sandbox.plan_has_stats = False
     with pytest.raises(PlanLacksFeature, match="not available on your current plan"):
-        client.get(EVENTS, {}, {})
+        client.get(EVENTS, {}, Metrics())
     sandbox.plan_has_stats, sandbox.scopes = True, ()
     with pytest.raises(PermissionMissing, match="'Read all folder and media data'"):
-        client.get("medias", {}, {}, "Read all folder and media data")
+        client.get("medias", {}, Metrics(), "Read all folder and media data")
 
 
-def test_a_permission_that_nobody_can_name_is_not_quoted(client: Client, sandbox: Sandbox) -> None:
+def test_a_permission_that_nobody_can_name_is_not_quoted(client: Connection, sandbox: Sandbox) -> None:
     sandbox.faults.add(Fault(".", status=401, body='{"code": "unauthorized_scope"}'))
     with pytest.raises(PermissionMissing, match="lacks a permission; tick"):
-        client.get("account", {}, {})
+        client.get("account", {}, Metrics())
 
 
-def test_a_message_without_an_end_is_cut(client: Client, sandbox: Sandbox) -> None:
+def test_a_message_without_an_end_is_cut(client: Connection, sandbox: Sandbox) -> None:
     sandbox.faults.add(Fault(".", status=422, body=f'{{"error": "{"x" * 100_000}"}}'))
     with pytest.raises(RequestFailed) as raised:
-        client.get("account", {}, {})
+        client.get("account", {}, Metrics())
     assert len(str(raised.value)) < 500
 
 
@@ -107,7 +107,7 @@ def test_a_redirect_is_not_followed(status: int, connect: Connect) -> None:
         place = elsewhere.replace("127.0.0.1", "localhost") + "/?token=secret"
         with server(lambda path: (status, {"Location": place}, b"")) as (url, asked):
             with pytest.raises(RequestFailed, match=f"HTTP {status}.*check base_url") as raised:
-                connect(url).get(VISITORS, SEARCH, {})
+                connect(url).get(VISITORS, SEARCH, Metrics())
             assert len(asked) == 1
     assert not seen
     assert "secret" not in everything_shown(raised.value)
@@ -118,7 +118,7 @@ def test_a_redirect_is_not_followed(status: int, connect: Connect) -> None:
 def test_an_answer_without_a_body_is_a_failure(status: int, connect: Connect) -> None:
     with server(lambda path: (status, {}, b"")) as (url, asked):
         with pytest.raises(RequestFailed):
-            connect(url).get("account", {}, {})
+            connect(url).get("account", {}, Metrics())
         assert len(asked) <= Patience().attempts
 
 
@@ -126,7 +126,7 @@ def test_a_compressed_answer_is_read(connect: Connect) -> None:
     rows = [{"name": "Zoë"}] * 100
     body = gzip.compress(orjson.dumps(rows))
     with server(lambda path: (200, {"Content-Encoding": "gzip"}, body)) as (url, seen):
-        assert connect(url).get(EVENTS, {}, {}) == rows
+        assert connect(url).get(EVENTS, {}, Metrics()) == rows
     assert "gzip" in seen[0]["accept-encoding"]
 
 
@@ -135,7 +135,7 @@ def test_half_a_compressed_answer_is_a_failure(connect: Connect) -> None:
     # no length and a connection that closes: nothing but the content says that something is missing
     with server(lambda path: (200, {"Content-Encoding": "gzip"}, body[: len(body) // 2])) as (url, seen):
         with pytest.raises(RequestFailed, match="kept failing"):
-            connect(url).get(EVENTS, {}, {})
+            connect(url).get(EVENTS, {}, Metrics())
         assert len(seen) == Patience().attempts
 
 
@@ -144,4 +144,4 @@ def test_an_answer_that_is_not_compressed_as_it_says_is_a_failure(connect: Conne
         server(lambda path: (200, {"Content-Encoding": "gzip"}, b"[]")) as (url, _),
         pytest.raises(RequestFailed, match="kept failing"),
     ):
-        connect(url).get(VISITORS, SEARCH, {})
+        connect(url).get(VISITORS, SEARCH, Metrics())

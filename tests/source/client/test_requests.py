@@ -12,21 +12,22 @@ from tests.support.http import (
     TOKEN,
     WITH_PASSWORD,
     Connect,
+    Connection,
     everything_shown,
     server,
 )
 from tests.support.postgres import free_port
-from wistia_source.client import Client
 from wistia_source.endpoints import BY_NAME
 from wistia_source.errors import (
     SettingInvalid,
     Unreachable,
 )
+from wistia_source.metrics import Metrics
 
 
 @pytest.mark.parametrize(("version", "path"), [("v1", "/v1/account.json"), ("2026-03", "/modern/account")])
 def test_the_path_and_headers_follow_the_version(version: str, path: str, sandbox: Sandbox, connect: Connect) -> None:
-    connect(sandbox.url, version=version).get("account", {}, {})
+    connect(sandbox.url, version=version).get("account", {}, Metrics())
     (call,) = sandbox.log
     assert call.path == path
     assert call.headers.get("x-wistia-api-version") == (None if version == "v1" else version)
@@ -35,12 +36,12 @@ def test_the_path_and_headers_follow_the_version(version: str, path: str, sandbo
 
 def test_the_token_is_sent_as_bearer(connect: Connect) -> None:
     with server(lambda path: (200, {}, b"[]")) as (url, seen):
-        connect(url).get(EVENTS, {}, {})
+        connect(url).get(EVENTS, {}, Metrics())
     assert seen[0]["authorization"] == f"Bearer {TOKEN}"
 
 
 def test_a_token_with_a_line_break_behind_it_works(sandbox: Sandbox, connect: Connect) -> None:
-    assert connect(sandbox.url, token=f" {TOKEN}\n").get("account", {}, {})
+    assert connect(sandbox.url, token=f" {TOKEN}\n").get("account", {}, Metrics())
 
 
 @pytest.mark.parametrize("token", ["", "  ", f"{TOKEN} {TOKEN}", f"{TOKEN}\nX: y", f"{TOKEN}\N{SNOWMAN}"])
@@ -87,24 +88,24 @@ def test_an_id_cannot_leave_its_place_in_the_path(connect: Connect) -> None:
 
 
 def test_an_entry_in_netrc_does_not_replace_the_token(
-    client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    client: Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "netrc").write_text("machine 127.0.0.1 login somebody password else\n")
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
-    assert client.get("account", {}, {})
+    assert client.get("account", {}, Metrics())
 
 
 def test_the_proxy_of_the_machine_is_used(sandbox: Sandbox, connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("http_proxy", sandbox.url)
-    assert connect("http://wistia.invalid").get("account", {}, {})
+    assert connect("http://wistia.invalid").get("account", {}, Metrics())
     monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{free_port()}")
     with pytest.raises(Unreachable):
-        connect("http://wistia.invalid").get("account", {}, {})
+        connect("http://wistia.invalid").get("account", {}, Metrics())
     monkeypatch.setenv("no_proxy", "127.0.0.1")
-    assert connect(sandbox.url).get("account", {}, {})
+    assert connect(sandbox.url).get("account", {}, Metrics())
 
 
 def test_the_certificates_of_the_machine_are_used(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/there/is/no/such/bundle")
     with server(lambda path: (200, {}, b"[]")) as (url, _), pytest.raises(OSError, match="/there/is/no/such/bundle"):
-        connect(url.replace("http", "https")).get(EVENTS, {}, {})
+        connect(url.replace("http", "https")).get(EVENTS, {}, Metrics())

@@ -1,6 +1,6 @@
-"""How far a feed was read, and how far a backfill has come: what dlt's state keeps, by account.
+"""Keeps in dlt's state how far a feed was read, and how far a backfill has come.
 
-By account because dlt's own cursor would take what one account has seen for what another has.
+By account: dlt's own cursor would mix up accounts.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from .endpoints import COMPANIONS, Endpoint
-from .run import Run
+from .task import Task
 
 DONE = "done"
 
@@ -57,18 +57,18 @@ def _utc(text: str) -> datetime:
 class Backfilled:
     """How far a resource has come in a backfill; an unfinished one of the same days and resources goes on there."""
 
-    def __init__(self, run: Run, endpoint: Endpoint, account_id: str) -> None:
-        assert run.backfill is not None
-        self._members = run.members - {companion.name for companion in COMPANIONS}
-        first, last = run.backfill
+    def __init__(self, task: Task) -> None:
+        assert task.run.backfill is not None
+        self._members = task.run.package.members - {companion.name for companion in COMPANIONS}
+        first, last = task.run.backfill
         self._key = f"{first} {last} {' '.join(sorted(self._members))}"
-        backfills = dlt.current.source_state().setdefault("backfills", {}).setdefault(account_id, {})
+        backfills = dlt.current.source_state().setdefault("backfills", {}).setdefault(task.ask_account(), {})
         parts = backfills.get(self._key, {})
         if self._members == {name for name, part in parts.items() if part["reached"] == DONE and not part["failed"]}:
             # it has ended: the next one of the same days shall read them again
             del backfills[self._key]
         self._part: dict[str, Any] = backfills.setdefault(self._key, {}).setdefault(
-            endpoint.name, {"reached": None, "failed": []}
+            task.endpoint.name, {"reached": None, "failed": []}
         )
 
     @property

@@ -1,4 +1,4 @@
-"""Whom a run asks, and why: decided from what is known, without a request."""
+"""Decides which medias and projects to refresh, and why, from what is known and without a request."""
 
 from __future__ import annotations
 
@@ -7,16 +7,25 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Literal
 
-from .endpoints import MEDIAS, Endpoint
-from .warehouse import Refresh
+from .endpoints import Endpoint
 from .windows import ONE_DAY, by_date_today, is_due
 
 Why = Literal["new", "earlier start", "watched", "turn", "quiet"]
-"""Why a parent is asked: never before; the start was moved to before what is known of it; a new or changed session;
-its turn has come. `quiet`: its turn has come, but the account was neither loaded nor played, so it is not asked."""
+"""Why a parent is refreshed: it never was; the start was moved to before what is known of it; it has a new or changed
+session; a regular refresh is due. `quiet`: one is due, but is skipped: the account was neither loaded nor played."""
 
 RESTATED = timedelta(days=14)
 """For how long Wistia restates a day, about (derived)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refresh:
+    """When a parent was last refreshed, from and through which day, and when for its whole history."""
+
+    refreshed_at: datetime
+    from_date: date | None
+    through_date: date | None
+    history_at: datetime | None
 
 
 @dataclass(frozen=True)
@@ -53,10 +62,10 @@ def decide(
     now: datetime,
     busy: BusyDays | None = None,
 ) -> list[Decision]:
-    """The parents of a fan-out whose turn it is, those never asked first, then by id.
+    """The parents of a fan-out that are due, those never refreshed first, then by id.
 
-    `asked` is when each was last asked, `played` when its last new or changed session landed; without `busy` every
-    turn costs a request.
+    `asked` is when each was last refreshed, `played` when its last new or changed session landed; without `busy` every
+    regular refresh costs a request.
     """
     decisions = [
         Decision(parent_id, why)
@@ -83,9 +92,8 @@ def _why(
         return "watched"
     if not is_due(parent_id, asked.refreshed_at, endpoint.refresh_within, now):
         return None
-    # how many medias a project has changes without plays; and what an account without any shows is still seen once in
-    # a while, should Wistia restate what is older
-    if endpoint.parent != MEDIAS.name or not endpoint.follows_plays or busy is None:
+    # what a quiet account shows is still read once in a while, should Wistia restate what is older
+    if not endpoint.spared_when_quiet or busy is None:
         return "turn"
     if is_due(parent_id, asked.history_at, endpoint.history_within, now):
         return "turn"

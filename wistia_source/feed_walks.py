@@ -1,0 +1,127 @@
+"""Walks down feeds, newest first, and types what they bring."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+import pyarrow as pa
+
+from .endpoints import Endpoint, Row
+from .progress import Read
+from .task import Task
+from .values import timestamp
+from .windows import Days, days_asked, midnight
+
+PAGES_AT_LEAST = 4
+"""Of a list without days in each load package: the first two may be known already."""
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """One walk through a feed: what to ask for, and the oldest cursor value that is wanted of it."""
+
+    params: Mapping[str, str]
+    oldest: datetime | None = None
+
+    @classmethod
+    def of_days(cls, days: Days, oldest: datetime | None = None) -> Stretch:
+        """A walk through whole days, both ends included."""
+        return cls(days_asked(*days), oldest)
+
+
+def walk_down(task: Task, stretches: Iterable[Stretch]) -> Iterator[pa.Table | None]:
+    """The rows of several walks side by side, each down to the oldest row that is wanted."""
+
+    def walk(stretch: Stretch) -> Iterator[list[Row]]:
+        for page in task.pages(stretch.params):
+            wanted = _wanted(page, task.endpoint, stretch.oldest)
+            yield wanted
+            if len(wanted) < len(page):
+                return
+
+    return typed_walks(task, map(walk, stretches))
+
+
+def typed_walks(task: Task, walks: Iterable[Iterator[list[Row]]]) -> Iterator[pa.Table | None]:
+    """What the walks bring, in batches; None while nothing has arrived."""
+    pending: list[Row] = []
+    for arrived in task.run.walks.stream(walks):
+        for page in arrived or ():
+            pending.extend(page)
+        if len(pending) >= task.run.tuning.rows_per_batch:
+            yield typed_feed(task, pending)
+            pending = []
+        else:
+            yield None
+    if pending:
+        yield typed_feed(task, pending)
+
+
+def typed_feed(task: Task, rows: list[Row]) -> pa.Table:
+    """The rows of a feed, with the keys that some lack; these are the same whatever becomes of personal data."""
+    run, endpoint = task.run, task.endpoint
+    if endpoint.repair:
+        for row in rows:
+            endpoint.repair(row, run.keep_public_token)
+    forgotten = run.memory.forgotten
+    rows = forgotten.leave_out(endpoint, rows, run.pii)
+    if endpoint.tells == "sessions":
+        task.metrics.forgotten = {day.isoformat(): len(keys) for day, keys in forgotten.sessions.items()}
+    run.pii.treat(endpoint, rows)
+    return task.typed(rows)
+
+
+class Descent:
+    """A walk down a list without days, which may stop when the package is full and go on in the next one."""
+
+    def __init__(self, task: Task, read: Read) -> None:
+        self.start = midnight(task.run.start_date)
+        self.since, self.page, self.at_the_end = read.since, read.page, False
+        self._task = task
+
+    def __iter__(self) -> Iterator[list[Row]]:
+        # one page back: rows that went away meanwhile have moved others up
+        yield from self._from(max(1, self.page - 1))
+
+    def _from(self, first: int) -> Iterator[list[Row]]:
+        endpoint = self._task.endpoint
+        any_came = False
+        for number, page in enumerate(self._task.pages({}, first), first):
+            if number == first > 1 and (not page or _is_older(page[0], endpoint, self.since)):
+                # too many have gone
+                break
+            any_came = True
+            wanted = _wanted(page, endpoint, self.start)
+            yield wanted
+            if len(wanted) < len(page):
+                break
+            oldest = _at(page[-1], endpoint) if page else None
+            self.since, self.page = min(self.since, oldest or self.since), number
+            if number - first + 1 >= PAGES_AT_LEAST and self._task.run.package.is_full:
+                return
+        if first > 1 and not any_came:
+            yield from self._from(1)
+            return
+        self.since, self.page, self.at_the_end = self.start, 1, True
+
+
+def _wanted(page: list[Row], endpoint: Endpoint, oldest: datetime | None) -> list[Row]:
+    """A page, newest first, without its rows that are older than `oldest`."""
+    if oldest is None or not page or not _is_older(page[-1], endpoint, oldest):
+        return page
+    return [row for row in page if not _is_older(row, endpoint, oldest)]
+
+
+def _is_older(row: Row, endpoint: Endpoint, oldest: datetime) -> bool:
+    at = _at(row, endpoint)
+    return at is not None and at < oldest
+
+
+def _at(row: Row, endpoint: Endpoint) -> datetime | None:
+    try:
+        return timestamp(row.get(endpoint.cursor or "") or "")
+    except (TypeError, ValueError):
+        # said by name when the row is typed
+        return None

@@ -1,0 +1,104 @@
+"""Converts one value of the API into its column's type: the quirks, each with its reason."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any
+
+import orjson
+import pendulum
+
+from .endpoints import DataType
+
+MISFIT = object()
+"""What a value becomes that its column cannot hold."""
+
+_CAMEL = re.compile(r"(?<=[a-z])[A-Z]")
+_STARTS_WITH_DAY = re.compile(r"\d{4}-\d\d-\d\d(?!\d)")
+_BACKSLASH_OR_NUL = re.compile(r"\\(\\|u0000)")
+
+
+def converted(data_type: DataType, value: Any) -> Any:
+    """A value as the type has it, or `MISFIT`: numbers sent as text, ints as floats, any form of date are accepted."""
+    try:
+        return None if value is None else _CONVERT[data_type](value)
+    except (ValueError, TypeError, ArithmeticError):
+        # not an error of its own: dlt's trace keeps the messages of causes, and theirs show the viewer's value
+        return MISFIT
+
+
+def as_text(value: Any) -> str | None:
+    """Any value as text, what is no text as JSON."""
+    if value is None or isinstance(value, str):
+        return value
+    return orjson.dumps(value).decode()
+
+
+def _json(value: Any) -> str | None:
+    """A document with keys in snake_case: v1 says fileSize where the modern API says file_size."""
+    if isinstance(value, list):
+        value = [
+            {_CAMEL.sub(_lower, key): inner for key, inner in item.items()} if isinstance(item, dict) else item
+            for item in value
+        ]
+    # Postgres takes no U+0000 in a document
+    return None if value == "" else _BACKSLASH_OR_NUL.sub(_without_nul, orjson.dumps(value).decode())
+
+
+def _without_nul(escape: re.Match[str]) -> str:
+    return "\ufffd" if escape.group(1) == "u0000" else escape.group()
+
+
+def _lower(capital: re.Match[str]) -> str:
+    return "_" + capital.group().lower()
+
+
+def _bigint(value: Any) -> int | None:
+    if value == "":
+        return None
+    # by way of text, since a float holds no more than 53 bits of a long number
+    number = Decimal(str(int(value) if isinstance(value, bool) else value))
+    if not -(2**63) <= number < 2**63 or number != int(number):
+        raise ValueError
+    return int(number)
+
+
+def _double(value: Any) -> float | None:
+    return None if value == "" else float(value)
+
+
+def _bool(value: Any) -> bool | None:
+    known = {"": None, "true": True, "false": False, "1": True, "0": False, 1: True, 0: False}
+    key = value.lower() if isinstance(value, str) else value
+    if key not in known:
+        raise ValueError(value)
+    return known[key]
+
+
+def timestamp(value: Any) -> datetime | None:
+    """An aware datetime from any of the API's forms; without a zone it is UTC. Null from an empty string."""
+    if value == "":
+        return None
+    # pendulum takes "12:30" and "now" too, and makes them today
+    parsed = pendulum.parse(value) if _STARTS_WITH_DAY.match(value) else None
+    if not isinstance(parsed, datetime):
+        raise ValueError
+    return parsed
+
+
+def _date(value: Any) -> date | None:
+    return None if value == "" else date.fromisoformat(value[:10])
+
+
+_CONVERT: dict[DataType, Callable[[Any], Any]] = {
+    "text": as_text,
+    "bigint": _bigint,
+    "double": _double,
+    "bool": _bool,
+    "timestamp": timestamp,
+    "date": _date,
+    "json": _json,
+}
