@@ -1,15 +1,16 @@
-"""What each path answers: the view of the account, filtered, paged and shaped for the version asked."""
+"""Declares every path of the API and what it answers: filtered, paged, in the shape of the requested version."""
 
 from __future__ import annotations
 
 import base64
 import re
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from . import modern
 from .clock import day_of
+from .view import NotFound
 
 if TYPE_CHECKING:
     from .lists import Row
@@ -33,7 +34,7 @@ class Refusal(Exception):
 
 @dataclass(frozen=True)
 class Request:
-    """A request as far as an answer depends on it."""
+    """A request as far as an answer depends on it; `key` is the id in its path."""
 
     view: View
     version: str
@@ -42,7 +43,7 @@ class Request:
     page_cap: int
     scopes: Collection[str]
     project_by_date: bool
-    parts: dict[str, str] = field(default_factory=dict)
+    key: str
 
     def one(self, name: str) -> str | None:
         """The last value of a parameter; None if it was not sent or is empty."""
@@ -58,121 +59,63 @@ class Request:
         text = self.one(name) or ""
         return int(text) if text.isdecimal() and int(text) > 0 else otherwise
 
+    def days(self, status: int = 400) -> tuple[str | None, str | None]:
+        """The first and the last day of a filter; refused with this status where one is no date."""
+        for name in ("start_date", "end_date"):
+            try:
+                day_of(self.one(name) or "1970-01-01")
+            except ValueError:
+                raise Refusal(status, f"{name} must be a date in the format 'YYYY-MM-DD'.") from None
+        return self.one("start_date"), self.one("end_date")
+
     @property
     def v1(self) -> bool:
         return self.version == "v1"
 
     @property
-    def edge(self) -> bool:
-        return modern.is_edge(self.release)
+    def hashed_id(self) -> str:
+        """The id in the path: the Data API does not know medias by number."""
+        if len(self.key) != 10:
+            raise NotFound(self.key)
+        return self.key
 
     def page(self, rows: Sequence[Row], per_page: int, most: int | None = None) -> list[Row]:
-        """One page; asking for more rows than the cap gives the cap, without a word."""
+        """One page; a request for more rows than the cap gets the cap, without a word."""
         size = min(self.number("per_page", per_page), most or self.page_cap)
         begin = (self.number("page", 1) - 1) * size
         return list(rows[begin : begin + size])
 
 
-Answer = Callable[[Request], Any]
-
-
-@dataclass(frozen=True)
-class Html:
-    """An answer that is not JSON."""
-
-    text: str
-
-
-def _found(ask: Callable[[str], Any], key: str, what: str | None = None) -> Any:
-    try:
-        return ask(key)
-    except KeyError:
-        # Stats and captions answer with an empty body, the Data API with a sentence
-        raise Refusal(404, what and f"{what} with ID '{key}' not found.") from None
-
-
-def _day(request: Request, name: str, status: int) -> str | None:
-    text = request.one(name)
-    if text is not None:
-        try:
-            day_of(text)
-        except ValueError:
-            raise Refusal(status, f"{name} must be a date in the format 'YYYY-MM-DD'.") from None
-    return text
-
-
-def account_stats(request: Request) -> Any:
-    return request.view.account_stats()
-
-
-def account_by_date(request: Request) -> Any:
-    return request.view.account_stats_by_date(*_range(request))
-
-
-def project_stats(request: Request) -> Any:
-    return _found(request.view.project_stats, request.parts["id"])
-
-
-def project_by_date(request: Request) -> Any:
+def project_by_date(request: Request) -> list[Row]:
     if not request.project_by_date:
-        raise Refusal(404)
-    start, end = _range(request)
-    return _found(lambda key: request.view.project_stats_by_date(key, start, end), request.parts["id"])
+        raise NotFound(request.key)
+    return request.view.project_stats_by_date(request.key, *request.days())
 
 
-def media_stats(request: Request) -> Any:
-    row = _found(request.view.media_stats, request.parts["id"])
-    if not request.v1 and request.edge:
-        for action in row.get("actions", ()):
-            action["url"], action["text"] = ("https://www.example.com/demo", None)
-    return row
-
-
-def media_by_date(request: Request) -> Any:
-    start, end = _range(request)
-    return _found(lambda key: request.view.media_stats_by_date(key, start, end), request.parts["id"])
-
-
-def media_engagement(request: Request) -> Any:
-    return _found(request.view.media_engagement, request.parts["id"])
-
-
-def visitors(request: Request) -> Any:
+def visitors(request: Request) -> list[Row]:
     # media_id is taken and ignored: the list is always that of the account
-    rows = request.view.visitor_rows(request.one("filter"), request.one("search"))
-    return [_visitor(request, row) for row in request.page(rows, 10)]
+    return request.page(request.view.visitor_rows(request.one("filter"), request.one("search")), 10)
 
 
-def visitor(request: Request) -> Any:
-    return _visitor(request, _found(request.view.visitor, request.parts["id"]))
-
-
-def events(request: Request) -> Any:
+def events(request: Request) -> list[Row]:
+    start, end = request.days(422)
     rows = request.view.event_rows(
-        media_id=request.one("media_id"),
-        visitor_key=request.one("visitor_key"),
-        start_date=_day(request, "start_date", 422),
-        end_date=_day(request, "end_date", 422),
+        media_id=request.one("media_id"), visitor_key=request.one("visitor_key"), start_date=start, end_date=end
     )
-    return [_event(request, row) for row in request.page(rows, 10)]
+    return request.page(rows, 10)
 
 
-def event(request: Request) -> Any:
-    return _event(request, _found(request.view.event, request.parts["id"]))
+def event_iframe(request: Request) -> str:
+    row = request.view.event(request.key)
+    return f"<!DOCTYPE html><title>Heatmap</title><p>{row['percent_viewed']:.0%} viewed</p>"
 
 
-def event_iframe(request: Request) -> Any:
-    row = _found(request.view.event, request.parts["id"])
-    return Html(f"<!DOCTYPE html><title>Heatmap</title><p>{row['percent_viewed']:.0%} viewed</p>")
-
-
-def medias(request: Request) -> Any:
-    rows = request.view.medias()
+def medias(request: Request) -> list[Row]:
     archived = request.one("archived") == "true"
-    rows = [row for row in rows if row["archived"] is archived]
+    rows = [row for row in request.view.medias() if row["archived"] is archived]
     home = request.one("project_id" if request.v1 else "folder_id")
     if home is not None:
-        rows = [row for row in rows if home in _ids(row.get("project", {}))]
+        rows = [row for row in rows if _is_in(row, home)]
     for name in ("name", "type"):
         if (wanted := request.one(name)) is not None:
             rows = [row for row in rows if row[name] == wanted]
@@ -181,59 +124,40 @@ def medias(request: Request) -> Any:
         rows = [row for row in rows if row["hashed_id"] in hashed_ids]
     if tags := request.many("tags"):
         rows = [row for row in rows if {tag["name"] for tag in row.get("tags", [])} >= set(tags)]
-    page = _sorted_page(request, rows, ("name", "created", "updated"))
-    return page if request.v1 else [modern.media(row, request.edge) for row in page]
+    return _sorted_page(request, rows, ("name", "created", "updated"))
 
 
-def media(request: Request) -> Any:
-    row = _found(_by_hashed_id(request.view.media), request.parts["id"], "Media")
-    return row if request.v1 else modern.media(row, request.edge)
-
-
-def media_data_stats(request: Request) -> Any:
-    return _found(_by_hashed_id(request.view.media_data_stats), request.parts["id"], "Media")
-
-
-def media_captions(request: Request) -> Any:
-    return _found(_by_hashed_id(request.view.captions), request.parts["id"])
-
-
-def projects(request: Request) -> Any:
+def projects(request: Request) -> list[Row]:
     rows = request.view.projects()
     if hashed_ids := request.many("hashed_ids"):
         rows = [row for row in rows if row["hashedId"] in hashed_ids]
-    page = _sorted_page(request, rows, ("name", "created", "updated", "mediaCount"))
-    return page if request.v1 else [modern.folder(row, request.edge) for row in page]
+    return _sorted_page(request, rows, ("name", "created", "updated", "mediaCount"))
 
 
-def project(request: Request) -> Any:
-    wanted = request.parts["id"]
-    row = next((row for row in request.view.projects() if row["hashedId"] == wanted), None)
-    if row is None:
-        raise Refusal(404, f"{'Project' if request.v1 else 'Folder'} with ID '{wanted}' not found.")
-    if not request.v1:
-        return modern.folder(row, request.edge)
+def folder(request: Request) -> Row:
+    for row in request.view.projects():
+        if row["hashedId"] == request.key:
+            return row
+    raise NotFound(request.key)
+
+
+def project(request: Request) -> Row:
+    row = folder(request)
     inside = [
         {key: value for key, value in media.items() if key not in ("project", "assets", "subfolder", "tags")}
         for media in request.view.medias()
-        if wanted in _ids(media.get("project", {})) and not media["archived"]
+        if _is_in(media, request.key) and not media["archived"]
     ]
     return {**row, "medias": request.page(inside, MEDIAS_A_PROJECT, MEDIAS_A_PROJECT)}
 
 
-def captions(request: Request) -> Any:
+def captions(request: Request) -> list[Row]:
     view, wanted = request.view, request.one("media_id")
     ids = [row["hashed_id"] for row in view.medias()]
-    rows = [row for key in ids if wanted in (None, key) for row in view.captions(key)]
-    return request.page(rows, 100)
+    return request.page([row for key in ids if wanted in (None, key) for row in view.captions(key)], 100)
 
 
-def account(request: Request) -> Any:
-    row = request.view.account()
-    return row if request.v1 else modern.account(row)
-
-
-def token(request: Request) -> Any:
+def token(request: Request) -> Row:
     return {
         "type": "permanent",
         "name": "sandbox",
@@ -243,31 +167,9 @@ def token(request: Request) -> Any:
     }
 
 
-def _range(request: Request) -> tuple[str | None, str | None]:
-    return _day(request, "start_date", 400), _day(request, "end_date", 400)
-
-
-def _event(request: Request, row: Row) -> Row:
-    return row if request.v1 else modern.event(row, request.edge)
-
-
-def _visitor(request: Request, row: Row) -> Row:
-    return row if request.v1 else modern.visitor(row)
-
-
-def _ids(project: Row) -> set[str]:
-    return {str(project.get(name)) for name in ("id", "hashed_id", "hashedId")} if project else set()
-
-
-def _by_hashed_id(ask: Callable[[str], Row | list[Row]]) -> Callable[[str], Any]:
-    """The Data API does not know medias by number."""
-
-    def asked(key: str) -> Any:
-        if len(key) != 10:
-            raise KeyError(key)
-        return ask(key)
-
-    return asked
+def _is_in(media: Row, project_id: str) -> bool:
+    project = media.get("project")
+    return project is not None and project_id in (str(project.get(name)) for name in ("id", "hashed_id", "hashedId"))
 
 
 def _sorted_page(request: Request, rows: list[Row], fields: tuple[str, ...]) -> list[Row]:
@@ -301,51 +203,72 @@ def _cursor_id(cursor: str) -> int:
 
 @dataclass(frozen=True)
 class Route:
-    """A path, who may ask for it, and what answers."""
+    """A path, the permission that it needs, and what it answers: rows or a row of v1, or a page of HTML.
 
-    path: re.Pattern[str]
-    answer: Answer
+    `shape` makes a modern row of one of v1. A 404 names what is `missing`; its body is empty where nothing is named.
+    """
+
+    path: str
     scope: str | None
+    rows: Callable[[Request], list[Row] | Row | str]
+    shape: Callable[[Row, bool], Row] | None = None
+    missing: str | None = None
     versions: tuple[str, ...] = ("v1", "modern")
 
+    def answer(self, request: Request) -> Any:
+        """What the path answers, in the shape of the requested version."""
+        try:
+            found = self.rows(request)
+        except NotFound:
+            raise Refusal(404, self.missing and f"{self.missing} with ID '{request.key}' not found.") from None
+        if request.v1 or self.shape is None or isinstance(found, str):
+            return found
+        edge = modern.is_edge(request.release)
+        return [self.shape(row, edge) for row in found] if isinstance(found, list) else self.shape(found, edge)
 
-def _route(path: str, answer: Answer, scope: str | None, *versions: str) -> Route:
-    pattern = re.compile("/" + path.replace("{id}", r"(?P<id>[^/]+)"))
-    return Route(pattern, answer, scope, versions or ("v1", "modern"))
 
-
-ROUTES: tuple[Route, ...] = (
-    _route("stats/account", account_stats, DETAILED_STATS),
-    _route("stats/account/by_date", account_by_date, DETAILED_STATS),
-    _route("stats/projects/{id}", project_stats, DETAILED_STATS),
-    _route("stats/projects/{id}/by_date", project_by_date, DETAILED_STATS),
-    _route("stats/medias/{id}", media_stats, DETAILED_STATS),
-    _route("stats/medias/{id}/by_date", media_by_date, DETAILED_STATS),
-    _route("stats/medias/{id}/engagement", media_engagement, DETAILED_STATS),
-    _route("stats/visitors", visitors, DETAILED_STATS),
-    _route("stats/visitors/{id}", visitor, DETAILED_STATS),
-    _route("stats/events", events, DETAILED_STATS),
-    _route("stats/events/{id}", event, DETAILED_STATS),
-    _route("stats/events/{id}/iframe.html", event_iframe, DETAILED_STATS),
-    _route("medias", medias, FOLDERS_AND_MEDIAS),
-    _route("medias/{id}", media, FOLDERS_AND_MEDIAS),
-    _route("medias/{id}/stats", media_data_stats, FOLDERS_AND_MEDIAS),
-    _route("medias/{id}/captions", media_captions, FOLDERS_AND_MEDIAS),
-    _route("projects", projects, FOLDERS_AND_MEDIAS, "v1"),
-    _route("projects/{id}", project, FOLDERS_AND_MEDIAS, "v1"),
-    _route("folders", projects, FOLDERS_AND_MEDIAS, "modern"),
-    _route("folders/{id}", project, FOLDERS_AND_MEDIAS, "modern"),
-    _route("captions", captions, FOLDERS_AND_MEDIAS),
-    _route("account", account, None),
-    _route("token", token, None, "modern"),
+ID = "([^/]+)"
+ROUTES = (
+    Route("stats/account", DETAILED_STATS, lambda asked: asked.view.account_stats()),
+    Route("stats/account/by_date", DETAILED_STATS, lambda asked: asked.view.account_stats_by_date(*asked.days())),
+    Route(f"stats/projects/{ID}", DETAILED_STATS, lambda asked: asked.view.project_stats(asked.key)),
+    Route(f"stats/projects/{ID}/by_date", DETAILED_STATS, project_by_date),
+    Route(f"stats/medias/{ID}", DETAILED_STATS, lambda asked: asked.view.media_stats(asked.key), modern.media_stats),
+    Route(
+        f"stats/medias/{ID}/by_date",
+        DETAILED_STATS,
+        lambda asked: asked.view.media_stats_by_date(asked.key, *asked.days()),
+    ),
+    Route(f"stats/medias/{ID}/engagement", DETAILED_STATS, lambda asked: asked.view.media_engagement(asked.key)),
+    Route("stats/visitors", DETAILED_STATS, visitors, modern.visitor),
+    Route(f"stats/visitors/{ID}", DETAILED_STATS, lambda asked: asked.view.visitor(asked.key), modern.visitor),
+    Route("stats/events", DETAILED_STATS, events, modern.event),
+    Route(f"stats/events/{ID}", DETAILED_STATS, lambda asked: asked.view.event(asked.key), modern.event),
+    Route(f"stats/events/{ID}/iframe.html", DETAILED_STATS, event_iframe),
+    Route("medias", FOLDERS_AND_MEDIAS, medias, modern.media),
+    Route(f"medias/{ID}", FOLDERS_AND_MEDIAS, lambda asked: asked.view.media(asked.hashed_id), modern.media, "Media"),
+    Route(
+        f"medias/{ID}/stats",
+        FOLDERS_AND_MEDIAS,
+        lambda asked: asked.view.media_data_stats(asked.hashed_id),
+        missing="Media",
+    ),
+    Route(f"medias/{ID}/captions", FOLDERS_AND_MEDIAS, lambda asked: asked.view.captions(asked.hashed_id)),
+    Route("projects", FOLDERS_AND_MEDIAS, projects, versions=("v1",)),
+    Route(f"projects/{ID}", FOLDERS_AND_MEDIAS, project, missing="Project", versions=("v1",)),
+    Route("folders", FOLDERS_AND_MEDIAS, projects, modern.folder, versions=("modern",)),
+    Route(f"folders/{ID}", FOLDERS_AND_MEDIAS, folder, modern.folder, "Folder", ("modern",)),
+    Route("captions", FOLDERS_AND_MEDIAS, captions),
+    Route("account", None, lambda asked: asked.view.account(), modern.account),
+    Route("token", None, token, versions=("modern",)),
 )
 
 
-def find_route(version: str, path: str) -> tuple[Route, dict[str, str]] | None:
-    """The route of a path without its base, and the ids in it."""
+def find_route(version: str, path: str) -> tuple[Route, str] | None:
+    """The route of a path that follows its version, and the id in the path."""
     if version == "v1":
         path = path.removesuffix(".json")
     for route in ROUTES:
-        if version in route.versions and (match := route.path.fullmatch(path)):
-            return route, match.groupdict()
+        if version in route.versions and (match := re.fullmatch(route.path, path)):
+            return route, match[1] if match.lastindex else ""
     return None

@@ -100,11 +100,8 @@ class History:
         self._founders = len(self.medias)
         self._cumulated = list(accumulate(media.weight for media in self.medias))
         self.media_numbers: dict[str, int] = {}
-        self.project_numbers: dict[str, int] = {}
         for media in self.medias:
             self._register(media)
-        for project in self.projects:
-            self.project_numbers[project.hashed_id] = self.project_numbers[str(project.id)] = project.number
         self._make_history()
         self._hour = 0
 

@@ -19,7 +19,7 @@ from math import ceil
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from .answers import DETAILED_STATS, FOLDERS_AND_MEDIAS, Html, Refusal, Request, find_route
+from .answers import DETAILED_STATS, FOLDERS_AND_MEDIAS, Refusal, Request, find_route
 from .faults import Fault, Faults
 
 if TYPE_CHECKING:
@@ -158,24 +158,24 @@ class Sandbox:
                 return Reply(refusal.status)
             error = {"error": refusal.error}
             return Reply(refusal.status, _json({"code": refusal.code, **error} if refusal.code else error))
-        if isinstance(found, Html):
-            return Reply(200, found.text.encode(), HTML)
+        if isinstance(found, str):
+            return Reply(200, found.encode(), HTML)
         return Reply(200, _json(found))
 
     def _answer(self, path: str, query: dict[str, list[str]], authorization: str | None, release: str | None) -> Any:
         _, version, *rest = path.split("/", 2)
-        route = find_route(version, "/" + unquote("".join(rest)))
+        found = find_route(version, unquote("".join(rest)))
         if authorization != f"Bearer {self.token}":
             raise Refusal(401, "Invalid credentials.", "unauthorized_credentials")
-        if route is None:
+        if found is None:
             raise Refusal(404, "Not found.")
-        what, parts = route
-        if what.scope == DETAILED_STATS and not self.plan_has_stats:
+        route, key = found
+        if route.scope == DETAILED_STATS and not self.plan_has_stats:
             raise Refusal(403, "Stats are not available on your current plan")
-        if what.scope is not None and what.scope not in self.scopes:
+        if route.scope is not None and route.scope not in self.scopes:
             # a missing permission is a 401 here, not a 403
             raise Refusal(401, "Invalid credentials.", "unauthorized_scope")
-        return what.answer(
+        return route.answer(
             Request(
                 view=self.account.at(self.now()),
                 version=version,
@@ -184,7 +184,7 @@ class Sandbox:
                 page_cap=self.page_cap,
                 scopes=self.scopes,
                 project_by_date=self.project_by_date,
-                parts=parts,
+                key=key,
             )
         )
 

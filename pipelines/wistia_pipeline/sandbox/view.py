@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from .media import Media, Project
 
 
+class NotFound(KeyError):
+    """The account does not show what was asked for by its id."""
+
+
 class View:
     """What the API shows at `now` (seconds since 1970). Ids may be hashed or numeric.
 
@@ -102,7 +106,7 @@ class View:
         """One session; where two share the key, the first."""
         row = self._history.row_of_key(event_key)
         if row is None or not self._shows(row):
-            raise KeyError(event_key)
+            raise NotFound(event_key)
         return event_row(self._history, row, self.now)
 
     def visitors(self) -> list[Row]:
@@ -119,7 +123,7 @@ class View:
         """One visitor."""
         number = self._history.visitor_of_key(visitor_key)
         if number is None or number >= len(self.tally.last) or self.tally.last[number] < 0:
-            raise KeyError(visitor_key)
+            raise NotFound(visitor_key)
         return visitor_row(self._history, self.tally, number)
 
     def captions(self, media_id: str | int) -> list[Row]:
@@ -294,16 +298,16 @@ class View:
         return (media for media in self._history.medias if media.listed(self.now))
 
     def _media(self, media_id: str | int) -> Media:
-        media = self._history.medias[self._history.media_numbers[str(media_id)]]
-        if not media.listed(self.now):
-            raise KeyError(media_id)
-        return media
+        number = self._history.media_numbers.get(str(media_id))
+        if number is None or not self._history.medias[number].listed(self.now):
+            raise NotFound(media_id)
+        return self._history.medias[number]
 
     def _project(self, project_id: str | int) -> Project:
-        project = self._history.projects[self._history.project_numbers[str(project_id)]]
-        if project.created > self.now:
-            raise KeyError(project_id)
-        return project
+        for project in self._history.projects:
+            if str(project_id) in (project.hashed_id, str(project.id)) and project.created <= self.now:
+                return project
+        raise NotFound(project_id)
 
     def _medias_of(self, project_id: str | int) -> list[Media]:
         project = self._project(project_id)
