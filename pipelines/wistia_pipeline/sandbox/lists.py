@@ -1,20 +1,19 @@
-"""Lists whose rows are made when asked for."""
+"""Holds lists whose rows are made when they are read."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, overload
 
 Row = dict[str, Any]
 
 
 class Rows(Sequence[Row]):
-    """A list whose rows are made when asked for."""
+    """Rows of these numbers, the last number first, made when they are read."""
 
-    def __init__(self, numbers: Sequence[int], make: Callable[[int], Row], newest_first: bool = True) -> None:
+    def __init__(self, numbers: Sequence[int], make: Callable[[int], Row]) -> None:
         self._numbers = numbers
         self._make = make
-        self._backwards = newest_first
 
     def __len__(self) -> int:
         return len(self._numbers)
@@ -29,8 +28,4 @@ class Rows(Sequence[Row]):
             return [self[place] for place in range(*index.indices(count))]
         if not -count <= index < count:
             raise IndexError(index)
-        place = index % count
-        return self._make(self._numbers[count - 1 - place if self._backwards else place])
-
-    def __iter__(self) -> Iterator[Row]:
-        return (self[place] for place in range(len(self)))
+        return self._make(self._numbers[-1 - index % count])
