@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from datetime import date, datetime
-from functools import cached_property
 
 from .clock import day_of, seconds
-from .history import FIRST_EXTRA, History, Restated
-from .tally import Tally
+from .counts import Counts
+from .history import FIRST_EXTRA, History
 from .view import View
 
 
@@ -15,10 +14,7 @@ class Account(History):
     """Sessions, medias, projects and visitors of one account, and what a test can do to them."""
 
     _view: View | None = None
-
-    @cached_property
-    def _tallies(self) -> list[Tally]:
-        return []
+    _recent: tuple[Counts, ...] = ()
 
     def at(self, now: datetime) -> View:
         """The account at that moment (to the second)."""
@@ -27,17 +23,17 @@ class Account(History):
             view = self._view
             if view is None or view.now != moment or view.generation != self.generation:
                 self.advance(moment)
-                view = self._view = View(self, moment, self.tally)
+                view = self._view = View(self, moment, self.counts)
             return view
 
-    def tally(self, now: int) -> Tally:
+    def counts(self, now: int) -> Counts:
         """The counts at that moment, carried on from earlier ones where that is possible."""
         with self.lock:
-            # a few are kept: requests that overlap ask for neighbouring seconds in any order
-            recent = [tally for tally in self._tallies if tally.generation == self.generation]
-            last = max((t for t in recent if t.since <= now), key=lambda t: t.since, default=None)
+            # a few are kept: overlapping requests are for neighbouring seconds in any order
+            recent = [counts for counts in self._recent if counts.generation == self.generation]
+            last = max((counts for counts in recent if counts.since <= now), key=lambda c: c.since, default=None)
             if last is None:
-                last = Tally(self, self.appeared(None, now), now)
+                last = Counts(self, self.appeared(None, now), now)
                 recent.append(last)
             elif last.until < now:
                 rows = list(self.appeared(last.until, now))
@@ -45,7 +41,7 @@ class Account(History):
                     last = last.carried_on(rows, now)
                     recent.append(last)
                 last.until = now
-            self._tallies = recent[-4:]
+            self._recent = tuple(recent[-4:])
             return last
 
     # what a test can do to it
@@ -73,12 +69,12 @@ class Account(History):
         with self.lock:
             at = seconds(received_at)
             self.advance(at)
-            media = self.media(media_id).number
+            media = self.media(media_id)
             identity = FIRST_EXTRA + len(self.extra_rows)
             visitor = identity % len(self.by_visitor) if self.by_visitor else -1
-            row = self.store(at, media, visitor, percent_viewed, identity)
+            row = self.store(at, media.number, visitor, percent_viewed, identity)
             self.extra_rows.append(row)
-            lists = [self.order, self.by_media[media], *self.by_visitor[visitor : visitor + 1]]
+            lists = [self.order, media.sessions, *self.by_visitor[visitor : visitor + 1]]
             for rows in lists:
                 rows.insert(self.position(rows, at), row)
             self.generation += 1
@@ -90,11 +86,10 @@ class Account(History):
             row = self.row_of_key(event_key)
             if row is None:
                 raise KeyError(event_key)
-            change = self.restated.setdefault(row, Restated())
             if percent_viewed is not None:
-                change["percent_viewed"] = percent_viewed
+                self.percent[row] = percent_viewed
             if email is not None:
-                change["email"] = email
+                self.restated_emails[row] = email
             self.generation += 1
 
     def restate_day(self, media_id: str | int, day: date | str, *, loads: int = 0, plays: int = 0) -> None:

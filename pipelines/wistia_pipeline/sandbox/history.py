@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import threading
 from array import array
-from bisect import bisect_left, bisect_right
+from bisect import bisect_right
+from copy import copy
 from datetime import datetime, timedelta
 from itertools import accumulate
 from random import Random
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING
 
 from . import chance
-from .clock import DAY, HOUR, rhythm, seconds, stats_day
+from .clock import DAY, HOUR, STATS_DAY_BEGINS, rhythm, seconds, stats_day
 from .media import Media, Project, make_media, make_projects
-from .people import is_known
+from .stats import Days
+from .visitors import is_known
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,13 +23,6 @@ if TYPE_CHECKING:
 NEWCOMER_EVERY = 6 * HOUR
 LONGEST_DELAY = 30 * HOUR
 FIRST_EXTRA = 1 << 40
-
-
-class Restated(TypedDict, total=False):
-    """What a test has changed in a past row."""
-
-    percent_viewed: float
-    email: str | None
 
 
 class History:
@@ -70,17 +65,15 @@ class History:
         self.percent = array("d")
         self.identity = array("q")
         self.order = array("q")
-        self.by_media: list[array[int]] = []
         self.by_visitor: list[array[int]] = []
         self.known: set[int] = set()
         self.late: dict[int, int] = {}
         self.twin_of: dict[int, int] = {}
-        self.restated: dict[int, Restated] = {}
+        self.restated_emails: dict[int, str] = {}
         self.restated_days: dict[tuple[int, int], tuple[int, int]] = {}
         self.generation = 0
         self.lock = threading.RLock()
 
-        self._late_rows: list[int] = []
         self.extra_rows: list[int] = []
         self._generated = 0
 
@@ -93,9 +86,7 @@ class History:
 
         self.projects: list[Project] = make_projects(seed, projects, self._start, days)
         self.medias: list[Media] = []
-        self.ambient: list[array[int]] = []
-        self._ambient_totals: dict[int, int] = {}
-        self._complete_until: int | None = None
+        self._all_ambient: Days | None = None
         self._make_first_medias(medias)
         self._founders = len(self.medias)
         self._cumulated = list(accumulate(media.weight for media in self.medias))
@@ -128,9 +119,6 @@ class History:
 
     def _register(self, media: Media) -> None:
         self.media_numbers[media.hashed_id] = self.media_numbers[str(media.id)] = media.number
-        while len(self.by_media) <= media.number:
-            self.by_media.append(array("q"))
-            self.ambient.append(array("i"))
 
     def _make_history(self) -> None:
         if not self.medias:
@@ -184,7 +172,7 @@ class History:
             last = at
             luck = random()
             if luck < 0.005:
-                self._delay(row, at + int(600 + random() ** 2 * (LONGEST_DELAY - 600)))
+                self.late[row] = at + int(600 + random() ** 2 * (LONGEST_DELAY - 600))
             elif luck < 0.0062:
                 room = (times[index + 1] if index + 1 < count else begins + HOUR) - at
                 if room > 3 and visitor >= 0:
@@ -228,7 +216,7 @@ class History:
         row = self.store(at, media, visitor, percent, self._generated)
         self._generated += 1
         self.order.append(row)
-        self.by_media[media].append(row)
+        self.medias[media].sessions.append(row)
         if visitor >= 0:
             self.by_visitor[visitor].append(row)
         return row
@@ -242,10 +230,6 @@ class History:
         self.identity.append(identity)
         return row
 
-    def _delay(self, row: int, visible: int) -> None:
-        self.late[row] = visible
-        self._late_rows.append(row)
-
     # what is known of it at a moment
 
     def position(self, rows: array[int], at: int) -> int:
@@ -254,9 +238,7 @@ class History:
 
     def hidden(self, now: int) -> set[int]:
         """Rows received by now that do not show yet."""
-        begin = bisect_left(self._late_rows, now - LONGEST_DELAY, key=self.received.__getitem__)
-        end = bisect_right(self._late_rows, now, key=self.received.__getitem__)
-        return {row for row in self._late_rows[begin:end] if self.late[row] > now}
+        return {row for row, visible in self.late.items() if self.received[row] <= now < visible}
 
     def appeared(self, after: int | None, until: int) -> Iterator[int]:
         """Rows that show at `until` and did not at `after` (None: at the beginning)."""
@@ -270,43 +252,40 @@ class History:
             if late.get(row, 0) <= until:
                 yield row
 
-    def ambient_loads(self, number: int, now: int) -> array[int]:
-        """Loads without a play of one media, day by day from its first, the begun day in part."""
-        media = self.medias[number]
-        days = self.ambient[number]
+    def ambient_loads(self, media: Media, now: int) -> Days:
+        """Loads without a play of one media from its first day on, the begun day in part."""
+        days = media.ambient
         born, today = stats_day(media.created), stats_day(now)
         with self.lock:
             while len(days) <= today - born:
                 # a year at a time, so that the data does not depend on who looked when
-                rng = Random(f"{self.seed}:ambient:{number}:{len(days)}")
+                rng = Random(f"{self.seed}:ambient:{media.number}:{len(days)}")
                 most = 3 + int(min(media.weight, 12))
                 days.extend(max(0, rng.randrange(-3, most)) for _ in range(365))
         end = min(today, stats_day(media.retired)) if media.retired is not None else today
         shown = days[: max(0, end - born + 1)]
         if self._loads_until is not None and (quiet := born + len(shown) - max(born, self._loads_until + 1)) > 0:
-            shown[-quiet:] = array("i", bytes(quiet * shown.itemsize))
+            shown[-quiet:] = array("q", bytes(quiet * shown.itemsize))
         if shown and end == today:
-            shown[-1] = shown[-1] * ((now - 5 * HOUR) % DAY) // DAY
-        return shown
+            shown[-1] = shown[-1] * ((now - STATS_DAY_BEGINS) % DAY) // DAY
+        return Days(born, shown)
 
-    def ambient_totals(self, now: int) -> dict[int, int]:
-        """Loads without a play of all medias, by day."""
+    def all_ambient_loads(self, now: int) -> Days:
+        """Loads without a play of all medias."""
         today = stats_day(now)
+        born = [media for media in self.medias if media.created <= now]
         with self.lock:
-            if self._complete_until != today:
-                totals: dict[int, int] = {}
-                for media in self.medias:
-                    if media.created < now:
-                        days = self.ambient_loads(media.number, now)
-                        born = stats_day(media.created)
-                        for day in range(born, min(born + len(days), today)):
-                            totals[day] = totals.get(day, 0) + days[day - born]
-                self._ambient_totals, self._complete_until = totals, today
-            begun = 0
-            for media in self.medias:
-                if media.created <= now and (media.retired is None or stats_day(media.retired) >= today):
-                    begun += self.ambient_loads(media.number, now)[-1]
-            return {**self._ambient_totals, today: begun}
+            total = self._all_ambient
+            if total is None or total.first + len(total.counts) - 1 != today:
+                first = min((stats_day(media.created) for media in born), default=today)
+                total = self._all_ambient = Days(first, array("q", [0]) * (today - first + 1))
+                for media in born:
+                    days = self.ambient_loads(media, now)
+                    for place, loads in enumerate(days.counts, days.first - first):
+                        total.counts[place] += loads
+            total = copy(total)
+        total.counts[-1] = sum(self.ambient_loads(media, now)[today] for media in born)
+        return total
 
     def row_of(self, identity: int) -> int | None:
         """The row with that identity."""

@@ -127,7 +127,7 @@ def project_row(project: Project, count: int) -> Row:
 def captions_of(media: Media) -> list[Row]:
     """The captions of one media, drafts too."""
     number = media.number
-    if number % 5 not in (0, 2) or media.type not in ("Video", "Audio"):
+    if number % 5 not in (0, 2) or not media.has_time:
         return []
     first = LANGUAGES[number % len(LANGUAGES)] if number else LANGUAGES[0]
     # a draft beside the published text of the same language, for every fifth of them

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from array import array
+from dataclasses import dataclass, field
 from random import Random
 
 from .chance import draw, hashed_id
@@ -27,7 +28,10 @@ class Project:
 
 @dataclass
 class Media:
-    """A media; `weight` is its share of the plays, `retired` when it was deleted."""
+    """A media; `weight` is its share of the plays, `retired` when it was deleted.
+
+    `sessions` are its rows in order of arrival, `ambient` its loads without a play, day by day.
+    """
 
     number: int
     id: int
@@ -43,6 +47,13 @@ class Media:
     weight: float
     retired: int | None = None
     gone: bool = False
+    sessions: array[int] = field(default_factory=lambda: array("q"))
+    ambient: array[int] = field(default_factory=lambda: array("q"))
+
+    @property
+    def has_time(self) -> bool:
+        """Whether its duration is one, and not a count of pages."""
+        return self.type in ("Video", "Audio")
 
     def listed(self, at: int) -> bool:
         """Whether the account shows it at that moment."""

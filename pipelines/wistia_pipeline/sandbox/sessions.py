@@ -1,4 +1,4 @@
-"""The sessions and visitors of an account, as the API shows them."""
+"""Makes the rows of sessions and visitors, as the API shows them."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from . import chance
 from .clock import old_stats_text, stats_text
 from .library import thumbnail
 from .lists import Row
-from .people import Person, person
+from .visitors import Person, person
 from .vocabulary import EMBED_URLS
 
 if TYPE_CHECKING:
+    from .counts import Counts
     from .history import History
-    from .tally import Tally
 
 
 # of visitors; any other filter is ignored
@@ -50,7 +50,7 @@ def event_row(history: History, row: int, now: int) -> Row:
         "lat": None if private else lat,
         "lon": None if private else lon,
         "org": known.network,
-        "email": None if private else known.email,
+        "email": history.restated_emails.get(row, None if private else known.email),
         "percent_viewed": _percent(history, row, now, salt),
         "embed_url": EMBED_URLS[salt[52] % len(EMBED_URLS)],
         "conversion_type": "",
@@ -86,41 +86,33 @@ def event_row(history: History, row: int, now: int) -> Row:
         del event["user_agent_details"]
     elif salt[55] < 4:
         del event["thumbnail"]
-    if row in history.restated and "email" in history.restated[row]:
-        event["email"] = history.restated[row]["email"]
     return event
 
 
 def _percent(history: History, row: int, now: int, salt: bytes) -> float:
     """How far the session has come: it plays in real time."""
-    final = final_percent(history, row)
+    final = history.percent[row]
     media = history.medias[history.media_of[row]]
-    if media.duration and media.type in ("Video", "Audio"):
+    if media.duration and media.has_time:
         final = min(final, (now - history.received[row]) / media.duration)
     # a server may print 0 or 1 where a fraction is meant
     return int(final) if final in (0, 1) and salt[56] < 32 else float(final)
 
 
-def final_percent(history: History, row: int) -> float:
-    """How far a session comes in the end."""
-    change = history.restated.get(row)
-    return history.percent[row] if change is None else change.get("percent_viewed", history.percent[row])
-
-
-def visitor_row(history: History, tally: Tally, number: int) -> Row:
+def visitor_row(history: History, counts: Counts, number: int) -> Row:
     """One visitor."""
     known = person(history.seed, number)
     salt = chance.draw(history.seed, "visitor row", number)
-    created = history.received[tally.first[number]]
+    created = history.received[counts.first[number]]
     if salt[0] < 19:
         created += 1 + salt[1] % 2
     row: Row = {
         "visitor_key": history.visitor_key(number),
         "created_at": stats_text(created),
-        "last_active_at": stats_text(history.received[tally.last[number]]),
-        "last_event_key": history.event_key(tally.last[number]),
-        "load_count": tally.visitor_loads[number],
-        "play_count": tally.visitor_plays[number],
+        "last_active_at": stats_text(history.received[counts.last[number]]),
+        "last_event_key": history.event_key(counts.last[number]),
+        "load_count": counts.visitor_loads[number],
+        "play_count": counts.visitor_plays[number],
     }
     if salt[2] < 200:
         row["identifying_event_key"] = None

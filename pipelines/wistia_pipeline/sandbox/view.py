@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 
 from . import chance
 from .clock import DAY, day_of
-from .counts import Counts, Day, tidy
+from .counts import MILLION, Counts
 from .library import captions_of, media_row, project_row
 from .lists import Row, Rows
-from .sessions import event_row, final_percent, matching, visitor_row
-from .tally import Tally
+from .sessions import event_row, matching, visitor_row
+from .stats import Day, Stats, tidy
 
 if TYPE_CHECKING:
     from .history import History
@@ -31,7 +31,7 @@ class View:
     What a test changes in the account afterwards needs a new view.
     """
 
-    def __init__(self, history: History, now: int, count: Callable[[int], Tally]) -> None:
+    def __init__(self, history: History, now: int, count: Callable[[int], Counts]) -> None:
         """`count` makes the counts of a moment."""
         self.now = now
         self.generation = history.generation
@@ -88,7 +88,7 @@ class View:
                 rows = array("q", (row for row in rows if history.media_of[row] == number))
         elif media_id is not None:
             number = history.media_numbers.get(str(media_id))
-            rows = array("q") if number is None else self._shown(history.by_media[number])
+            rows = array("q") if number is None else self._shown(history.medias[number].sessions)
         else:
             if self._event_rows is None:
                 self._event_rows = self._shown(history.order)
@@ -115,16 +115,16 @@ class View:
 
     def visitor_rows(self, filter: str | None = None, search: str | None = None) -> Rows:
         """Visitors, last active first, made as they are read."""
-        numbers: Sequence[int] = self.tally.active or []
+        numbers: Sequence[int] = self.counts.active or []
         numbers = matching(self._history, numbers, filter, search)
-        return Rows(numbers, lambda number: visitor_row(self._history, self.tally, number))
+        return Rows(numbers, lambda number: visitor_row(self._history, self.counts, number))
 
     def visitor(self, visitor_key: str) -> Row:
         """One visitor."""
         number = self._history.visitor_of_key(visitor_key)
-        if number is None or number >= len(self.tally.last) or self.tally.last[number] < 0:
+        if number is None or number >= len(self.counts.last) or self.counts.last[number] < 0:
             raise NotFound(visitor_key)
-        return visitor_row(self._history, self.tally, number)
+        return visitor_row(self._history, self.counts, number)
 
     def captions(self, media_id: str | int) -> list[Row]:
         """The captions of one media, drafts too."""
@@ -146,73 +146,41 @@ class View:
 
     def account_stats(self) -> Row:
         """Lifetime counts of all medias, deleted ones too."""
-        loads = sum(self.tally.all_loads) + sum(self._history.ambient_totals(self.now).values())
-        return {
-            "load_count": loads,
-            "play_count": sum(self.tally.all_plays),
-            "hours_watched": tidy(sum(self._counts.hours(media) for media in self._history.medias)),
-        }
+        return self._account_stats().lifetime()
 
     def account_stats_by_date(self, start_date: Day | None = None, end_date: Day | None = None) -> list[Row]:
         """Daily counts of all medias, deleted ones too, newest first."""
-        hours = sum(self._counts.hours(media) for media in self._history.medias)
-        plays = sum(self.tally.all_plays)
-        rows = self._counts.daily(
-            self.tally.all_loads,
-            self.tally.all_plays,
-            self._history.ambient_totals(self.now),
-            hours / plays if plays else 0,
-            start_date,
-            end_date,
-        )
-        return rows[::-1]
+        return self._account_stats().by_date(self.now, start_date, end_date)[::-1]
 
     def project_stats(self, project_id: str | int) -> Row:
         """Lifetime counts of the medias that a project shows."""
         medias = self._medias_of(project_id)
-        stats = [self._counts.lifetime(media) for media in medias]
-        return {
-            "load_count": sum(loads for loads, _ in stats),
-            "play_count": sum(plays for _, plays in stats),
-            "hours_watched": tidy(sum(self._counts.hours(media) for media in medias)),
-            "number_of_videos": len(medias),
-        }
+        return {**self._stats(medias).lifetime(), "number_of_videos": len(medias)}
 
     def project_stats_by_date(
         self, project_id: str | int, start_date: Day | None = None, end_date: Day | None = None
     ) -> list[Row]:
         """Daily counts of the medias that a project shows, ascending."""
-        medias = self._medias_of(project_id)
-        loads, plays = array("q"), array("q")
-        ambient: dict[int, int] = {}
-        for media in medias:
-            for total, counts in ((loads, self.tally.loads), (plays, self.tally.plays)):
-                days = self._counts.days(counts, media)
-                total.extend([0] * (len(days) - len(total)))
-                for index, count in enumerate(days):
-                    total[index] += count
-            for day, count in self._counts.ambient(media).items():
-                ambient[day] = ambient.get(day, 0) + count
-        hours, all_plays = sum(self._counts.hours(media) for media in medias), sum(plays)
-        return self._counts.daily(loads, plays, ambient, hours / all_plays if all_plays else 0, start_date, end_date)
+        return self._stats(self._medias_of(project_id)).by_date(self.now, start_date, end_date)
 
     def media_stats(self, media_id: str | int) -> Row:
         """Lifetime counts of one media."""
         media = self._media(media_id)
-        loads, plays = self._counts.lifetime(media)
+        lifetime = self._stats([media]).lifetime()
+        loads, plays = lifetime["load_count"], lifetime["play_count"]
         row: Row = {
             "load_count": loads,
             "play_count": plays,
             # neither plays by loads nor plays by visitors
             "play_rate": tidy(min(1.0, plays / loads * 1.0734)) if loads else 0,
-            "hours_watched": tidy(self._counts.hours(media)),
-            "engagement": tidy(self._counts.engagement(media)),
+            "hours_watched": lifetime["hours_watched"],
+            "engagement": self._engagement(media),
             "visitors": loads - loads // 17,
         }
         if media.number % 5 == 1:
-            row["actions"] = [self._action(media, plays, "call_to_action", 9)]
+            row["actions"] = [_action(plays, "call_to_action", 9)]
             if media.number % 10 == 1:
-                row["actions"].append(self._action(media, plays, "turnstile", 23))
+                row["actions"].append(_action(plays, "turnstile", 23))
         elif media.number % 5 == 3:
             row["actions"] = []
         return row
@@ -221,28 +189,19 @@ class View:
         self, media_id: str | int, start_date: Day | None = None, end_date: Day | None = None
     ) -> list[Row]:
         """Daily counts of one media, ascending, days before it existed too."""
-        media = self._media(media_id)
-        _, plays = self._counts.lifetime(media)
-        return self._counts.daily(
-            self._counts.days(self.tally.loads, media),
-            self._counts.days(self.tally.plays, media),
-            self._counts.ambient(media),
-            self._counts.hours(media) / plays if plays else 0,
-            start_date,
-            end_date,
-        )
+        return self._stats([self._media(media_id)]).by_date(self.now, start_date, end_date)
 
     def media_engagement(self, media_id: str | int) -> Row:
         """How many watched each second; beyond 1,000 seconds, each thousandth."""
         media = self._media(media_id)
         history = self._history
-        rows = self._shown(history.by_media[media.number])
+        rows = self._shown(media.sessions)
         if not rows or not media.duration:
-            return {"engagement": tidy(self._counts.engagement(media)), "engagement_data": [], "rewatch_data": []}
+            return {"engagement": self._engagement(media), "engagement_data": [], "rewatch_data": []}
         count = max(1, min(1000, int(media.duration)))
         left = [0] * (count + 1)
         for row in rows:
-            left[min(count, int(final_percent(history, row) * count))] += 1
+            left[min(count, int(history.percent[row] * count))] += 1
         watching = []
         still = len(rows)
         for cell in range(count):
@@ -251,7 +210,7 @@ class View:
         salt = chance.draw(history.seed, "rewatch", media.number)
         again = [seen * salt[cell % 64] // 2048 for cell, seen in enumerate(watching)]
         return {
-            "engagement": tidy(self._counts.engagement(media)),
+            "engagement": self._engagement(media),
             "engagement_data": [seen + more for seen, more in zip(watching, again, strict=True)],
             "rewatch_data": again,
         }
@@ -273,24 +232,33 @@ class View:
             },
         }
 
-    def _action(self, media: Media, plays: int, kind: str, every: int) -> Row:
-        shown = plays * 2 // 3
-        taken = shown // every
-        return {
-            "type": kind,
-            "action_count": taken,
-            "impression_count": shown,
-            "rate": tidy(taken / shown) if shown else 0,
-        }
-
     @cached_property
-    def tally(self) -> Tally:
+    def counts(self) -> Counts:
         """The counts behind the stats and the visitors."""
         return self._count(self.now)
 
-    @cached_property
-    def _counts(self) -> Counts:
-        return Counts(self._history, self.tally, self.now)
+    def _stats(self, medias: list[Media]) -> Stats:
+        counts, shown = self.counts, [media for media in medias if media.number in self.counts.plays]
+        return Stats(
+            loads=[counts.loads[media.number] for media in shown]
+            + [self._history.ambient_loads(media, self.now) for media in medias if media.created <= self.now],
+            plays=[counts.plays[media.number] for media in shown],
+            hours=sum(self._hours(media) for media in shown),
+        )
+
+    def _account_stats(self) -> Stats:
+        loads = [self.counts.all_loads, self._history.all_ambient_loads(self.now)]
+        hours = sum(self._hours(media) for media in self._history.medias if media.number in self.counts.plays)
+        return Stats(loads, [self.counts.all_plays], hours)
+
+    def _hours(self, media: Media) -> float:
+        if not media.duration or not media.has_time:
+            return 0
+        return sum(self.counts.plays[media.number].counts) * self._engagement(media) * media.duration / 3600
+
+    def _engagement(self, media: Media) -> float:
+        sessions = self.counts.sessions[media.number]
+        return tidy(round(self.counts.percents[media.number] / sessions / MILLION, 6)) if sessions else 0
 
     # who and what shows
 
@@ -334,3 +302,14 @@ class View:
         shown = rows[begin:tail]
         shown.extend(row for row in rows[tail:end] if row not in self._hidden)
         return shown
+
+
+def _action(plays: int, kind: str, every: int) -> Row:
+    shown = plays * 2 // 3
+    taken = shown // every
+    return {
+        "type": kind,
+        "action_count": taken,
+        "impression_count": shown,
+        "rate": tidy(taken / shown) if shown else 0,
+    }

@@ -1,4 +1,4 @@
-"""Who the visitors are: drawn from their number, none of them real."""
+"""Invents the visitors from their numbers; none of them is real."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import Any
 from unicodedata import normalize
 
-from .chance import draw
+from . import chance
 from .vocabulary import AGENTS, COMPANIES, FIRST_NAMES, LAST_NAMES, NETWORKS, PLACES, TITLES
 
 # the blocks set aside for documentation; no packet ever comes from them
@@ -37,14 +37,14 @@ def _luck(salt: bytes) -> int:
 
 def is_known(seed: int, number: int) -> bool:
     """Whether a visitor has told a name or an address."""
-    luck = _luck(draw(seed, "person", number))
+    luck = _luck(chance.draw(seed, "person", number))
     return luck < 20 or luck >= 980
 
 
 @lru_cache(maxsize=20_000)
 def person(seed: int, number: int) -> Person:
     """The visitor with that number."""
-    salt = draw(seed, "person", number)
+    salt = chance.draw(seed, "person", number)
     first, last = FIRST_NAMES[salt[0] % len(FIRST_NAMES)], LAST_NAMES[salt[1] % len(LAST_NAMES)]
     luck = _luck(salt)
     # 1 in 50 left an address, most of them with a name; a few only have a name

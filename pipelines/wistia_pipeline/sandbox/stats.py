@@ -1,0 +1,77 @@
+"""Makes stats of counts by day: of the whole lifetime, and of single days."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+
+from .clock import day_of, day_text, stats_day
+from .lists import Row
+
+Day = date | str
+
+
+def tidy(value: float) -> float:
+    """Whole numbers without a point, as the API prints some of them."""
+    return int(value) if value == int(value) else value
+
+
+class Days:
+    """A count for each day (days since 1970) from a first one on."""
+
+    def __init__(self, first: int, counts: array[int]) -> None:
+        self.first, self.counts = first, counts
+
+    def __getitem__(self, day: int) -> int:
+        place = day - self.first
+        return self.counts[place] if 0 <= place < len(self.counts) else 0
+
+    def add(self, day: int, count: int) -> None:
+        """Count more on a day."""
+        place = day - self.first
+        if place >= len(self.counts):
+            self.counts.extend([0] * (place + 1 - len(self.counts)))
+        self.counts[place] += count
+
+    def __copy__(self) -> Days:
+        return Days(self.first, self.counts[:])
+
+
+@dataclass(frozen=True)
+class Stats:
+    """Loads, plays and watched hours of some medias; loads and plays are the sums of several counts by day."""
+
+    loads: Sequence[Days]
+    plays: Sequence[Days]
+    hours: float
+
+    def lifetime(self) -> Row:
+        """The counts of all days."""
+        return {
+            "load_count": sum(sum(days.counts) for days in self.loads),
+            "play_count": sum(sum(days.counts) for days in self.plays),
+            "hours_watched": tidy(self.hours),
+        }
+
+    def by_date(self, now: int, start_date: Day | None, end_date: Day | None) -> list[Row]:
+        """Rows of days, ascending; yesterday and today unless other days are given."""
+        today = stats_day(now)
+        first = today - 1 if start_date is None else day_of(start_date)
+        last = today if end_date is None else day_of(end_date)
+        all_plays = self.lifetime()["play_count"]
+        # not measured by day: the lifetime average, so all of history moves with it
+        hours_a_play = self.hours / all_plays if all_plays else 0
+        rows = []
+        for day in range(first, last + 1):
+            plays = sum(days[day] for days in self.plays)
+            rows.append(
+                {
+                    "date": day_text(day),
+                    "load_count": sum(days[day] for days in self.loads),
+                    "play_count": plays,
+                    "hours_watched": tidy(plays * hours_a_play),
+                }
+            )
+        return rows
