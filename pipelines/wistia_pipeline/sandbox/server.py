@@ -1,4 +1,4 @@
-"""The HTTP side of the sandbox: a server in a thread that answers as api.wistia.com does."""
+"""Serves an account over HTTP, from a thread, as api.wistia.com does."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ import struct
 import threading
 import time
 from collections import deque
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from http.client import responses
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from math import ceil
+from socketserver import ThreadingTCPServer
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -24,7 +26,6 @@ from .faults import Fault, Faults
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
-    from types import TracebackType
 
     from .account import Account
 
@@ -33,6 +34,7 @@ TEXT = "text/plain; charset=utf-8"
 HTML = "text/html; charset=utf-8"
 
 ERROR_PAGE = "<!DOCTYPE html><html><head><title>Wistia</title></head><body>We'll be right back.</body></html>"
+TOO_MANY = b"Rate limit exceeded"
 NO_STATUS = 0
 
 
@@ -61,6 +63,7 @@ class Reply:
     retry_after: str | None = None
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class Sandbox:
     """A Wistia API for one account, on a local port, while the context lasts.
 
@@ -68,35 +71,22 @@ class Sandbox:
     at any time.
     """
 
-    def __init__(
-        self,
-        account: Account,
-        *,
-        now: Callable[[], datetime] | None = None,
-        token: str = "sandbox-token",  # noqa: S107
-        scopes: Collection[str] = (DETAILED_STATS, FOLDERS_AND_MEDIAS),
-        plan_has_stats: bool = True,
-        page_cap: int = 100,
-        rate_limit: int | None = 600,
-        latency: float = 0.0,
-        project_by_date: bool = True,
-        host: str = "127.0.0.1",
-        port: int = 0,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self.account = account
-        self.now = now or (lambda: datetime.now(UTC))
-        self.token = token
-        self.scopes = scopes
-        self.plan_has_stats = plan_has_stats
-        self.page_cap = page_cap
-        self.rate_limit = rate_limit
-        self.latency = latency
-        self.project_by_date = project_by_date
+    account: Account = field(kw_only=False)
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    token: str = "sandbox-token"  # noqa: S105
+    scopes: Collection[str] = (DETAILED_STATS, FOLDERS_AND_MEDIAS)
+    plan_has_stats: bool = True
+    page_cap: int = 100
+    rate_limit: int | None = 600
+    latency: float = 0.0
+    project_by_date: bool = True
+    host: str = "127.0.0.1"
+    port: int = 0
+    clock: Callable[[], float] = time.monotonic
+
+    def __post_init__(self) -> None:
         self.log: list[Call] = []
         self.faults = Faults()
-        self._address = (host, port)
-        self._clock = clock
         self._server: _Server | None = None
         self._thread: threading.Thread | None = None
         self._granted: deque[float] = deque()
@@ -113,19 +103,12 @@ class Sandbox:
     def __enter__(self) -> Sandbox:
         if self._server is not None:
             raise RuntimeError("the sandbox is running already")
-        self._server = _Server(self._address, self)
-        self._thread = threading.Thread(
-            target=self._server.serve_forever,
-            kwargs={"poll_interval": 0.05},
-            name="wistia-sandbox",
-            daemon=True,
-        )
+        self._server = _Server((self.host, self.port), self)
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
         self._thread.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         server, thread = self._server, self._thread
         if server is None or thread is None:
             return
@@ -140,7 +123,7 @@ class Sandbox:
         """None within the limit, else the seconds to wait; refused requests do not count."""
         limit = self.rate_limit
         with self._rate_lock:
-            now = self._clock()
+            now = self.clock()
             while self._granted and self._granted[0] <= now - 60:
                 self._granted.popleft()
             if limit is None or len(self._granted) < limit:
@@ -175,17 +158,9 @@ class Sandbox:
         if route.scope is not None and route.scope not in self.scopes:
             # a missing permission is a 401 here, not a 403
             raise Refusal(401, "Invalid credentials.", "unauthorized_scope")
+        view = self.account.at(self.now())
         return route.answer(
-            Request(
-                view=self.account.at(self.now()),
-                version=version,
-                release=release,
-                query=query,
-                page_cap=self.page_cap,
-                scopes=self.scopes,
-                project_by_date=self.project_by_date,
-                key=key,
-            )
+            Request(view, version, release, query, self.page_cap, self.scopes, self.project_by_date, key)
         )
 
 
@@ -193,7 +168,9 @@ def _json(value: Any) -> bytes:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
 
 
-class _Server(ThreadingHTTPServer):
+class _Server(ThreadingTCPServer):
+    # not an HTTPServer, which would look up the name of this host
+    allow_reuse_address = True
     daemon_threads = True
     block_on_close = False
     request_queue_size = 256
@@ -204,13 +181,6 @@ class _Server(ThreadingHTTPServer):
         self._open: set[socket.socket] = set()
         self._open_lock = threading.Lock()
         super().__init__(address, _Handler)
-
-    def server_bind(self) -> None:
-        # HTTPServer would ask a name server for the name of this host
-        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self.socket.bind(self.server_address)
-        self.server_address = self.socket.getsockname()
-        self.server_name, self.server_port = str(self.server_address[0]), int(self.server_address[1])
 
     def process_request(self, request: Any, client_address: Any) -> None:
         with self._open_lock:
@@ -230,10 +200,8 @@ class _Server(ThreadingHTTPServer):
         with self._open_lock:
             still_open = list(self._open)
         for connection in still_open:
-            try:
+            with suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                continue
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -243,21 +211,19 @@ class _Handler(BaseHTTPRequestHandler):
     server: _Server
 
     def do_GET(self) -> None:
-        sandbox = self.server.sandbox
-        arrived = time.monotonic()
-        path, query = self._asked()
+        sandbox, stopping = self.server.sandbox, self.server.stopping
+        call, query = self._arrived()
         if sandbox.latency:
-            self.server.stopping.wait(sandbox.latency)
+            stopping.wait(sandbox.latency)
         wait = sandbox.wait_for_permit()
         if wait is not None:
-            reply = Reply(429, b"Rate limit exceeded", TEXT, str(wait))
-            self._send(reply, arrived, path, query)
+            self._send(Reply(429, TOO_MANY, TEXT, str(wait)), call)
             return
-        fault = sandbox.faults.claim(path)
+        fault = sandbox.faults.claim(call.path)
         if fault is not None and fault.kind in ("reset", "hang"):
-            self._log(arrived, path, query, NO_STATUS)
+            sandbox.log.append(call)
             if fault.kind == "hang":
-                self.server.stopping.wait(fault.seconds)
+                stopping.wait(fault.seconds)
             self._break_off(abruptly=fault.kind == "reset")
             return
         if fault is not None and fault.kind in ("status", "html"):
@@ -265,36 +231,31 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             try:
                 authorization = self.headers.get("Authorization")
-                reply = sandbox.answer(path, query, authorization, self.headers.get("X-Wistia-API-Version"))
+                reply = sandbox.answer(call.path, query, authorization, self.headers.get("X-Wistia-API-Version"))
             except Exception as error:
                 reply = Reply(500, _json({"error": f"Internal server error: {error!r}"}))
         if fault is not None and fault.kind == "malformed":
             text = reply.body[:-1] if fault.body is None else fault.body.encode()
             reply = Reply(200, text or b'{"', JSON)
-        self._send(reply, arrived, path, query, whole=fault is None or fault.kind != "truncated")
+        self._send(reply, call, whole=fault is None or fault.kind != "truncated")
 
     def _not_allowed(self) -> None:
-        path, query = self._asked()
         # a body may follow that nobody reads
         self.close_connection = True
-        self._send(Reply(405, _json({"error": "Method not allowed."})), time.monotonic(), path, query)
+        self._send(Reply(405, _json({"error": "Method not allowed."})), self._arrived()[0])
 
     do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = _not_allowed
 
-    def _asked(self) -> tuple[str, dict[str, list[str]]]:
+    def _arrived(self) -> tuple[Call, dict[str, list[str]]]:
+        arrived = time.monotonic()
         parts = urlsplit(self.path)
-        return parts.path, parse_qs(parts.query, keep_blank_values=True)
-
-    def _log(self, arrived: float, path: str, query: dict[str, list[str]], status: int) -> None:
+        query = parse_qs(parts.query, keep_blank_values=True)
         flat = {name: ",".join(values) for name, values in query.items()}
-        headers = {name.lower(): value for name, value in self.headers.items()}
-        headers.pop("authorization", None)
-        self.server.sandbox.log.append(Call(arrived, self.command, path, flat, status, headers))
+        headers = {name.lower(): value for name, value in self.headers.items() if name.lower() != "authorization"}
+        return Call(arrived, self.command, parts.path, flat, NO_STATUS, headers), query
 
-    def _send(
-        self, reply: Reply, arrived: float, path: str, query: dict[str, list[str]], *, whole: bool = True
-    ) -> None:
-        self._log(arrived, path, query, reply.status)
+    def _send(self, reply: Reply, call: Call, *, whole: bool = True) -> None:
+        self.server.sandbox.log.append(replace(call, status=reply.status))
         lines = [
             f"HTTP/1.1 {reply.status} {responses.get(reply.status, 'Unknown')}",
             f"Date: {format_datetime(self.server.sandbox.now().astimezone(UTC), usegmt=True)}",
@@ -331,6 +292,6 @@ def _faulty(fault: Fault) -> Reply:
         is_json = fault.body[:1] in ("{", "[")
         return Reply(fault.status, fault.body.encode(), JSON if is_json else TEXT, fault.retry_after)
     if fault.status == 429:
-        return Reply(429, b"Rate limit exceeded", TEXT, fault.retry_after)
+        return Reply(429, TOO_MANY, TEXT, fault.retry_after)
     text = "Internal server error" if fault.status == 500 else responses.get(fault.status, "Error")
     return Reply(fault.status, _json({"error": text}), JSON, fault.retry_after)
