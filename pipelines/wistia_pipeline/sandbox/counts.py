@@ -12,7 +12,7 @@ from .clock import stats_day
 from .stats import Days
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from .history import History
 
@@ -59,12 +59,13 @@ class Counts:
         self.active = [visitor for visitor, row in enumerate(self.last) if row >= 0]
         self.active.sort(key=self._activity)
 
-    def carried_on(self, rows: Iterable[int], now: int) -> Counts:
+    def carried_on(self, rows: Sequence[int], now: int) -> Counts:
         """The counts with some more rows; these here stay what they are."""
         later = copy(self)
         later.since = later.until = now
-        later.plays = {media: copy(days) for media, days in self.plays.items()}
-        later.loads = {media: copy(days) for media, days in self.loads.items()}
+        later.plays, later.loads = dict(self.plays), dict(self.loads)
+        for media in self.plays.keys() & {self.history.media_of[row] for row in rows}:
+            later.plays[media], later.loads[media] = copy(self.plays[media]), copy(self.loads[media])
         for name in COPIED:
             setattr(later, name, copy(getattr(self, name)))
         later._take(rows)

@@ -63,15 +63,22 @@ class Stats:
         all_plays = self.lifetime()["play_count"]
         # not measured by day: the lifetime average, so all of history moves with it
         hours_a_play = self.hours / all_plays if all_plays else 0
-        rows = []
-        for day in range(first, last + 1):
-            plays = sum(days[day] for days in self.plays)
-            rows.append(
-                {
-                    "date": day_text(day),
-                    "load_count": sum(days[day] for days in self.loads),
-                    "play_count": plays,
-                    "hours_watched": tidy(plays * hours_a_play),
-                }
-            )
-        return rows
+        loads, plays = _sums(self.loads, first, last), _sums(self.plays, first, last)
+        return [
+            {
+                "date": day_text(day),
+                "load_count": loaded,
+                "play_count": played,
+                "hours_watched": tidy(played * hours_a_play),
+            }
+            for day, loaded, played in zip(range(first, last + 1), loads, plays, strict=True)
+        ]
+
+
+def _sums(several: Sequence[Days], first: int, last: int) -> list[int]:
+    totals = [0] * (last - first + 1)
+    for days in several:
+        begin = max(first, days.first)
+        for place, count in enumerate(days.counts[begin - days.first : max(0, last + 1 - days.first)], begin - first):
+            totals[place] += count
+    return totals
