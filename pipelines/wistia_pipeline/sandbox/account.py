@@ -1,4 +1,4 @@
-"""An invented account whose data lives: arguments and a moment make all that the API would show then."""
+"""Holds the account that a sandbox serves; its arguments and a moment make all that the API would show then."""
 
 from __future__ import annotations
 

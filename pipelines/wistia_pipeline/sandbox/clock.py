@@ -1,4 +1,4 @@
-"""Moments as whole seconds since 1970, and the three ways in which Wistia writes them."""
+"""Converts moments to whole seconds since 1970, and to the three forms in which Wistia writes them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Faults on demand: what the next matching requests suffer."""
+"""Makes what the next matching requests suffer: faults on demand."""
 
 from __future__ import annotations
 

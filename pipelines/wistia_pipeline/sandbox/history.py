@@ -1,4 +1,4 @@
-"""What has happened in an invented account: its medias, projects, visitors and sessions, made hour by hour."""
+"""Makes what happens in an invented account, hour by hour: medias, projects, visitors and sessions."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from itertools import accumulate
 from random import Random
 from typing import TYPE_CHECKING
 
-from . import chance
+from . import seeded
 from .clock import DAY, HOUR, STATS_DAY_BEGINS, rhythm, seconds, stats_day
 from .media import Media, Project, make_media, make_projects
 from .stats import Days
@@ -301,22 +301,22 @@ class History:
         """The key of a session; two sessions can share one."""
         row = self.twin_of.get(row, row)
         identity = self.identity[row]
-        return chance.key(chance.draw(self.seed, "event", identity), identity, self.received[row])
+        return seeded.key(seeded.draw(self.seed, "event", identity), identity, self.received[row])
 
     def row_of_key(self, event_key: str) -> int | None:
         """The first session with that key."""
-        identity = chance.number_in(event_key)
+        identity = seeded.number_in(event_key)
         row = None if identity is None else self.row_of(identity)
         return row if row is not None and self.event_key(row) == event_key else None
 
     def visitor_key(self, visitor: int) -> str:
         """The key of a visitor."""
         at = self._start - 1_000_000 + visitor
-        return chance.key(chance.draw(self.seed, "visitor", visitor), visitor, at)
+        return seeded.key(seeded.draw(self.seed, "visitor", visitor), visitor, at)
 
     def visitor_of_key(self, visitor_key: str) -> int | None:
         """The visitor with that key."""
-        visitor = chance.number_in(visitor_key)
+        visitor = seeded.number_in(visitor_key)
         if visitor is None or visitor >= len(self.by_visitor) or self.visitor_key(visitor) != visitor_key:
             return None
         return visitor

@@ -1,4 +1,4 @@
-"""The medias and projects of an account: what they are, before any time has passed."""
+"""Invents the medias and projects of an account, as they are before any time has passed."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from array import array
 from dataclasses import dataclass, field
 from random import Random
 
-from .chance import draw, hashed_id
 from .clock import DAY
+from .seeded import draw, hashed_id
 from .vocabulary import DESCRIPTIONS, FORMATS, PROJECT_NAMES, SUBJECTS
 
 # ids that a spreadsheet or a type guesser would take for numbers

@@ -1,4 +1,4 @@
-"""The account at one moment, as the objects that v1 answers with, without paging."""
+"""Shows the account at one moment, as the objects that v1 answers with, without paging."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from . import chance
+from . import seeded
 from .clock import DAY, day_of
 from .counts import MILLION, Counts
-from .library import captions_of, media_row, project_row
 from .lists import Row, Rows
-from .sessions import event_row, matching, visitor_row
+from .media_rows import captions_of, media_row, project_row
+from .session_rows import event_row, matching, visitor_row
 from .stats import Day, Stats, tidy
 
 if TYPE_CHECKING:
@@ -207,7 +207,7 @@ class View:
         for cell in range(count):
             still -= left[cell]
             watching.append(still)
-        salt = chance.draw(history.seed, "rewatch", media.number)
+        salt = seeded.draw(history.seed, "rewatch", media.number)
         again = [seen * salt[cell % 64] // 2048 for cell, seen in enumerate(watching)]
         return {
             "engagement": self._engagement(media),

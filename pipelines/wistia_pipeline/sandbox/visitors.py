@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import Any
 from unicodedata import normalize
 
-from . import chance
+from . import seeded
 from .vocabulary import AGENTS, COMPANIES, FIRST_NAMES, LAST_NAMES, NETWORKS, PLACES, TITLES
 
 # the blocks set aside for documentation; no packet ever comes from them
@@ -37,14 +37,14 @@ def _luck(salt: bytes) -> int:
 
 def is_known(seed: int, number: int) -> bool:
     """Whether a visitor has told a name or an address."""
-    luck = _luck(chance.draw(seed, "person", number))
+    luck = _luck(seeded.draw(seed, "person", number))
     return luck < 20 or luck >= 980
 
 
 @lru_cache(maxsize=20_000)
 def person(seed: int, number: int) -> Person:
     """The visitor with that number."""
-    salt = chance.draw(seed, "person", number)
+    salt = seeded.draw(seed, "person", number)
     first, last = FIRST_NAMES[salt[0] % len(FIRST_NAMES)], LAST_NAMES[salt[1] % len(LAST_NAMES)]
     luck = _luck(salt)
     # 1 in 50 left an address, most of them with a name; a few only have a name

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from . import chance
+from . import seeded
 from .clock import old_stats_text, stats_text
-from .library import thumbnail
 from .lists import Row
+from .media_rows import thumbnail
 from .visitors import Person, person
 from .vocabulary import EMBED_URLS
 
@@ -29,13 +29,13 @@ def event_row(history: History, row: int, now: int) -> Row:
     """One session."""
     number = history.twin_of.get(row, row)
     identity = history.identity[number]
-    salt = chance.draw(history.seed, "event", identity)
+    salt = seeded.draw(history.seed, "event", identity)
     at = history.received[row]
     media = history.medias[history.media_of[row]]
     visitor = history.visitor_of[row]
     # the oldest rows have the form of years ago
     old = identity < history.events // 100
-    key = chance.key(salt, identity, history.received[number])
+    key = seeded.key(salt, identity, history.received[number])
     known = person(history.seed, visitor if number == row else history.visitor_of[number])
     country, region, city, lat, lon = known.place
     event: Row = {"received_at": old_stats_text(at) if old and salt[50] < 128 else stats_text(at)}
@@ -102,7 +102,7 @@ def _percent(history: History, row: int, now: int, salt: bytes) -> float:
 def visitor_row(history: History, counts: Counts, number: int) -> Row:
     """One visitor."""
     known = person(history.seed, number)
-    salt = chance.draw(history.seed, "visitor row", number)
+    salt = seeded.draw(history.seed, "visitor row", number)
     created = history.received[counts.first[number]]
     if salt[0] < 19:
         created += 1 + salt[1] % 2

@@ -1,10 +1,10 @@
-"""The medias, projects and captions of an account, as the API shows them."""
+"""Makes the rows of medias, projects and captions, as the API shows them."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from . import chance
+from . import seeded
 from .clock import DAY, data_text
 from .lists import Row
 from .vocabulary import CAPTION_LINES, LANGUAGES, SECTIONS, TAGS
@@ -48,7 +48,7 @@ def media_row(history: History, media: Media, now: int) -> Row:
         row["section"] = SECTIONS[number % len(SECTIONS)]
     if number % 6 == 0:
         row["subfolder"] = {
-            "hashed_id": chance.hashed_id(history.seed, "subfolder", number % 4),
+            "hashed_id": seeded.hashed_id(history.seed, "subfolder", number % 4),
             "name": SECTIONS[number % len(SECTIONS)],
             "description": None if number % 12 else "",
             "position": number % 4 + 1,
@@ -71,7 +71,7 @@ def _mass_update(history: History, media: Media, now: int) -> int:
 
 def thumbnail(history: History, media: Media, crop: str, width: int, height: int) -> Row:
     """A picture of a media, cut to a size."""
-    name = chance.draw(history.seed, "thumbnail", media.number)[:16].hex()
+    name = seeded.draw(history.seed, "thumbnail", media.number)[:16].hex()
     url = f"https://embed-ssl.example.com/deliveries/{name}.jpg?image_crop_resized={crop}"
     return {"url": url, "width": width, "height": height}
 
@@ -93,7 +93,7 @@ def _assets(history: History, media: Media) -> list[Row]:
         kinds = [("OriginalFile", (1600, 900), content)]
     rows = []
     for number, (kind, size, content) in enumerate(kinds):
-        salt = chance.draw(history.seed, "asset", media.number * 8 + number)
+        salt = seeded.draw(history.seed, "asset", media.number * 8 + number)
         row: Row = {
             "type": kind,
             "url": f"http://embed.example.com/deliveries/{salt[:16].hex()}.bin",

@@ -1,4 +1,4 @@
-"""Chance that can be asked again: bytes that depend on the seed, a name and a number only."""
+"""Makes bytes, ids and keys that depend on the seed, a name and a number only."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _INVERSE = pow(_FACTOR, -1, _SPAN)
 
 
 def draw(seed: int, what: str, number: int) -> bytes:
-    """64 bytes of chance."""
+    """64 bytes that look random."""
     return blake2b(f"{seed}:{what}:{number}".encode()).digest()
 
 
@@ -20,12 +20,12 @@ def hashed_id(seed: int, what: str, number: int) -> str:
     return "".join(ALPHABET[byte % 36] for byte in draw(seed, f"{what} id", number)[:10])
 
 
-def key(chance: bytes, number: int, at: int) -> str:
+def key(salt: bytes, number: int, at: int) -> str:
     """A key of an event or a visitor; `number_in` gets the number back, so no table of keys is needed."""
-    text = chance[:23].hex()
+    text = salt[:23].hex()
     hidden = (number * _FACTOR + 0xB) % _SPAN
     # the prefix looks like a time but is not always one
-    prefix = str(at // 1000) if chance[30] > 2 else "v" + text[40:45]
+    prefix = str(at // 1000) if salt[30] > 2 else "v" + text[40:45]
     uuid = f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:32]}"
     return f"{prefix}_{uuid}-{text[32:41]}-{hidden:012x}-{text[42:46]}"
 
