@@ -5,10 +5,7 @@ from __future__ import annotations
 import re
 import threading
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from typing import Literal
 
 Kind = Literal["status", "reset", "truncated", "html", "hang", "malformed"]
 
@@ -70,6 +67,3 @@ class Faults:
 
     def __len__(self) -> int:
         return len(self._faults)
-
-    def __iter__(self) -> Iterator[Fault]:
-        return iter(list(self._faults))

@@ -18,7 +18,7 @@ from .stats import Day, Stats, tidy
 
 if TYPE_CHECKING:
     from .history import History
-    from .media import Media, Project
+    from .media import Media
 
 
 class NotFound(KeyError):
@@ -37,6 +37,7 @@ class View:
         self.generation = history.generation
         self._history, self._count = history, count
         self._hidden = history.hidden(now)
+        self._oldest = 0 if history.retention is None else now - history.retention
         self._event_rows: array[int] | None = None
 
     # lists
@@ -105,7 +106,7 @@ class View:
     def event(self, event_key: str) -> Row:
         """One session; where two share the key, the first."""
         row = self._history.row_of_key(event_key)
-        if row is None or not self._shows(row):
+        if row is None or not self._shown(array("q", [row])):
             raise NotFound(event_key)
         return event_row(self._history, row, self.now)
 
@@ -271,37 +272,19 @@ class View:
             raise NotFound(media_id)
         return self._history.medias[number]
 
-    def _project(self, project_id: str | int) -> Project:
+    def _medias_of(self, project_id: str | int) -> list[Media]:
         for project in self._history.projects:
             if str(project_id) in (project.hashed_id, str(project.id)) and project.created <= self.now:
-                return project
+                return [media for media in self._listed() if media.project is project]
         raise NotFound(project_id)
-
-    def _medias_of(self, project_id: str | int) -> list[Media]:
-        project = self._project(project_id)
-        return [media for media in self._listed() if media.project is project]
-
-    def _shows(self, row: int) -> bool:
-        history = self._history
-        oldest = None if history.retention is None else self.now - history.retention
-        at = history.received[row]
-        return at <= self.now and row not in self._hidden and (oldest is None or at >= oldest)
 
     def _shown(self, rows: array[int]) -> array[int]:
         """Of rows in the order received, those that show; only the newest hours can hold hidden ones."""
-        history = self._history
-        received = history.received.__getitem__
+        received = self._history.received.__getitem__
+        begin = bisect_left(rows, self._oldest, key=received)
         end = bisect_right(rows, self.now, key=received)
-        begin = 0
-        if history.retention is not None:
-            begin = bisect_left(rows, self.now - history.retention, key=received)
-        if not self._hidden:
-            return rows[begin:end]
-        oldest = min(history.received[row] for row in self._hidden)
-        tail = max(begin, bisect_left(rows, oldest, key=received))
-        shown = rows[begin:tail]
-        shown.extend(row for row in rows[tail:end] if row not in self._hidden)
-        return shown
+        tail = max(begin, bisect_left(rows, min(map(received, self._hidden), default=self.now + 1), key=received))
+        return rows[begin:tail] + array("q", (row for row in rows[tail:end] if row not in self._hidden))
 
 
 def _action(plays: int, kind: str, every: int) -> Row:
