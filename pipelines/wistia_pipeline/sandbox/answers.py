@@ -263,12 +263,14 @@ ROUTES = (
     Route("token", None, token, versions=("modern",)),
 )
 
+PATTERNS = [(re.compile(route.path), route) for route in ROUTES]
+
 
 def find_route(version: str, path: str) -> tuple[Route, str] | None:
     """The route of a path that follows its version, and the id in the path."""
     if version == "v1":
         path = path.removesuffix(".json")
-    for route in ROUTES:
-        if version in route.versions and (match := re.fullmatch(route.path, path)):
+    for pattern, route in PATTERNS:
+        if version in route.versions and (match := pattern.fullmatch(path)):
             return route, match[1] if match.lastindex else ""
     return None

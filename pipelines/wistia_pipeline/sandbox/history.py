@@ -86,13 +86,11 @@ class History:
 
         self.projects: list[Project] = make_projects(seed, projects, self._start, days)
         self.medias: list[Media] = []
+        self.media_numbers: dict[str, int] = {}
         self._all_ambient: Days | None = None
         self._make_first_medias(medias)
         self._founders = len(self.medias)
         self._cumulated = list(accumulate(media.weight for media in self.medias))
-        self.media_numbers: dict[str, int] = {}
-        for media in self.medias:
-            self._register(media)
         self._make_history()
         self._hour = 0
 
@@ -111,13 +109,14 @@ class History:
                 media.weight = 3.0
                 media.archived = False
                 media.retired = self._start - (self._days * DAY // 20) * (number - count + 1)
-            self.medias.append(media)
+            self._add(media)
         if self.medias:
             # somewhere a session can always start
             self.medias[0].created = self.history_begins - DAY
             self.medias[0].weight = max(4.0, self.medias[0].weight)
 
-    def _register(self, media: Media) -> None:
+    def _add(self, media: Media) -> None:
+        self.medias.append(media)
         self.media_numbers[media.hashed_id] = self.media_numbers[str(media.id)] = media.number
 
     def _make_history(self) -> None:
@@ -153,8 +152,7 @@ class History:
         media = make_media(self.seed, len(self.medias), created, self.projects, self._popularity)
         media.archived = False
         media.updated = created + 45
-        self.medias.append(media)
-        self._register(media)
+        self._add(media)
 
     def _make_hour(self, hour: int, count: int, rng: Random) -> None:
         begins = self._start + hour * HOUR

@@ -42,6 +42,7 @@ def event_row(history: History, row: int, now: int) -> Row:
     if not (old and salt[51] < 96):
         event["event_key"] = key
     private = visitor == -1
+    kind, data = _conversion(None if private else known, salt)
     event |= {
         "ip": None if private else known.ip,
         "country": country,
@@ -53,8 +54,8 @@ def event_row(history: History, row: int, now: int) -> Row:
         "email": history.restated_emails.get(row, None if private else known.email),
         "percent_viewed": _percent(history, row, now, salt),
         "embed_url": EMBED_URLS[salt[52] % len(EMBED_URLS)],
-        "conversion_type": "",
-        "conversion_data": {},
+        "conversion_type": kind,
+        "conversion_data": data,
         "iframe_heatmap_url": (
             f"https://api.wistia.com/v1/stats/events/{key}/iframe.html?public_token={history.public_token}"
         ),
@@ -70,23 +71,23 @@ def event_row(history: History, row: int, now: int) -> Row:
             "type": "StillImageFile",
         },
     }
-    if known.email is not None and not private:
-        event["conversion_data"] = {
-            "email": known.email,
-            "first_name": known.first_name,
-            "last_name": known.last_name,
-            "is_new_lead": salt[53] % 2 == 0,
-        }
-        event["conversion_type"] = ("turnstile", 3, "", "annotation")[salt[54] % 4]
-    elif salt[54] < 4:
-        event["conversion_type"] = 0
-    elif salt[54] < 8:
-        event["conversion_data"] = ""
     if salt[55] < 2:
         del event["user_agent_details"]
     elif salt[55] < 4:
         del event["thumbnail"]
     return event
+
+
+def _conversion(known: Person | None, salt: bytes) -> tuple[str | int, Row | str]:
+    """Type and data of a session's conversion: a form that somebody filled in, or the odd values of none."""
+    if known is None or known.email is None:
+        return 0 if salt[54] < 4 else "", "" if 4 <= salt[54] < 8 else {}
+    return ("turnstile", 3, "", "annotation")[salt[54] % 4], {
+        "email": known.email,
+        "first_name": known.first_name,
+        "last_name": known.last_name,
+        "is_new_lead": salt[53] % 2 == 0,
+    }
 
 
 def _percent(history: History, row: int, now: int, salt: bytes) -> float:
