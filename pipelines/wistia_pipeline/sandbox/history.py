@@ -75,7 +75,6 @@ class History:
         self.lock = threading.RLock()
 
         self.extra_rows: list[int] = []
-        self._generated = 0
 
         self._start = seconds(start)
         self.history_begins = self._start - days * DAY
@@ -211,8 +210,7 @@ class History:
         return visitor
 
     def _append(self, at: int, media: int, visitor: int, percent: float) -> int:
-        row = self.store(at, media, visitor, percent, self._generated)
-        self._generated += 1
+        row = self.store(at, media, visitor, percent, len(self.received) - len(self.extra_rows))
         self.order.append(row)
         self.medias[media].sessions.append(row)
         if visitor >= 0:
