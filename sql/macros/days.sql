@@ -87,3 +87,8 @@
 {% macro spark__seconds_between(earlier, later) -%}
     (unix_micros({{ later }}) - unix_micros({{ earlier }})) / 1e6
 {%- endmacro %}
+
+{# Whether a day was over, by Wistia's clock and by that of the sessions, when its account was last loaded. #}
+{% macro is_over(day, loaded_at) -%}
+    coalesce({{ day }} < {{ wistia.wistia_day_of(loaded_at) }} and {{ day }} < {{ wistia.day_of(loaded_at) }}, false)
+{%- endmacro %}

@@ -120,13 +120,6 @@
     )
 {%- endmacro %}
 
-{# How many words a text has: what is between spaces. #}
-{% macro word_count(text) -%}
-    case when coalesce({{ text }}, '') = '' then 0
-        else cast(length({{ text }}) - length(replace({{ text }}, ' ', '')) + 1 as bigint)
-    end
-{%- endmacro %}
-
 {# A number of 60 bits for a long key, the same everywhere: it is joined many times faster. Two keys may share one. #}
 {% macro number_of(text) -%}
     {{ return(adapter.dispatch("number_of", "wistia")(text)) }}

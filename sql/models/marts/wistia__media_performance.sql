@@ -1,15 +1,16 @@
-{%- set counts = [
-    "session_count", "measured_session_count", "completed_session_count", "rewatch_count", "conversion_count",
-    "reached_25_count", "reached_50_count", "reached_75_count", "reached_100_count",
-] -%}
-
 with sessions as (
     select
         account_id,
         parent_id as media_id,
-        {% for name in counts -%}
-        cast(sum({{ name }}) as bigint) as {{ name }},
-        {% endfor -%}
+        cast(sum(session_count) as bigint) as session_count,
+        cast(sum(measured_session_count) as bigint) as measured_session_count,
+        cast(sum(completed_session_count) as bigint) as completed_session_count,
+        cast(sum(rewatch_count) as bigint) as rewatch_count,
+        cast(sum(conversion_count) as bigint) as conversion_count,
+        cast(sum(reached_25_count) as bigint) as reached_25_count,
+        cast(sum(reached_50_count) as bigint) as reached_50_count,
+        cast(sum(reached_75_count) as bigint) as reached_75_count,
+        cast(sum(reached_100_count) as bigint) as reached_100_count,
         sum(viewed_fraction_sum) as viewed_fraction_sum,
         sum(watched_hours) as watched_hours
     from {{ ref("int_wistia__session_days") }} as session_days
@@ -43,9 +44,14 @@ measured as (
         stats.engagement_fraction,
         stats.visitor_count,
         coalesce(viewers.viewer_count, 0) as viewer_count,
-        {% for name in counts if name != "measured_session_count" -%}
-        coalesce(sessions.{{ name }}, 0) as {{ name }},
-        {% endfor -%}
+        coalesce(sessions.session_count, 0) as session_count,
+        coalesce(sessions.completed_session_count, 0) as completed_session_count,
+        coalesce(sessions.rewatch_count, 0) as rewatch_count,
+        coalesce(sessions.conversion_count, 0) as conversion_count,
+        coalesce(sessions.reached_25_count, 0) as reached_25_count,
+        coalesce(sessions.reached_50_count, 0) as reached_50_count,
+        coalesce(sessions.reached_75_count, 0) as reached_75_count,
+        coalesce(sessions.reached_100_count, 0) as reached_100_count,
         coalesce(sessions.watched_hours, 0) as watched_hours,
         case when medias.duration_seconds is not null then
             sessions.watched_hours * 3600 / nullif(sessions.measured_session_count, 0)

@@ -1,5 +1,3 @@
-{%- set figures = ["completed_fraction", "engagement_score", "watched_hours"] -%}
-
 with medias as (
     select
         *,
@@ -17,13 +15,21 @@ distributions as (
         count(*) as watched_media_count,
         cast(sum(session_count) as bigint) as session_count,
         sum(watched_hours) as watched_hours,
-        {% for figure in figures -%}
-        min({{ figure }}) as {{ figure }}_min,
-        {% for name, share in {"quartile_1": 0.25, "median": 0.5, "quartile_3": 0.75}.items() -%}
-        percentile_cont({{ share }}) within group (order by {{ figure }}) as {{ figure }}_{{ name }},
-        {% endfor -%}
-        max({{ figure }}) as {{ figure }}_max{{ "," if not loop.last }}
-        {% endfor %}
+        min(completed_fraction) as completed_fraction_min,
+        percentile_cont(0.25) within group (order by completed_fraction) as completed_fraction_quartile_1,
+        percentile_cont(0.5) within group (order by completed_fraction) as completed_fraction_median,
+        percentile_cont(0.75) within group (order by completed_fraction) as completed_fraction_quartile_3,
+        max(completed_fraction) as completed_fraction_max,
+        min(engagement_score) as engagement_score_min,
+        percentile_cont(0.25) within group (order by engagement_score) as engagement_score_quartile_1,
+        percentile_cont(0.5) within group (order by engagement_score) as engagement_score_median,
+        percentile_cont(0.75) within group (order by engagement_score) as engagement_score_quartile_3,
+        max(engagement_score) as engagement_score_max,
+        min(watched_hours) as watched_hours_min,
+        percentile_cont(0.25) within group (order by watched_hours) as watched_hours_quartile_1,
+        percentile_cont(0.5) within group (order by watched_hours) as watched_hours_median,
+        percentile_cont(0.75) within group (order by watched_hours) as watched_hours_quartile_3,
+        max(watched_hours) as watched_hours_max
     from medias
     group by account_id, project_id
 ),
@@ -52,11 +58,21 @@ select
     coalesce(distributions.watched_media_count, 0) as watched_media_count,
     coalesce(distributions.session_count, 0) as session_count,
     coalesce(distributions.watched_hours, 0) as watched_hours,
-    {% for figure in figures -%}
-    {% for name in ["min", "quartile_1", "median", "quartile_3", "max"] -%}
-    distributions.{{ figure }}_{{ name }},
-    {% endfor -%}
-    {% endfor -%}
+    distributions.completed_fraction_min,
+    distributions.completed_fraction_quartile_1,
+    distributions.completed_fraction_median,
+    distributions.completed_fraction_quartile_3,
+    distributions.completed_fraction_max,
+    distributions.engagement_score_min,
+    distributions.engagement_score_quartile_1,
+    distributions.engagement_score_median,
+    distributions.engagement_score_quartile_3,
+    distributions.engagement_score_max,
+    distributions.watched_hours_min,
+    distributions.watched_hours_quartile_1,
+    distributions.watched_hours_median,
+    distributions.watched_hours_quartile_3,
+    distributions.watched_hours_max,
     best.best_medias
 from {{ ref("stg_wistia__projects") }} as projects
 left join {{ ref("stg_wistia__project_stats") }} as stats

@@ -20,6 +20,12 @@ medias as (
     group by account_id, date
 ),
 
+loads as (
+    select account_id, max(captured_at) as loaded_at
+    from {{ ref("stg_wistia__account_stats") }} as account_stats
+    group by account_id
+),
+
 days as (
     select account_id, date from sessions
     union
@@ -32,7 +38,7 @@ compared as (
     select
         days.account_id,
         days.date,
-        {{ wistia.is_over("days.date") }} as is_final,
+        {{ wistia.is_over("days.date", "loads.loaded_at") }} as is_final,
         coalesce(sessions.session_count, 0) as session_count,
         coalesce(sessions.unlisted_session_count, 0) as unlisted_session_count,
         account.play_count,
@@ -46,7 +52,7 @@ compared as (
     left join medias on {{ wistia.same(["account_id", "date"], "days", "medias") }}
     left join {{ ref("stg_wistia__account_stats_by_date") }} as account
         on {{ wistia.same(["account_id", "date"], "days", "account") }}
-    {{ wistia.join_last_loads("days") }}
+    left join loads on days.account_id = loads.account_id
 )
 
 select

@@ -32,12 +32,8 @@ lines as (
         lines.position,
         lines.part as line,
         {% set clock = "([0-9]+(?::[0-9]+)+(?:[,.][0-9]+)?)" -%}
-        {% for side, pattern in {
-            "start": "^[ \\t]*" ~ clock ~ "[ \\t]*-->",
-            "end": "^[ \\t]*[0-9:,.]+[ \\t]*-->[ \\t]*" ~ clock,
-        }.items() -%}
-        replace({{ wistia.matched("lines.part", pattern) }}, ',', '.') as {{ side }}_clock{{ "," if not loop.last }}
-        {% endfor %}
+        replace({{ wistia.matched("lines.part", "^[ \\t]*" ~ clock ~ "[ \\t]*-->") }}, ',', '.') as start_clock,
+        replace({{ wistia.matched("lines.part", "^[ \\t]*[0-9:,.]+[ \\t]*-->[ \\t]*" ~ clock) }}, ',', '.') as end_clock
     from captions
     {{ wistia.split("captions.srt", "\\n", "lines") }}
 ),
@@ -109,7 +105,9 @@ select
     captions.caption_id,
     captions.is_draft,
     coalesce(transcripts.transcript, '') as transcript,
-    {{ wistia.word_count("transcripts.transcript") }} as word_count,
+    case when coalesce(transcripts.transcript, '') = '' then 0
+        else cast(length(transcripts.transcript) - length(replace(transcripts.transcript, ' ', '')) + 1 as bigint)
+    end as word_count,
     coalesce(transcripts.cue_count, 0) as cue_count,
     transcripts.cues
 from captions
