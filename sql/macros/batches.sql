@@ -1,13 +1,10 @@
 {#
-    Incremental models build what is new, and nothing else. Rows of wistia__sessions carry the number of the build that
-    last changed them, their batch; models on top hold the highest batch that they have seen. A number and not a time:
-    clocks of two machines differ.
+    Incremental models build what is new, and nothing else. Rows of int_wistia__sessions carry the number of the build
+    that last changed them, their batch; models on top hold the highest batch that they have seen. A number and not a
+    time: clocks of two machines differ. Public marts have none of this.
 #}
 
-{#
-    How models are made that build what is new, and nothing else. Spark's Parquet tables cannot change rows: there all is
-    built anew.
-#}
+{# The materialization of models that build what is new. Spark's Parquet tables cannot change rows: it rebuilds all. #}
 {% macro by_part() -%}
     {{ return("table" if target.type == "spark" else "incremental") }}
 {%- endmacro %}
@@ -35,62 +32,29 @@
     {{ column }} > {{ wistia.asked(query) }}
 {%- endmacro %}
 
-{# What to build from: all sessions of identified viewers, or those of viewers with one that is new to this model. #}
-{% macro sessions_of_viewers() -%}
-{%- set sessions = ref("wistia__sessions") -%}
-{%- if is_incremental() -%}
-    ({{ wistia.rows_among(
-        sessions,
-        {"account_id": "account_id", "viewer_number": "viewer_number"},
-        "from " ~ sessions ~ " as sessions where " ~ wistia.is_new(sessions, "viewer_batch"),
-    ) }})
-{%- else -%}
-    (select * from {{ sessions }} as sessions where not is_anonymous)
-{%- endif -%}
-{%- endmacro %}
-
-{# What to build from: all sessions that have a day, or those of days that are to be built anew. #}
-{% macro sessions_of_days() -%}
-{%- set sessions = ref("wistia__sessions") -%}
-{%- if is_incremental() -%}
-    ({{ wistia.rows_among(
-        sessions,
-        {"account_id": "account_id", "session_date": "date"},
-        "from " ~ wistia.touched_days() ~ " as touched_days",
-    ) }})
-{%- else -%}
-    (select * from {{ sessions }} as sessions where session_date is not null)
-{%- endif -%}
-{%- endmacro %}
-
 {# In an incremental build: the days of sessions that are new to this model, and those that they have left. #}
 {% macro touched_days() -%}
-{%- set sessions = ref("wistia__sessions") -%}
-    (
-        {% for column in ["session_date", "left_date"] -%}
-        select account_id, {{ column }} as date
-        from {{ sessions }} as sessions
-        where {{ column }} is not null and {{ wistia.is_new(sessions) }}
-        {{ "union" if not loop.last }}
-        {% endfor -%}
-    )
+{%- set sessions = ref("int_wistia__sessions") -%}
+{% for column in ["session_date", "left_date"] -%}
+select account_id, {{ column }} as date
+from {{ sessions }} as sessions
+where {{ column }} is not null and {{ wistia.is_new(sessions) }}
+{{ "union" if not loop.last }}
+{% endfor -%}
 {%- endmacro %}
 
 {#
-    A hook before an incremental build: takes away what stands for the days that sessions have left, as nothing would take
-    its place where they were the only ones. `rows` are expressions over `left_date` for columns of this model.
+    A hook before an incremental build: deletes the rows of days that sessions have left, as nothing would replace them
+    where these sessions were the only ones. The arguments are columns of this model, each an expression over `left_date`.
 #}
-{% macro forget_left_days(rows) -%}
+{% macro forget_left_days() -%}
 {%- if is_incremental() -%}
-{%- set sessions = ref("wistia__sessions") -%}
+{%- set sessions = ref("int_wistia__sessions") -%}
     delete from {{ this }}
-    where (account_id, {{ rows[0] | join(", ") }}) in (
-        {% for row in rows -%}
-        select account_id, {{ row.values() | join(", ") }}
+    where (account_id, {{ kwargs | join(", ") }}) in (
+        select account_id, {{ kwargs.values() | join(", ") }}
         from {{ sessions }} as sessions
         where left_date is not null and {{ wistia.is_new(sessions) }}
-        {{ "union" if not loop.last }}
-        {% endfor -%}
     )
 {%- endif -%}
 {%- endmacro %}
@@ -136,11 +100,6 @@
     {%- if target.type == "postgres" and model.config.materialized == "incremental" and not is_incremental() -%}
         analyze {{ relation }}
     {%- endif -%}
-{%- endmacro %}
-
-{# The highest batch of a relation. #}
-{% macro newest_batch(relation) -%}
-    {{- wistia.asked("select coalesce(max(batch), 0) from " ~ relation) -}}
 {%- endmacro %}
 
 {#

@@ -24,26 +24,9 @@
     cast({{ moment }} - interval '5 hours' as date)
 {%- endmacro %}
 
-{# What account totals are counted by. #}
-{% macro period_types() -%}
-    {{ return(["day", "week", "month"]) }}
-{%- endmacro %}
-
 {# The last day of the week, month or day that begins with a day. #}
 {% macro last_day_of(period_type, start) -%}
     cast({{ start }} + interval '1 {{ period_type }}' - interval '1 day' as date)
-{%- endmacro %}
-
-{# The periods of the day that a session has left, for forget_left_days(). #}
-{% macro left_periods() -%}
-    {%- set rows = [] -%}
-    {%- for period_type in wistia.period_types() -%}
-        {%- do rows.append({
-            "period_type": "'" ~ period_type ~ "'",
-            "period_start": wistia.period_of(period_type, "left_date"),
-        }) -%}
-    {%- endfor -%}
-    {{ return(rows) }}
 {%- endmacro %}
 
 {# The first day of the day's week (Monday), month or day itself. #}

@@ -66,11 +66,6 @@
     case when {{ wistia.matched(value, "(@|%(?:25)*40)") }} is null then {{ value }} end
 {%- endmacro %}
 
-{# A path in which each part with an address of a person, encoded or not, is "{email}". #}
-{% macro without_addresses(path) -%}
-    {{ wistia.replaced(path, "[^/]+(@|%(25)*40)[^/]+", "{email}") }}
-{%- endmacro %}
-
 {# A lateral join: the parts between the matches of a pattern, with their position from 0. #}
 {% macro split(text, pattern, alias) -%}
     {{ return(adapter.dispatch("split", "wistia")(text, pattern, alias)) }}

@@ -81,6 +81,32 @@ def test_views_that_users_have_built_on_ours_stay(postgres_warehouse: Warehouse,
 
 
 @pytest.mark.slow
+def test_marts_that_were_tables_become_views(warehouse: Warehouse, living: Sandbox) -> None:
+    """Earlier builds kept sessions and audiences in the marts themselves, with the columns that builds need."""
+    load_first(warehouse, living)
+    for mart, table in {"sessions": "sessions", "audience_daily": "audience_days"}.items():
+        change(
+            warehouse,
+            f"drop view {{marts}}.wistia__{mart} cascade",
+            f"create table {{marts}}.wistia__{mart} as select * from {{marts}}_intermediate.int_wistia__{table}",
+            f"drop table {{marts}}_intermediate.int_wistia__{table} cascade",
+        )
+    change(
+        warehouse,
+        "drop view if exists {marts}.wistia__activity",
+        "create view {marts}.wistia__activity as select event_key, batch from {marts}.wistia__sessions",
+    )
+    load(warehouse, living, NOW + HOUR)
+    assert_right(warehouse, marts_of(living, NOW + HOUR))
+    assert load(warehouse, living, NOW + 2 * HOUR).built == 8
+    assert_right(warehouse, marts_of(living, NOW + 2 * HOUR))
+    tables = "select table_name from information_schema.tables where table_schema = '{}' and table_type = 'BASE TABLE'"
+    with warehouse.cursor() as cursor:
+        cursor.execute(tables.format(warehouse.marts))
+        assert cursor.fetchall() == []
+
+
+@pytest.mark.slow
 def test_what_the_url_of_postgres_asks_for_holds_for_the_models(postgres_warehouse: Warehouse, living: Sandbox) -> None:
     load_first(postgres_warehouse, living)
     postgres_warehouse.destination = postgres(

@@ -49,7 +49,7 @@ def test_an_hour_reads_as_many_sessions_of_a_long_history_as_of_a_short_one(
     few = rows_of_an_hour(postgres_warehouse, living, short)
     many = rows_of_an_hour(postgres_warehouse, living, long)
     # sessions are what a history has most of; other tables are small enough to be read as a whole
-    for table in ("wistia_raw.events", "wistia.wistia__sessions"):
+    for table in ("wistia_raw.events", "wistia_intermediate.int_wistia__sessions"):
         assert 0 < many[table] <= MOST * few[table]
 
 

@@ -65,7 +65,9 @@ def spoil(folder: Folder) -> None:
             "insert into wistia_intermediate.int_wistia__viewers (account_id, viewer_key, session_count) "
             "values ('x', 'nobody', -1)"
         )
-        connection.execute("alter table wistia.wistia__audience_daily alter column date type integer using 1")
+        connection.execute(
+            "alter table wistia_intermediate.int_wistia__audience_days alter column date type integer using 1"
+        )
         connection.execute("update wistia_raw.events set percent_viewed = 0.5, _dlt_load_id = '2000000000.1'")
         connection.execute(
             "insert into wistia_raw._dlt_loads (load_id, schema_name, status, inserted_at) "
@@ -82,16 +84,16 @@ def test_what_fails_is_named_costs_the_data_nothing_and_is_mended_by_a_full_refr
     answer = built.sync("--select", "account_stats")
     assert answer["status"] == "partial"
     failed = {failure["name"]: failure["kind"] for failure in answer["models"]["failures"]}
-    assert failed.pop("wistia__audience_daily") == "model"
+    assert failed.pop("int_wistia__audience_days") == "model"
     assert set(failed.values()) == {"test"}
     logged = "select status, failures, error from wistia_raw.sync_runs where resource = 'models' and run_id = "
     ((status, failures, error),) = rows(built.warehouse, f"{logged} '{answer['run_id']}'")
-    assert (status, failures, "wistia__audience_daily" in error) == ("partial", len(failed) + 1, True)
+    assert (status, failures, "int_wistia__audience_days" in error) == ("partial", len(failed) + 1, True)
     assert rows(built.warehouse, "select count(*) from wistia_raw.events") == loaded
     again = built.invoke("models")
     assert again.returncode == 3
     said = again.stderr
-    assert re.search(r"^Failed: model wistia__audience_daily: .+$", said, re.MULTILINE)
+    assert re.search(r"^Failed: model int_wistia__audience_days: .+$", said, re.MULTILINE)
     assert re.search(r"^Failed: test wistia__viewers_\w+: .+$", said, re.MULTILINE)
     assert re.search(r"^Left out because of these: .*assert_rollups_agree", said, re.MULTILINE)
     assert "wistia-pipeline models" in said
@@ -103,12 +105,12 @@ def test_what_fails_is_named_costs_the_data_nothing_and_is_mended_by_a_full_refr
 
 @pytest.mark.slow
 def test_loads_alone_leave_the_models_as_they_are(built: Folder) -> None:
-    before = rows(built.warehouse, "select max(batch), count(*) from wistia.wistia__sessions")
+    before = rows(built.warehouse, "select max(batch), count(*) from wistia_intermediate.int_wistia__sessions")
     with closing(duckdb.connect(str(built.warehouse))) as connection:
         connection.execute("drop view wistia.wistia__leads")
     answer = built.sync("--no-models")
     assert (answer["status"], answer["models"]) == ("ok", None)
-    assert rows(built.warehouse, "select max(batch), count(*) from wistia.wistia__sessions") == before
+    assert rows(built.warehouse, "select max(batch), count(*) from wistia_intermediate.int_wistia__sessions") == before
     assert not rows(built.warehouse, "select 1 from information_schema.tables where table_name = 'wistia__leads'")
     assert built.invoke("models").returncode == 0
     assert rows(built.warehouse, "select count(*) from wistia.wistia__leads")
@@ -135,10 +137,10 @@ def test_models_for_another_destination_are_refused(tmp_path: Path, sandbox: San
 def test_models_are_described_where_one_was_dropped(built: Folder, tmp_path: Path) -> None:
     folder = built.copied_to(tmp_path / "copy")
     with closing(duckdb.connect(str(folder.warehouse))) as file:
-        file.execute("drop table wistia.wistia__sessions")
+        file.execute("drop table wistia_intermediate.int_wistia__sessions cascade")
     assert folder.invoke("docs", "--output", "models.html").returncode == 0
     # the compiled SQL, inside of JSON; that of the macro has no names
-    assert r"wistia__sessions\" as seen" in (folder.work / "models.html").read_text("utf-8")
+    assert r"int_wistia__sessions\" as seen" in (folder.work / "models.html").read_text("utf-8")
 
 
 @pytest.mark.slow

@@ -99,7 +99,8 @@ def test_null_and_empty_text_are_told_apart(in_duckdb: Folder, tmp_path: Path) -
     folder = copied(in_duckdb, tmp_path)
     with closing(duckdb.connect(str(folder.warehouse))) as connection:
         connection.execute(
-            "update wistia.wistia__sessions set country = null, region = '', city = ?, viewed_fraction = 'nan', "
+            "update wistia_intermediate.int_wistia__sessions "
+            "set country = null, region = '', city = ?, viewed_fraction = 'nan', "
             "received_at = '2026-01-02 03:04:05.678901+00', latitude = 0.1, longitude = -1e300",
             ['a,"b"\r\nc\u2028'],
         )

@@ -31,24 +31,22 @@ MANY = 200_000
 def multiplied(folder: Folder) -> int:
     """Makes many viewing sessions out of some; returns how many times as many."""
     times = MANY // len(mart(folder, "sessions")) + 1
+    sessions = "wistia_intermediate.int_wistia__sessions"
     if is_postgres(folder):
         with closing(psycopg2.connect(folder.env["DESTINATION__POSTGRES__CREDENTIALS"])) as connection, connection:
             cursor = connection.cursor()
             cursor.execute(
                 "select string_agg(case column_name when 'event_key' then 'event_key || n' "
                 "else quote_ident(column_name) end, ', ' order by ordinal_position) "
-                "from information_schema.columns where table_schema = 'wistia' and table_name = 'wistia__sessions'"
+                "from information_schema.columns where table_name = 'int_wistia__sessions'"
             )
             ((columns,),) = cursor.fetchall()
-            cursor.execute(
-                f"insert into wistia.wistia__sessions select {columns} from wistia.wistia__sessions, "
-                f"generate_series(2, {times}) as n"
-            )
+            cursor.execute(f"insert into {sessions} select {columns} from {sessions}, generate_series(2, {times}) as n")
     else:
         with closing(duckdb.connect(str(folder.warehouse))) as file:
             file.execute(
-                "insert into wistia.wistia__sessions select s.* replace (event_key || n as event_key) "
-                f"from wistia.wistia__sessions as s, range(1, {times}) as numbers(n)"
+                f"insert into {sessions} select s.* replace (event_key || n as event_key) "
+                f"from {sessions} as s, range(1, {times}) as numbers(n)"
             )
     return times
 

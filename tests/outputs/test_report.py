@@ -225,7 +225,7 @@ def test_shares_are_of_measured_sessions_and_old_leads_are_no_new_ones(
     browser: Browser, loaded: Folder, tmp_path: Path
 ) -> None:
     own, first = copied(loaded, tmp_path), NOW.date() - timedelta(days=5)
-    sessions = "wistia.wistia__sessions"
+    sessions = "wistia_intermediate.int_wistia__sessions"
     with closing(duckdb.connect(str(own.warehouse))) as connection:
         # leads who have watched once more than what made them leads
         ((changed,),) = connection.execute(
@@ -262,8 +262,8 @@ def test_without_sessions_it_says_so(browser: Browser, loaded: Folder, tmp_path:
     with closing(duckdb.connect(str(emptied.warehouse))) as connection:
         # the views stand on these and on what was loaded
         built = [
-            "wistia.wistia__sessions",
-            "wistia.wistia__audience_daily",
+            "wistia_intermediate.int_wistia__sessions",
+            "wistia_intermediate.int_wistia__audience_days",
             "wistia_intermediate.int_wistia__session_days",
         ]
         for name in [*built, *(f"wistia_raw.{table}" for table in BY_NAME)]:

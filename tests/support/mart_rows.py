@@ -51,10 +51,6 @@ GRAINS: dict[str, tuple[str, ...]] = {
     "wistia__reconciliation": ("date",),
 }
 """Every mart, and its key after account_id."""
-BUILD = {"batch", "viewer_batch", "load_batch", "media_batch", "viewer_number", "left_date", "_dlt_load_id"}
-"""Columns by which builds know what is new."""
-
-
 OVERDUE = "update {raw}._models_built_from set tested_at = now() - interval '1 day'"
 """All data tests are due again."""
 TURNS = {"refresh_within_hours": 0.01, "captions_refresh_within_hours": 0.01, "history_refresh_within_hours": 0.01}
@@ -130,7 +126,6 @@ def differences(mart: str, found: Mart, wanted: Mart) -> list[str]:
     """What is wrong with a mart: the first few rows and columns."""
     wrong = [f"{mart} lacks {key}" for key in wanted.keys() - found.keys()]
     wrong += [f"{mart} should not have {key}" for key in found.keys() - wanted.keys()]
-    found, wanted = without_build(found), without_build(wanted)
     for key in found.keys() & wanted.keys():
         row = found[key]
         assert row.keys() == wanted[key].keys(), (mart, row.keys() ^ wanted[key].keys())
@@ -140,11 +135,6 @@ def differences(mart: str, found: Mart, wanted: Mart) -> list[str]:
             if not are_alike(row[name], value)
         ]
     return sorted(wrong)[:20]
-
-
-def without_build(rows: Mart) -> Mart:
-    """Rows without the columns that only builds need."""
-    return {key: {name: value for name, value in row.items() if name not in BUILD} for key, row in rows.items()}
 
 
 def with_a_lead(account: Account, now: datetime) -> Account:

@@ -7,6 +7,27 @@
         if target.type == "postgres" else [],
 ) }}
 
+with
+{% if is_incremental() %}
+touched_viewers as (
+    select account_id, viewer_number
+    from {{ ref("int_wistia__sessions") }} as sessions
+    where {{ wistia.is_new(ref("int_wistia__sessions"), "viewer_batch") }}
+),
+{% endif %}
+
+sessions as (
+    {% if is_incremental() %}
+    {{ wistia.rows_among(
+        ref("int_wistia__sessions"),
+        {"account_id": "account_id", "viewer_number": "viewer_number"},
+        "from touched_viewers",
+    ) | indent(4) }}
+    {% else %}
+    select * from {{ ref("int_wistia__sessions") }} as sessions where not is_anonymous
+    {% endif %}
+)
+
 select
     account_id,
     viewer_key,
@@ -21,6 +42,6 @@ select
     max(viewed_fraction) as best_viewed_fraction,
     sum(watched_seconds) as watched_seconds,
     min(case when viewed_fraction >= {{ var("wistia_lead_fraction") }} then received_at end) as qualified_at,
-    (select max(viewer_batch) from {{ ref("wistia__sessions") }} as sessions) as batch
-from {{ wistia.sessions_of_viewers() }} as sessions
+    (select max(viewer_batch) from {{ ref("int_wistia__sessions") }} as sessions) as batch
+from sessions
 group by account_id, viewer_key, viewer_number, media_id

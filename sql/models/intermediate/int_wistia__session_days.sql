@@ -3,10 +3,29 @@
     incremental_strategy="delete+insert",
     unique_key=["account_id", "date"],
     on_schema_change="append_new_columns",
-    pre_hook="{{ wistia.forget_left_days([{'date': 'left_date'}]) }}",
+    pre_hook="{{ wistia.forget_left_days(date='left_date') }}",
     indexes=[{"columns": ["account_id", "date"]}, {"columns": ["grain", "account_id", "parent_id"]}]
         if target.type == "postgres" else [],
 ) }}
+
+with
+{% if is_incremental() %}
+touched_days as (
+    {{ wistia.touched_days() | indent(4) }}
+),
+{% endif %}
+
+sessions as (
+    {% if is_incremental() %}
+    {{ wistia.rows_among(
+        ref("int_wistia__sessions"),
+        {"account_id": "account_id", "session_date": "date"},
+        "from touched_days",
+    ) | indent(4) }}
+    {% else %}
+    select * from {{ ref("int_wistia__sessions") }} as sessions where session_date is not null
+    {% endif %}
+)
 
 select
     account_id,
@@ -18,12 +37,20 @@ select
     end as grain,
     case when grouping(media_id) = 0 then media_id when grouping(project_id) = 0 then project_id end as parent_id,
     case when grouping(media_id) = 0 then max({{ wistia.bytewise("media_name") }}) end as media_name,
-    {{ wistia.session_measures() }},
-    {% for percent in [25, 50, 75, 100] -%}
-    count(case when viewed_fraction >= {{ percent / 100 }} then 1 end) as reached_{{ percent }}_count,
-    {% endfor -%}
-    (select max(batch) from {{ ref("wistia__sessions") }} as sessions) as batch
-from {{ wistia.sessions_of_days() }} as sessions
+    count(*) as session_count,
+    count(distinct nullif(visitor_key, '')) as viewer_count,
+    coalesce(sum(watched_seconds), 0) / 3600 as watched_hours,
+    coalesce(sum(viewed_fraction), 0) as viewed_fraction_sum,
+    count(viewed_fraction) as measured_session_count,
+    count(case when is_completed then 1 end) as completed_session_count,
+    count(case when is_rewatch then 1 end) as rewatch_count,
+    count(case when is_converted then 1 end) as conversion_count,
+    count(case when viewed_fraction >= 0.25 then 1 end) as reached_25_count,
+    count(case when viewed_fraction >= 0.5 then 1 end) as reached_50_count,
+    count(case when viewed_fraction >= 0.75 then 1 end) as reached_75_count,
+    count(case when viewed_fraction >= 1.0 then 1 end) as reached_100_count,
+    (select max(batch) from {{ ref("int_wistia__sessions") }} as sessions) as batch
+from sessions
 group by grouping sets (
     (account_id, session_date),
     (account_id, session_date, project_id),

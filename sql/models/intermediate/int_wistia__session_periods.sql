@@ -3,15 +3,19 @@
     incremental_strategy="delete+insert",
     unique_key=["account_id", "period_type", "period_start"],
     on_schema_change="append_new_columns",
-    pre_hook="{{ wistia.forget_left_days(wistia.left_periods()) }}",
+    pre_hook=[
+        "{{ wistia.forget_left_days(period_type=\"'day'\", period_start='left_date') }}",
+        "{{ wistia.forget_left_days(period_type=\"'week'\", period_start=wistia.period_of('week', 'left_date')) }}",
+        "{{ wistia.forget_left_days(period_type=\"'month'\", period_start=wistia.period_of('month', 'left_date')) }}",
+    ],
 ) }}
 
-{%- set period_types = wistia.period_types() %}
+{%- set period_types = ["day", "week", "month"] %}
 
 with
 {% if is_incremental() %}
 touched_days as (
-    select * from {{ wistia.touched_days() }} as touched_days
+    {{ wistia.touched_days() | indent(4) }}
 ),
 
 {% for period_type in period_types -%}
@@ -39,12 +43,12 @@ sessions as (
     from
         {%- if is_incremental() %}
         ({{ wistia.rows_among(
-            ref("wistia__sessions"),
+            ref("int_wistia__sessions"),
             {"account_id": "account_id", "session_date": "date"},
             "from days_of_touched_" ~ period_type ~ "s",
         ) }})
         {%- else %}
-        {{ ref("wistia__sessions") }}
+        {{ ref("int_wistia__sessions") }}
         {%- endif %} as sessions
     where sessions.session_date is not null
     {{ "union all" if not loop.last }}
@@ -55,7 +59,14 @@ select
     account_id,
     period_type,
     period_start,
-    {{ wistia.session_measures() }},
-    (select max(batch) from {{ ref("wistia__sessions") }} as sessions) as batch
+    count(*) as session_count,
+    count(distinct nullif(visitor_key, '')) as viewer_count,
+    coalesce(sum(watched_seconds), 0) / 3600 as watched_hours,
+    coalesce(sum(viewed_fraction), 0) as viewed_fraction_sum,
+    count(viewed_fraction) as measured_session_count,
+    count(case when is_completed then 1 end) as completed_session_count,
+    count(case when is_rewatch then 1 end) as rewatch_count,
+    count(case when is_converted then 1 end) as conversion_count,
+    (select max(batch) from {{ ref("int_wistia__sessions") }} as sessions) as batch
 from sessions
 group by account_id, period_type, period_start

@@ -6,16 +6,37 @@
     indexes=[{"columns": ["account_id", "viewer_number"]}] if target.type == "postgres" else [],
 ) }}
 
-with sessions as (
+with
+{% if is_incremental() %}
+touched_viewers as (
+    select account_id, viewer_number
+    from {{ ref("int_wistia__sessions") }} as sessions
+    where {{ wistia.is_new(ref("int_wistia__sessions"), "viewer_batch") }}
+),
+{% endif %}
+
+sessions as (
+    {% if is_incremental() %}
+    {{ wistia.rows_among(
+        ref("int_wistia__sessions"),
+        {"account_id": "account_id", "viewer_number": "viewer_number"},
+        "from touched_viewers",
+    ) | indent(4) }}
+    {% else %}
+    select * from {{ ref("int_wistia__sessions") }} as sessions where not is_anonymous
+    {% endif %}
+),
+
+ordered as (
     select
-        sessions.*,
+        *,
         row_number() over (
             partition by account_id, viewer_key order by received_at desc nulls last, {{ wistia.bytewise("event_key") }} desc
         ) as number_from_last
-    from {{ wistia.sessions_of_viewers() }} as sessions
+    from sessions
 ),
 
--- what most recent session says who it was
+-- the most recent session that says who it was
 named as (
     select
         *,
@@ -24,7 +45,7 @@ named as (
             partition by account_id, viewer_key
             order by conversion_email is null, number_from_last
         ) as conversion_choice
-    from sessions
+    from ordered
 )
 
 select
@@ -44,9 +65,13 @@ select
     max(case when conversion_choice = 1 then conversion_first_name end) as first_name,
     max(case when conversion_choice = 1 then conversion_last_name end) as last_name,
     min(case when is_converted then received_at end) as first_converted_at,
-    {% for name in ["country", "region", "city", "org", "device_class", "platform", "browser"] -%}
-    max(case when number_from_last = 1 then {{ name }} end) as last_{{ name }},
-    {% endfor -%}
-    (select max(viewer_batch) from {{ ref("wistia__sessions") }} as sessions) as batch
+    max(case when number_from_last = 1 then country end) as last_country,
+    max(case when number_from_last = 1 then region end) as last_region,
+    max(case when number_from_last = 1 then city end) as last_city,
+    max(case when number_from_last = 1 then org end) as last_org,
+    max(case when number_from_last = 1 then device_class end) as last_device_class,
+    max(case when number_from_last = 1 then platform end) as last_platform,
+    max(case when number_from_last = 1 then browser end) as last_browser,
+    (select max(viewer_batch) from {{ ref("int_wistia__sessions") }} as sessions) as batch
 from named
 group by account_id, viewer_key, viewer_number

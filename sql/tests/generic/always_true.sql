@@ -12,6 +12,6 @@ where
         {% endfor %}
     )
     {%- if only_new %}
-    and batch = {{ wistia.newest_batch(model) }}
+    and batch = {{ wistia.asked("select coalesce(max(batch), 0) from " ~ model) }}
     {%- endif %}
 {% endtest %}

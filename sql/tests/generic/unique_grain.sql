@@ -8,7 +8,7 @@ select
     count(*) as row_count
 from {{ model }}
 {%- if only_new %}
-where batch = {{ wistia.newest_batch(model) }}
+where batch = {{ wistia.asked("select coalesce(max(batch), 0) from " ~ model) }}
 {%- endif %}
 group by {{ columns | join(", ") }}
 having count(*) > 1

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
-from ...models.marts import NotBuilt, built
+from ...models.marts import NotBuilt
 from ...models.settings import model_var
 from ...warehouses.reading import Reader
+from ...warehouses.schemas import model_schemas
 
 DEFAULT_DAYS = 90
 MOST = 10
@@ -19,12 +20,10 @@ UNKNOWN = "unknown"
 
 Row = dict[str, Any]
 
-_MARTS = tuple(
-    f"wistia__{name}"
-    for name in (
-        *("account_daily", "audience_daily", "leads", "media_daily", "media_dropoff", "media_engagement_curve"),
-        *("reconciliation", "sessions", "viewers"),
-    )
+_MODELS = (
+    *("wistia__account_daily", "wistia__audience_daily", "wistia__leads", "wistia__media_daily"),
+    *("wistia__media_dropoff", "wistia__media_engagement_curve", "wistia__reconciliation"),
+    *("wistia__sessions", "wistia__viewers", "int_wistia__sessions"),
 )
 
 _NEWEST = """
@@ -33,7 +32,7 @@ select
     (select max(date) from {marts}.wistia__account_daily where play_count is not null) as wistia_day,
     (select max(date) from {marts}.wistia__account_daily where is_final) as final_day,
     (select max(received_at) from {marts}.wistia__sessions) as session_at,
-    (select max(cast(_dlt_load_id as double precision)) from {marts}.wistia__sessions) as load_id
+    (select max(cast(_dlt_load_id as double precision)) from {intermediate}.int_wistia__sessions) as load_id
 """
 
 _ACCOUNTS = "select distinct account_id from {marts}.wistia__account_daily order by account_id"
@@ -204,11 +203,11 @@ class Figures:
 
 def read_figures(reader: Reader, start: date | None = None, end: date | None = None) -> Figures:
     """The figures of the days [start, end); without them, of the 90 days up to the newest. Raises `NotBuilt`."""
-    there = built(reader)
-    if missing := [name for name in _MARTS if name not in there]:
+    marts, _, intermediate = model_schemas(reader.raw)
+    there = {*reader.columns(marts), *reader.columns(intermediate)}
+    if missing := [name for name in _MODELS if name not in there]:
         raise NotBuilt(missing[0])
-    marts = reader.marts
-    (newest,) = reader.rows(_NEWEST.format(marts=marts))
+    (newest,) = reader.rows(_NEWEST.format(marts=marts, intermediate=intermediate))
     made_at = datetime.now(UTC)
     end = end or max((newest["day"] or made_at.date()) + timedelta(days=1), (start or date.min) + timedelta(days=1))
     start = start or end - timedelta(days=DEFAULT_DAYS)
