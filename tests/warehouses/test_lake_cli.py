@@ -16,6 +16,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+from wistia_pipeline.models.settings import model_names
 from wistia_pipeline.sandbox import Account, Sandbox
 
 from tests.support.folder import Folder, empty_folder
@@ -59,7 +60,7 @@ def loaded_once(
         assert "which the first sync makes" in told(folder, "check")
         assert lake.files() == {}
         assert lake.catalogued("select 1 from pg_tables where schemaname !~ '^pg_|^information_schema'") == []
-        assert "41 models built, 39 data tests hold" in told(folder, "sync")
+        assert re.search(rf"{len(model_names())} models built, [1-9]\d* data tests hold", told(folder, "sync"))
         yield folder, lake
 
 
@@ -121,7 +122,7 @@ def test_whoever_looks_finds_all_and_changes_nothing(loaded_once: tuple[Folder, 
 
     assert "Fresh: what was read longest ago was 0 min ago" in told(folder, "status")
     status = json.loads(told(folder, "status", "--json"))
-    assert (status["fresh"], status["models"]["marts"], status["models"]["failed_tests"]) == (True, 17, [])
+    assert (status["fresh"], status["models"]["missing_marts"], status["models"]["failed_tests"]) == (True, [], [])
     read = {row["resource"]: row["rows"] for row in status["resources"]}
     view = sandbox.account.at(FIRST)
     assert (read["events"], read["visitors"]) == (len(view.events()), len(view.visitors()))
