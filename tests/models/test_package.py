@@ -31,7 +31,7 @@ def examples() -> list[tuple[str, str, str]]:
 @pytest.mark.slow
 def test_the_examples_of_the_readme_give_what_it_says(duckdb_warehouse: Warehouse, living: Sandbox) -> None:
     load_first(duckdb_warehouse, living)
-    assert [mart for mart, *_ in examples()] == list(GRAINS)
+    assert sorted(mart for mart, *_ in examples()) == list(GRAINS)
     with closing(duckdb_warehouse.connect()) as connection:
         for mart, query, answer in examples():
             assert f"wistia.{mart}" in query

@@ -9,11 +9,12 @@ from operator import itemgetter
 from typing import Any
 
 from wistia_pipeline.models.build import ModelsResult
+from wistia_pipeline.models.marts import mart_named, mart_names
 from wistia_pipeline.runs.results import SyncResult
 from wistia_pipeline.sandbox import Account, Sandbox
 
 from tests.support.loaded import load_once
-from tests.support.mart_values import PAGE, Mart, grouped
+from tests.support.mart_values import Mart, grouped
 from tests.support.marts import Marts
 from tests.support.parsed import keep_parsed
 from tests.support.sandbox import NOW, settings_for
@@ -31,25 +32,7 @@ ACCOUNT: dict[str, Any] = {
 START = "2026-03-15"
 ZONE = "America/New_York"
 """Of models whose days are not those of UTC."""
-GRAINS: dict[str, tuple[str, ...]] = {
-    "wistia__sessions": ("event_key", "visitor_key"),
-    "wistia__account_daily": ("date",),
-    "wistia__project_daily": ("project_id", "date"),
-    "wistia__media_daily": ("media_id", "date"),
-    "wistia__account_periods": ("period_type", "period_start"),
-    "wistia__media_performance": ("media_id",),
-    "wistia__project_performance": ("project_id",),
-    "wistia__media_engagement_curve": ("media_id", "position"),
-    "wistia__media_dropoff": ("media_id", "kind", "dropoff_rank"),
-    "wistia__audience_daily": ("date", "media_id", "country", "device_class", "browser", "platform"),
-    "wistia__embed_pages": ("media_id", *PAGE),
-    "wistia__viewers": ("visitor_key",),
-    "wistia__leads": ("visitor_key", "media_id"),
-    "wistia__activity": ("event_key", "visitor_key"),
-    "wistia__media_actions": ("media_id", "position"),
-    "wistia__transcripts": ("media_id", "language"),
-    "wistia__reconciliation": ("date",),
-}
+GRAINS = {name: mart_named(name).grain[1:] for name in mart_names()}
 """Every mart, and its key after account_id."""
 OVERDUE = "update {raw}._models_built_from set tested_at = now() - interval '1 day'"
 """All data tests are due again."""
