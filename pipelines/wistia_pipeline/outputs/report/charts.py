@@ -1,4 +1,4 @@
-"""The charts of the report, as Vega-Lite describes them: what is drawn, not how it looks, which is the page's."""
+"""Describes the charts of the report for Vega-Lite: what they show; the page says how they look."""
 
 from __future__ import annotations
 
@@ -37,113 +37,105 @@ def _day_axis(days: int) -> Spec:
     return _DAY | {"title": None, "axis": axis}
 
 
+def _number(field: str, **more: Any) -> Spec:
+    return {"field": field, "type": "quantitative", **more}
+
+
+def _group(field: str, names: list[str], looks: list[str], **more: Any) -> Spec:
+    """A field of a few values, each with its own look."""
+    return {"field": field, "type": "nominal", "scale": {"domain": names, "range": looks}, **more}
+
+
 def by_day(rows: list[Row], fields: dict[str, str], form: str = ",d") -> Spec:
     """Lines over days; `fields` are columns with what they are called."""
     names = list(fields.values())
+    values = [
+        {"date": row["date"].isoformat(), "what": name, "value": row[field]}
+        for row in rows
+        for field, name in fields.items()
+    ]
+    legend = _LEGEND if len(names) > 1 else None
     return {
-        "data": {
-            "values": [
-                {"date": row["date"].isoformat(), "what": name, "value": row[field]}
-                for row in rows
-                for field, name in fields.items()
-            ]
-        },
+        "data": {"values": values},
         "height": _DAY_HEIGHT,
         "mark": {"type": "area", "line": True, "fillOpacity": 0.12} if len(fields) == 1 else {"type": "line"},
         "encoding": {
             "x": _day_axis(len(rows)),
-            "y": {"field": "value", "type": "quantitative", "title": None, "axis": {"format": form, "tickCount": 4}},
-            "color": {
-                "field": "what",
-                "type": "nominal",
-                "title": None,
-                "scale": {"domain": names, "range": SERIES[: len(names)]},
-                "legend": _LEGEND if len(names) > 1 else None,
-            },
+            "y": _number("value", title=None, axis={"format": form, "tickCount": 4}),
+            "color": _group("what", names, SERIES[: len(names)], title=None, legend=legend),
             "tooltip": [
                 _DAY_TOOLTIP,
                 {"field": "what", "title": "What"},
-                {"field": "value", "type": "quantitative", "format": form, "title": "Number"},
+                _number("value", format=form, title="Number"),
             ],
         },
     }
 
 
-def bars(rows: list[Row], label: str, value: str, title: str, form: str = ",d") -> Spec:
+def bars(rows: list[Row], label: str, value: str, title: str) -> Spec:
     """Horizontal bars in the order of the rows, each with its number."""
-    y = {"field": label, "type": "nominal", "sort": None, "title": None}
+    number = _number(value, format=",d")
     room = {"range": [0, {"expr": f"width - {_NUMBER_WIDTH}"}]}
-    x = {"field": value, "type": "quantitative", "title": None, "axis": None, "scale": room}
     return {
         "data": {"values": [{label: row[label], value: row[value] or 0} for row in rows]},
         "height": _BAR_HEIGHT * len(rows),
         "encoding": {
-            "y": y,
-            "x": x,
-            "tooltip": [
-                {"field": label, "title": "Which"},
-                {"field": value, "type": "quantitative", "format": form, "title": title},
-            ],
+            "y": {"field": label, "type": "nominal", "sort": None, "title": None},
+            "x": _number(value, title=None, axis=None, scale=room),
+            "tooltip": [{"field": label, "title": "Which"}, number | {"title": title}],
         },
         "layer": [
             {"mark": {"type": "bar", "color": SERIES[0], "cornerRadiusEnd": 2}},
-            {
-                "mark": {"type": "text", "align": "left", "dx": 5},
-                "encoding": {"text": {"field": value, "type": "quantitative", "format": form}},
-            },
+            {"mark": {"type": "text", "align": "left", "dx": 5}, "encoding": {"text": number}},
         ],
     }
 
 
 def curve() -> Spec:
     """Views of a media from its start to its end, what is watched again, and where most leave; the page adds data."""
-    x = {
-        "field": "start_seconds",
-        "type": "quantitative",
-        "title": "Minutes from the start",
-        "scale": {"nice": False},
-        "axis": {"labelExpr": _MINUTES, "labelFlush": False, "labelOverlap": True, "grid": False},
-    }
-    at = {"field": "at", "title": "At"}
-    names = ["Views", "Watched again", "Most viewers leave"]
+    x = _number(
+        "start_seconds",
+        title="Minutes from the start",
+        scale={"nice": False},
+        axis={"labelExpr": _MINUTES, "labelFlush": False, "labelOverlap": True, "grid": False},
+    )
+    scale = {"domain": ["Views", "Watched again", "Most viewers leave"], "range": SERIES}
 
     def layer(mark: Row, field: str, name: str, *tooltips: Row) -> Spec:
         return {
             "mark": mark,
             "encoding": {
                 "x": x,
-                "y": {"field": field, "type": "quantitative", "title": "Views", "axis": {"format": ",d"}},
-                "color": {
-                    "datum": name,
-                    "type": "nominal",
-                    "title": None,
-                    "scale": {"domain": names, "range": SERIES},
-                    "legend": _LEGEND,
-                },
-                "tooltip": [at, {"field": field, "type": "quantitative", "format": ",d", "title": name}, *tooltips],
+                "y": _number(field, title="Views", axis={"format": ",d"}),
+                "color": {"datum": name, "type": "nominal", "title": None, "scale": scale, "legend": _LEGEND},
+                "tooltip": [{"field": "at", "title": "At"}, _number(field, format=",d", title=name), *tooltips],
             },
         }
 
-    lost = {"field": "share", "title": "Leave"}
-    losses = layer({"type": "point", "size": 70, "filled": True, "opacity": 1}, "view_count", names[2], lost)
+    point = {"type": "point", "size": 70, "filled": True, "opacity": 1}
+    losses = layer(point, "view_count", "Most viewers leave", {"field": "share", "title": "Leave"})
     return {
         "height": 260,
         "layer": [
-            layer({"type": "area", "line": True, "fillOpacity": 0.15}, "view_count", names[0]),
-            layer({"type": "line"}, "rewatch_count", names[1]),
+            layer({"type": "area", "line": True, "fillOpacity": 0.15}, "view_count", "Views"),
+            layer({"type": "line"}, "rewatch_count", "Watched again"),
             losses | {"data": {"name": "losses"}},
         ],
     }
 
 
 def reconciliation(rows: list[Row]) -> Spec:
-    """Viewing sessions by plays of each day, coloured by what is to be thought of it."""
+    """Viewing sessions by plays of each day, coloured by whether they agree."""
+    names = ("session_count", "play_count", "sessions_per_play", "verdict")
     found = [verdict for verdict in VERDICTS if any(row["verdict"] == verdict for row in rows)]
+    colours = [VERDICTS[verdict] for verdict in found]
+    # not everybody can tell colours apart
+    shapes = ["triangle-up" if colour == BAD else "circle" for colour in colours]
+    axis = {"format": ".0%", "tickCount": 4}
     return {
         "data": {
             "values": [
-                {name: row[name] for name in ("session_count", "play_count", "sessions_per_play", "verdict")}
-                | {"date": row["date"].isoformat()}
+                {name: row[name] for name in names} | {"date": row["date"].isoformat()}
                 for row in rows
                 if row["sessions_per_play"] is not None
             ]
@@ -152,34 +144,14 @@ def reconciliation(rows: list[Row]) -> Spec:
         "mark": {"type": "point", "filled": True, "size": 36, "opacity": 1},
         "encoding": {
             "x": _day_axis(len(rows)),
-            "y": {
-                "field": "sessions_per_play",
-                "type": "quantitative",
-                "scale": {"zero": False},
-                "title": "Sessions by plays",
-                "axis": {"format": ".0%", "tickCount": 4},
-            },
-            "color": {
-                "field": "verdict",
-                "type": "nominal",
-                "title": None,
-                "scale": {"domain": found, "range": [VERDICTS[verdict] for verdict in found]},
-                "legend": _LEGEND,
-            },
-            # colour alone tells not everybody
-            "shape": {
-                "field": "verdict",
-                "type": "nominal",
-                "scale": {
-                    "domain": found,
-                    "range": ["triangle-up" if VERDICTS[verdict] == BAD else "circle" for verdict in found],
-                },
-            },
+            "y": _number("sessions_per_play", scale={"zero": False}, title="Sessions by plays", axis=axis),
+            "color": _group("verdict", found, colours, title=None, legend=_LEGEND),
+            "shape": _group("verdict", found, shapes),
             "tooltip": [
                 _DAY_TOOLTIP,
                 {"field": "verdict", "title": "Verdict"},
-                {"field": "session_count", "type": "quantitative", "format": ",d", "title": "Sessions"},
-                {"field": "play_count", "type": "quantitative", "format": ",d", "title": "Plays"},
+                _number("session_count", format=",d", title="Sessions"),
+                _number("play_count", format=",d", title="Plays"),
             ],
         },
     }

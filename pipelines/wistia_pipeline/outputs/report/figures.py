@@ -1,10 +1,11 @@
-"""What the report says, read from the marts: rows of a few numbers, and nobody's name or address."""
+"""Reads what the report says from the marts: rows of a few numbers, and nobody's name or address."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 from ...models.marts import NotBuilt
@@ -19,6 +20,7 @@ OTHERS = "all others"
 UNKNOWN = "unknown"
 
 Row = dict[str, Any]
+_KEY = itemgetter("account_id", "media_id")
 
 _MODELS = (
     *("wistia__account_daily", "wistia__audience_daily", "wistia__leads", "wistia__media_daily"),
@@ -263,25 +265,21 @@ def _curves(reader: Reader, medias: list[Row]) -> list[Curve]:
     # ids are Wistia's to choose: not to be put into a query
     ids = [row["media_id"] for row in medias]
     places = ", ".join(f"${position}" for position, _ in enumerate(ids, 1))
-    cells, dropoffs = (
-        _by_media(reader.rows(query.format(marts=reader.marts, ids=places), *ids)) for query in (_CURVES, _DROPOFFS)
-    )
-    found = []
-    for row in medias:
-        key = row["account_id"], row["media_id"]
-        if key in cells:
-            kinds = {
-                kind: [one for one in dropoffs.get(key, []) if one["kind"] == kind] for kind in ("loss", "rewatch")
-            }
-            found.append(Curve(row["media"], cells[key], kinds["loss"], kinds["rewatch"]))
-    return found
 
+    def by_media(query: str) -> dict[tuple[str, str], list[Row]]:
+        rows = reader.rows(query.format(marts=reader.marts, ids=places), *ids)
+        return {key: list(of_one) for key, of_one in groupby(rows, _KEY)}
 
-def _by_media(rows: Iterable[Row]) -> dict[tuple[str, str], list[Row]]:
-    found: dict[tuple[str, str], list[Row]] = {}
-    for row in rows:
-        found.setdefault((row["account_id"], row["media_id"]), []).append(row)
-    return found
+    cells, dropoffs = by_media(_CURVES), by_media(_DROPOFFS)
+
+    def of_kind(media: Row, kind: str) -> list[Row]:
+        return [row for row in dropoffs.get(_KEY(media), []) if row["kind"] == kind]
+
+    return [
+        Curve(media["media"], cells[_KEY(media)], of_kind(media, "loss"), of_kind(media, "rewatch"))
+        for media in medias
+        if _KEY(media) in cells
+    ]
 
 
 def _with_shares(rows: list[Row]) -> list[Row]:

@@ -1,4 +1,4 @@
-"""From figures to one HTML page: everything is inside, and nothing is asked of a network."""
+"""Makes one HTML page of the figures: everything is inside, and it needs no network."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Chart:
     says: str
     """What it shows, for those who cannot see it."""
     columns: Mapping[str, tuple[str, str]]
-    """The table's columns: their heads, and the kinds of their values as in `FORMS`."""
+    """The table's columns, as in `COLUMNS`."""
     rows: list[Row]
     spec: charts.Spec
 
@@ -57,9 +57,26 @@ def _shown(value: Any, kind: str) -> str:
     return NOTHING if value is None else FORMS[kind](value)
 
 
-_DAY = {"date": ("Day", "day")}
-_SESSIONS = {"session_count": ("Sessions", "count")}
-_SHARES = _SESSIONS | {"share": ("Share", "percent")}
+COLUMNS = {
+    "account_id": ("Account", "text"),
+    "completed_fraction": ("Completed", "percent"),
+    "date": ("Day", "day"),
+    "is_final": ("Day is over", "yes"),
+    "load_count": ("Loads", "count"),
+    "media": ("Media", "text"),
+    "play_count": ("Plays", "count"),
+    "session_count": ("Sessions", "count"),
+    "sessions_per_play": ("Sessions by plays", "percent"),
+    "share": ("Share", "percent"),
+    "verdict": ("Verdict", "text"),
+    "viewer_count": ("Viewers", "count"),
+    "watched_hours": ("Hours", "hours"),
+}
+"""The columns of the tables: their heads, and the kinds of their values as in `FORMS`."""
+
+
+def _columns(*names: str) -> dict[str, tuple[str, str]]:
+    return {name: COLUMNS[name] for name in names}
 
 
 def page(figures: Figures) -> str:
@@ -96,15 +113,18 @@ def page(figures: Figures) -> str:
 
 def _charts(figures: Figures) -> list[Chart]:
     days, window = figures.days, f"from {figures.start} to {figures.last}"
+
+    def audience(name: str, title: str, what: str, rows: list[Row]) -> Chart:
+        columns = {"label": (title, "text"), **_columns("session_count", "share")}
+        drawn = charts.bars(rows, "label", "session_count", "Sessions")
+        return Chart(name, title, f"Viewing sessions by {what}, {window}.", columns, rows, drawn)
+
     return [
         Chart(
             "plays",
             "Plays and viewing sessions",
             f"Plays as Wistia counts them and viewing sessions by day, {window}.",
-            _DAY
-            | {"play_count": ("Plays", "count"), "load_count": ("Loads", "count")}
-            | _SESSIONS
-            | {"is_final": ("Day is over", "yes")},
+            _columns("date", "play_count", "load_count", "session_count", "is_final"),
             days,
             charts.by_day(days, {"play_count": "Plays", "session_count": "Viewing sessions"}),
         ),
@@ -112,7 +132,7 @@ def _charts(figures: Figures) -> list[Chart]:
             "viewers",
             "Viewers",
             f"Different viewers by day, {window}.",
-            _DAY | {"viewer_count": ("Viewers", "count")},
+            _columns("date", "viewer_count"),
             days,
             charts.by_day(days, {"viewer_count": "Viewers"}),
         ),
@@ -120,7 +140,7 @@ def _charts(figures: Figures) -> list[Chart]:
             "hours",
             "Hours watched",
             f"Hours watched by day, {window}.",
-            _DAY | {"watched_hours": ("Hours", "hours")},
+            _columns("date", "watched_hours"),
             days,
             charts.by_day(days, {"watched_hours": "Hours"}, ",.1~f"),
         ),
@@ -128,59 +148,37 @@ def _charts(figures: Figures) -> list[Chart]:
             "medias",
             "Most played medias",
             f"The most played medias and their plays as Wistia counts them, {window}.",
-            {"media": ("Media", "text"), "play_count": ("Plays", "count")}
-            | _SESSIONS
-            | {
-                "viewer_count": ("Viewers", "count"),
-                "watched_hours": ("Hours", "hours"),
-                "completed_fraction": ("Completed", "percent"),
-            },
+            _columns("media", "play_count", "session_count", "viewer_count", "watched_hours", "completed_fraction"),
             figures.medias,
             charts.bars(figures.medias, "media", "play_count", "Plays"),
         ),
-        *(
-            Chart(
-                name,
-                title,
-                f"Viewing sessions by {what}, {window}.",
-                {"label": (title, "text")} | _SHARES,
-                rows,
-                charts.bars(rows, "label", "session_count", "Sessions"),
-            )
-            for name, title, what, rows in (
-                ("countries", "Country", "country", figures.countries),
-                ("pages", "Page", "the page that the media is on", figures.pages),
-                ("devices", "Device", "kind of device", figures.devices),
-                ("browsers", "Browser", "browser", figures.browsers),
-            )
-        ),
-        _funnel(figures, window),
+        audience("countries", "Country", "country", figures.countries),
+        audience("pages", "Page", "the page that the media is on", figures.pages),
+        audience("devices", "Device", "kind of device", figures.devices),
+        audience("browsers", "Browser", "browser", figures.browsers),
+        _funnel(figures.funnel, window),
         Chart(
             "reconciliation",
             "Viewing sessions by plays",
             f"Viewing sessions by plays of each day, and whether they agree, {window}.",
-            _DAY
-            | {"account_id": ("Account", "text"), "play_count": ("Plays", "count")}
-            | _SESSIONS
-            | {"sessions_per_play": ("Sessions by plays", "percent"), "verdict": ("Verdict", "text")},
+            _columns("date", "account_id", "play_count", "session_count", "sessions_per_play", "verdict"),
             figures.reconciliation,
             charts.reconciliation(figures.reconciliation),
         ),
     ]
 
 
-def _funnel(figures: Figures, window: str) -> Chart:
+def _funnel(counts: Row, window: str) -> Chart:
     names = {
         "viewer_count": "Viewers",
         "known_count": "with an email address",
         "lead_count": "who are leads",
         "new_lead_count": "new leads of these days",
     }
-    of_all = figures.funnel["viewer_count"]
     rows = [
-        {"step": name, "count": figures.funnel[field], "share": figures.funnel[field] / of_all}
+        {"step": name, "count": counts[field], "share": counts[field] / counts["viewer_count"]}
         for field, name in names.items()
-        if of_all
+        if counts["viewer_count"]
     ]
     return Chart(
         "funnel",
