@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import click
 
-from .options import VERBOSE, WHERE_THE_DATA_IS, finite, guarded
+from .options import WHERE_THE_DATA_IS, finite, reported
 
 
 @click.command()
@@ -21,23 +21,19 @@ from .options import VERBOSE, WHERE_THE_DATA_IS, finite, guarded
     callback=finite,
     help="How long the older states of a lake can be queried yet.",
 )
-@VERBOSE
-def maintain(destination: str, keep_days: float, verbose: bool) -> None:
+@reported
+def maintain(destination: str, keep_days: float) -> int:
     """Keeps a warehouse small and fast: once a day for a lake, and now and then for the others.
 
     Of a lake it merges small files, drops deleted rows from files, lets go of older states, and deletes files that
     nothing has needed for a day. A DuckDB file is written anew; the tables of Postgres are vacuumed. Waits for a load
     that is under way.
     """
+    from ..runs.progress import Progress
+    from ..runs.sync import make_pipeline
+    from ..warehouses import maintenance
 
-    def run() -> int:
-        from ..runs.progress import Progress
-        from ..runs.sync import make_pipeline
-        from ..warehouses import maintenance
-
-        done = maintenance.maintain(make_pipeline(destination, Progress()), timedelta(days=keep_days))
-        lines = [f"{what}: {count:,}" for what, count in done.items() if count > 0]
-        click.echo("\n".join(line.capitalize() for line in lines) or "Nothing to do.")
-        return 0
-
-    guarded(run, verbose)
+    done = maintenance.maintain(make_pipeline(destination, Progress()), timedelta(days=keep_days))
+    lines = [f"{what}: {count:,}" for what, count in done.items() if count > 0]
+    click.echo("\n".join(line.capitalize() for line in lines) or "Nothing to do.")
+    return 0

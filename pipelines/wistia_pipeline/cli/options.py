@@ -8,7 +8,8 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 from datetime import date
-from typing import TYPE_CHECKING
+from functools import wraps
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -75,6 +76,17 @@ ACCOUNT = click.option(
 AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
 
 
+def reported(command: Callable[..., int]) -> Callable[..., None]:
+    """A command with `--verbose`, run as by `guarded`."""
+
+    @VERBOSE
+    @wraps(command)
+    def run(verbose: bool, **options: Any) -> None:
+        guarded(lambda: command(**options), verbose, options.get("account"))
+
+    return run
+
+
 def guarded(run: Callable[[], int], verbose: bool = False, account: WistiaAccount | None = None) -> None:
     """Ends the process with the code that `run` returns, or with what went wrong in one sentence."""
     from ..runtime.settings import use_defaults
@@ -83,6 +95,8 @@ def guarded(run: Callable[[], int], verbose: bool = False, account: WistiaAccoun
     try:
         use_defaults()
         code = run()
+    except click.ClickException:
+        raise
     except (Exception, KeyboardInterrupt) as error:
         if verbose:
             traceback.print_exception(error)
@@ -135,6 +149,11 @@ def finite(_context: click.Context, _option: click.Parameter, value: float) -> f
     if not value <= LARGEST:
         raise click.BadParameter(f"{value} is not a number up to {LARGEST:,}.")
     return value
+
+
+def counted(count: int, thing: str) -> str:
+    """A number of things, such as `1 row` or `2,000 rows`."""
+    return f"{count:,} {thing}{'' if count == 1 else 's'}"
 
 
 def require_days(start: date | None, end: date | None) -> None:

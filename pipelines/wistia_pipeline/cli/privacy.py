@@ -11,7 +11,18 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .options import ACCOUNT, AS_JSON, EXIT_CODES, VERBOSE, WHERE_THE_DATA_IS, explained, key, noted, show_models
+from .options import (
+    ACCOUNT,
+    AS_JSON,
+    EXIT_CODES,
+    VERBOSE,
+    WHERE_THE_DATA_IS,
+    counted,
+    explained,
+    key,
+    noted,
+    show_models,
+)
 
 if TYPE_CHECKING:
     from ..runs.accounts import WistiaAccount
@@ -77,14 +88,10 @@ def _show(result: ForgetResult, as_json: bool) -> None:
         click.echo(json.dumps(asdict(result), default=str))
     elif result.status != "failed":
         done = "Hashed" if result.mode == "hash" else "Removed"
-        counts = [
-            f"{count:,} row{'' if count == 1 else 's'} of {table}" for table, count in result.rows.items() if count
-        ]
+        counts = [f"{counted(count, 'row')} of {table}" for table, count in result.rows.items() if count]
         click.echo(f"{done}: {', '.join(counts)}." if counts else "Nothing of this person was loaded.")
         if result.pages:
-            click.echo(
-                f"Taken out of the page of {result.pages:,} session{'' if result.pages == 1 else 's'} of others."
-            )
+            click.echo(f"Taken out of the page of {counted(result.pages, 'session')} of others.")
         if result.models:
             click.echo(result.models)
         click.echo("This is remembered: later loads leave the person out.")
