@@ -14,7 +14,7 @@ import duckdb
 import psycopg2
 import pytest
 from wistia_pipeline.health.check import check
-from wistia_pipeline.health.verdicts import ORDER, Check
+from wistia_pipeline.health.check_results import ORDER, Check
 from wistia_pipeline.sandbox import Account, Fault, Sandbox
 from wistia_pipeline.sandbox.answers import DETAILED_STATS, FOLDERS_AND_MEDIAS
 from wistia_pipeline.warehouses.base import NotTried

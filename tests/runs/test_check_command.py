@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from wistia_pipeline.health.verdicts import ORDER
+from wistia_pipeline.health.check_results import ORDER
 from wistia_pipeline.sandbox import Account, Sandbox
 from wistia_pipeline.sandbox.answers import FOLDERS_AND_MEDIAS
 

@@ -8,8 +8,8 @@ from io import StringIO
 from typing import Any
 
 from rich.console import Console
+from wistia_pipeline.cli.tables import show_status
 from wistia_pipeline.health.status import WarehouseStatus, status
-from wistia_pipeline.health.tables import show_status
 from wistia_pipeline.runs.results import SyncResult
 from wistia_pipeline.sandbox import Sandbox
 from wistia_pipeline.warehouses.reading import reading

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from .demo_commands import demo, sandbox
 from .health import check, status
 from .loads import backfill, sync
 from .maintenance import maintain
@@ -14,7 +15,6 @@ from .models import docs, models
 from .outputs import export, report
 from .privacy import forget
 from .spark import spark
-from .tries import demo, sandbox
 
 
 class _Commands(click.Group):

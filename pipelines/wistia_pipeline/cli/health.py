@@ -6,12 +6,12 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from ..warehouses.kinds import MODELLED
-from .options import ACCOUNT, AS_JSON, EXIT_FAILED, VERBOSE, WHERE_THE_DATA_IS, finite, guarded, warehouse
+from .options import ACCOUNT, AS_JSON, EXIT_FAILED, WHERE_THE_DATA_IS, finite, reported, warehouse
 
 if TYPE_CHECKING:
     from ..health.status import WarehouseStatus
@@ -22,26 +22,22 @@ if TYPE_CHECKING:
 @warehouse(f"Where a sync would load: {', '.join(MODELLED)}, or any other destination that dlt knows.")
 @ACCOUNT
 @AS_JSON
-@VERBOSE
-def check(destination: str, account: WistiaAccount | None, as_json: bool, verbose: bool) -> None:
+@reported
+def check(destination: str, account: WistiaAccount | None, as_json: bool) -> int:
     """Says whether a sync would work, and what to do where not.
 
     Looks at the settings, asks Wistia for one row of each endpoint, and tries the warehouse; loads nothing and leaves
     nothing behind. Exits with 1 when something will fail, else with 0.
     """
+    from ..health.check import check as check_all
+    from .tables import show_checks
 
-    def run() -> int:
-        from ..health.check import check as check_all
-        from ..health.tables import show_checks
-
-        found = check_all(destination, account=account)
-        if as_json:
-            click.echo(json.dumps({"ok": found.ok, **asdict(found)}))
-        else:
-            show_checks(found)
-        return 0 if found.ok else EXIT_FAILED
-
-    guarded(run, verbose, account)
+    found = check_all(destination, account=account)
+    if as_json:
+        click.echo(json.dumps({"ok": found.ok, **asdict(found)}))
+    else:
+        show_checks(found)
+    return 0 if found.ok else EXIT_FAILED
 
 
 @click.command()
@@ -56,31 +52,28 @@ def check(destination: str, account: WistiaAccount | None, as_json: bool, verbos
     help="Hours since a resource was last read, from which on it is old.",
 )
 @AS_JSON
-@VERBOSE
-def status(destination: str, max_age: float, as_json: bool, verbose: bool) -> None:
+@reported
+def status(destination: str, max_age: float, as_json: bool) -> int:
     """Says how fresh the warehouse is, and what its runs came to.
 
     Reads the warehouse only. Exits with 1 when a resource was last read longer ago than --max-age, or when nothing can
     be read, else with 0.
     """
+    from ..warehouses.failures import explain
+    from .tables import show_status
 
-    def run() -> int:
-        from ..health.tables import show_status
-        from ..warehouses.failures import explain
-
-        try:
-            found = _status(destination, max_age)
-        except Exception as error:
-            if as_json:
-                click.echo(json.dumps({"fresh": False, "error": explain(error)}))
-            raise
+    try:
+        found = _status(destination, max_age)
+    except Exception as error:
         if as_json:
-            click.echo(json.dumps({**asdict(found), "error": None}, default=_as_text))
-        else:
-            show_status(found)
-        return 0 if found.fresh else EXIT_FAILED
-
-    guarded(run, verbose)
+            click.echo(json.dumps({"fresh": False, "error": explain(error)}))
+        raise
+    if as_json:
+        # moments and days as ISO 8601 has them
+        click.echo(json.dumps({**asdict(found), "error": None}, default=lambda moment: moment.isoformat()))
+    else:
+        show_status(found)
+    return 0 if found.fresh else EXIT_FAILED
 
 
 def _status(destination: str, max_age: float) -> WarehouseStatus:
@@ -95,9 +88,3 @@ def _status(destination: str, max_age: float) -> WarehouseStatus:
         reading(make_pipeline(destination, Progress(), pipelines_dir=folder)) as reader,
     ):
         return status(reader, max_age, working_folder(destination))
-
-
-def _as_text(moment: Any) -> str:
-    """A moment or a day as ISO 8601 has it."""
-    text: str = moment.isoformat()
-    return text

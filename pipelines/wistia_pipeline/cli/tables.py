@@ -1,14 +1,50 @@
-"""Results as tables for a terminal."""
+"""Shows results on a terminal or in a pipe."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date, datetime
+from itertools import groupby
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
+from ..health.check_results import Checks, Status
+from ..health.lookbacks import Lookback
+from ..health.status import ResourceStatus, WarehouseStatus
+from ..runs.accounts import ONLY
 from ..runs.dry_run import Forecast
 from ..runs.results import SyncResult
+from .options import MOST_NAMED, counted
+
+PIPE_WIDTH = 120
+_MARKS: dict[Status, tuple[str, str]] = {
+    "ok": ("✓", "green"),
+    "warning": ("!", "yellow"),
+    "failed": ("✗", "red"),
+    "skipped": ("-", "dim"),
+}
+REASONS: dict[str, str] = {
+    "new": "never asked",
+    "earlier start": "with an earlier start",
+    "watched": "watched",
+    "turn": "in turn",
+    "quiet": "quiet and spared",
+}
+"""What the reasons of `wistia_source.plan` are called."""
+
+
+def plain_table(header: Sequence[str], rows: Iterable[Sequence[object]], title: str | None = None) -> Table:
+    """A table whose first column is text and whose others are figures."""
+    table = Table(title=title, title_justify="left")
+    for number, name in enumerate(header):
+        table.add_column(name, justify="right" if number else "left", no_wrap=True)
+    for row in rows:
+        table.add_row(*map(str, row))
+    return table
 
 
 def resources_table(result: SyncResult, title: str | None = None) -> Table:
@@ -41,25 +77,180 @@ def forecast_table(found: Forecast) -> Table:
     return table
 
 
-REASONS: dict[str, str] = {
-    "new": "never asked",
-    "earlier start": "with an earlier start",
-    "watched": "watched",
-    "turn": "in turn",
-    "quiet": "quiet and spared",
-}
-"""What the reasons of `wistia_source.plan` are called."""
-
-
 def _why(figures: dict[str, Any]) -> str:
     return ", ".join(f"{count:,} {REASONS[reason]}" for reason, count in figures["reasons"].items())
 
 
-def plain_table(header: Sequence[str], rows: Iterable[Sequence[object]], title: str | None = None) -> Table:
-    """A table whose first column is text and whose others are figures."""
-    table = Table(title=title, title_justify="left")
-    for number, name in enumerate(header):
-        table.add_column(name, justify="right" if number else "left", no_wrap=True)
+def plain_console() -> Console:
+    """Standard output, with colours only on a terminal."""
+    console = Console()
+    # FORCE_COLOR, which continuous integration likes to set, makes a pipe look like a terminal to rich
+    return console if console.file.isatty() else Console(force_terminal=False, no_color=True, width=PIPE_WIDTH)
+
+
+def show_checks(found: Checks, console: Console | None = None) -> None:
+    """A line for each check, and below it what to do about it."""
+    console = console or plain_console()
+    for _, same in groupby(found.checks, key=lambda check: check.detail if check.status == "skipped" else check.name):
+        check, *more = same
+        mark, colour = _MARKS[check.status]
+        # one thing that is wrong leaves many others untried
+        name = f"{len(more) + 1} more" if more else check.name
+        lines = [f"{name:<22} {check.detail}", *([f"  {check.advice}"] if check.advice else [])]
+        text = Text("\n".join(lines), "dim" if check.status == "skipped" else "")
+        console.print(Text(f"{mark} ", colour) + text, soft_wrap=True)
+    failed, warnings = (sum(check.status == status for check in found.checks) for status in ("failed", "warning"))
+    answer = "A sync will work" if found.ok else "A sync will not load everything"
+    console.print(
+        f"{answer}: {failed} failed, {counted(warnings, 'warning')}, {counted(found.requests, 'request')}.",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+def show_status(found: WarehouseStatus, console: Console | None = None) -> None:
+    """A table of the resources, then a line for whatever else there is to say."""
+    console = console or plain_console()
+    accounts = [list(rows) for _, rows in groupby(found.resources, key=lambda row: row.account_id)]
+    for rows in accounts:
+        console.print(_resources_table(rows, found))
+    for text in _lines(found):
+        console.print(text, soft_wrap=True)
+
+
+def _resources_table(rows: list[ResourceStatus], found: WarehouseStatus) -> Table:
+    name = "" if rows[0].pipeline == ONLY else f" ({rows[0].pipeline})"
+    table = Table(
+        title=f"Account {rows[0].account_id}{name}", title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0)
+    )
+    for name in ("resource", "rows", "newest", "landed", "last run", "read"):
+        table.add_column(name, justify="right" if name == "rows" else "left", no_wrap=name in ("resource", "rows"))
     for row in rows:
-        table.add_row(*map(str, row))
+        run = row.last_run or {}
+        old = "" if row.is_fresh(found.max_age_hours) else "red"
+        table.add_row(
+            row.resource,
+            f"{row.rows:,}",
+            _moment(row.cursor),
+            _ago(row.landed_at, found),
+            " ".join(filter(None, (run.get("command"), run.get("status")))) or "-",
+            Text(_read(row, found), old),
+        )
     return table
+
+
+def _read(row: ResourceStatus, found: WarehouseStatus) -> str:
+    if row.read_at:
+        return _ago(row.read_at, found)
+    return "never" if row.is_watched else "not selected"
+
+
+def _lines(found: WarehouseStatus) -> list[Text]:
+    """What is good plain, what is not in colour and with the way out."""
+    lines = [_freshness(found)]
+    several = len({run["pipeline"] for run in (*found.running, *found.last_runs)}) > 1
+
+    def of(row: Mapping[str, Any]) -> str:
+        return f" of {row['pipeline']}" if several else ""
+
+    for run in found.running:
+        began = _ago(run["started_at"], found)
+        lines.append(
+            Text(f"Running{of(run)}: {run['command']}, begun {began}; or killed, which the next run will say.")
+        )
+    for run in found.last_runs:
+        ended = _ago(run["finished_at"] or run["started_at"], found)
+        why = f": {run['error']}" if run["error"] and run["status"] == "failed" else "."
+        colour = "" if run["status"] == "ok" else "yellow"
+        asked = counted(run["requests"] or 0, "request")
+        lines.append(Text(f"Last run{of(run)}: {run['command']} {run['status']}, {ended}, {asked}{why}", colour))
+        lost = [failure for failure in found.failures if failure["pipeline"] == run["pipeline"]]
+        lines += [
+            Text(
+                f"  Not loaded: {' of '.join(filter(None, (failure['resource'], failure['parent_id'])))}: "
+                f"{failure['error']}",
+                "yellow",
+            )
+            for failure in lost[:MOST_NAMED]
+        ]
+        if len(lost) > MOST_NAMED:
+            lines.append(Text(f"  and {len(lost) - MOST_NAMED:,} more; --json names them all.", "yellow"))
+        lines.append(Text(f"Last sync{of(run)} without a failure: {_ago(run['last_ok_at'], found)}."))
+    lines.append(Text(f"Requests today (UTC): {found.requests_today:,}."))
+    lines += [
+        Text(
+            f"Overdue{f' of {row.pipeline}' if several else ''}: {row.overdue:,} {row.resource}; their calls fail, or "
+            "runs were missed.",
+            "yellow",
+        )
+        for row in found.resources
+        if row.overdue
+    ]
+    names = {row.account_id: row.pipeline for row in found.resources}
+    lines += [_lookback(lookback, names[lookback.account_id] if several else "") for lookback in found.lookbacks]
+    lines.append(_models(found))
+    for pipeline in sorted({row.pipeline for row in found.resources}):
+        lines.append(Text(f"Working state of dlt: dlt pipeline --pipelines-dir {found.pipelines_dir} {pipeline} info"))
+    return lines
+
+
+def _freshness(found: WarehouseStatus) -> Text:
+    limit = f"{found.max_age_hours:g} h are allowed"
+    if found.fresh:
+        return Text(f"Fresh: what was read longest ago was {_hours(found.age_hours)} ago, {limit}.", "green")
+    old = sorted({row.resource for row in found.resources if not row.is_fresh(found.max_age_hours)})
+    never = found.age_hours is None
+    said = (
+        "something was never read" if never else f"what was read longest ago was {_hours(found.age_hours)} ago, {limit}"
+    )
+    named = f" ({', '.join(old)})" if old else ""
+    return Text(f"Not fresh: {said}{named}; run wistia-pipeline sync, and see that it runs every hour.", "red")
+
+
+def _lookback(lookback: Lookback, whose: str) -> Text:
+    text = f"Lookback of {' '.join(filter(None, (whose, lookback.resource)))}: {lookback.verdict}"
+    if lookback.advice:
+        return Text(f"{text}: {lookback.advice}.", "yellow")
+    if lookback.verdict == "unknown":
+        return Text(f"{text} before a second run.")
+    return Text(f"{text}, {counted(lookback.late_rows, 'late row')} in 30 days.")
+
+
+def _models(found: WarehouseStatus) -> Text:
+    if found.models is None:
+        return Text("Models: not built.")
+    models = found.models
+    text = f"Models: {models['marts']} marts, built {_ago(models['built_at'], found)}"
+    wrong = [
+        f"{what} {', '.join(models[key])}"
+        for key, what in (
+            ("failed_models", "failed model"),
+            ("failed_tests", "failed test"),
+            ("missing_marts", "missing"),
+        )
+        if models[key]
+    ]
+    if wrong:
+        return Text(f"{text}; {'; '.join(wrong)}: wistia-pipeline models tries again.", "yellow")
+    return Text(f"{text}, all tests hold.")
+
+
+def _moment(value: datetime | date | None) -> str:
+    if value is None:
+        return "-"
+    return f"{value:%Y-%m-%d %H:%M}" if isinstance(value, datetime) else value.isoformat()
+
+
+def _ago(moment: datetime | None, found: WarehouseStatus) -> str:
+    if moment is None:
+        return "never"
+    hours = (found.checked_at - moment).total_seconds() / 3600
+    return f"{_hours(hours)} ago" if hours > 1 / 60 else "just now"
+
+
+def _hours(hours: float | None) -> str:
+    """A length of time in the largest unit that tells it well."""
+    minutes = max((hours or 0.0) * 60, 0.0)
+    if minutes < 120:
+        return f"{minutes:.0f} min"
+    return f"{minutes / 60:.1f} h" if minutes < 48 * 60 else f"{minutes / 1440:.1f} days"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -15,7 +15,7 @@ from wistia_source.rows import value_of
 from wistia_source.windows import CLOCK_SKEW
 
 from ..warehouses.failures import explain
-from .verdicts import OF_THE_ACCOUNT, PERMISSIONS, Checks
+from .check_results import OF_THE_ACCOUNT, PERMISSIONS, Checks
 
 SUPPORTED = timedelta(days=365)
 """For how long Wistia answers a release of the modern API in its own form, about (docs)."""
@@ -49,16 +49,14 @@ def _check_version(found: Checks, version: str, now: datetime) -> None:
         return
     released = datetime.strptime(version, "%Y-%m").replace(tzinfo=UTC)
     if released > now:
-        found.add(
+        found.warn(
             "api_version",
-            "warning",
             f"{version} is not out yet, so that Wistia answers in an older form; set api_version to v1 or to a release "
             "that is out.",
         )
     elif released < now - SUPPORTED:
-        found.add(
+        found.warn(
             "api_version",
-            "warning",
             f"{version} is older than the year for which Wistia keeps a release, so answers may have another form; "
             "set api_version to v1 or to a newer release.",
         )
@@ -75,9 +73,8 @@ def _check_clock(found: Checks, probes: Probes) -> None:
     minutes = abs(ahead) / timedelta(minutes=1)
     if minutes > CLOCK_SKEW / timedelta(minutes=1):
         which = "ahead of" if ahead > timedelta(0) else "behind"
-        found.add(
+        found.warn(
             "clock",
-            "warning",
             f"This computer's clock is {minutes:,.0f} minutes {which} Wistia's, on which it depends what is asked for; "
             "set it by a time server.",
         )
@@ -94,10 +91,11 @@ class _Answers:
     rows: dict[str, list[Row]] = field(default_factory=dict)
     errors: dict[str, Exception] = field(default_factory=dict)
 
-    def ask(self, endpoints: Sequence[Endpoint]) -> None:
-        """Asks several, side by side."""
-        with ThreadPoolExecutor(max(len(endpoints), 1), thread_name_prefix="probe") as pool:
-            list(pool.map(self._ask_one, endpoints))
+    def ask(self, endpoints: Iterable[Endpoint]) -> None:
+        """Asks several side by side, but those that the token may not ask."""
+        allowed = [endpoint for endpoint in endpoints if not self.is_refused(endpoint.permission)]
+        with ThreadPoolExecutor(max(len(allowed), 1), thread_name_prefix="probe") as pool:
+            list(pool.map(self._ask_one, allowed))
 
     def _ask_one(self, endpoint: Endpoint) -> None:
         parent_id = self.parent_of(endpoint)
@@ -129,10 +127,8 @@ def _check_endpoints(found: Checks, answers: _Answers) -> None:
     # one of each permission first: without it there is no need to ask the others
     first = (ACCOUNT_STATS, MEDIAS)
     answers.ask(first)
-    lists = [endpoint for endpoint in ENDPOINTS if not endpoint.parent and endpoint not in first]
-    answers.ask([endpoint for endpoint in lists if not answers.is_refused(endpoint.permission)])
-    fan_outs = [endpoint for endpoint in ENDPOINTS if endpoint.parent]
-    answers.ask([endpoint for endpoint in fan_outs if not answers.is_refused(endpoint.permission)])
+    answers.ask(endpoint for endpoint in ENDPOINTS if not endpoint.parent and endpoint not in first)
+    answers.ask(endpoint for endpoint in ENDPOINTS if endpoint.parent)
     for permission, name in PERMISSIONS.items():
         _check_permission(found, answers, permission, name)
     _check_plan(found, answers)
@@ -180,9 +176,8 @@ def _check_endpoint(found: Checks, answers: _Answers, endpoint: Endpoint) -> Non
         found.add(name, "ok", "not offered by Wistia: stays empty")
     elif isinstance(error, NotFound) and endpoint.parent:
         singular = endpoint.parent.removesuffix("s")
-        found.add(
+        found.warn(
             name,
-            "warning",
             f"Wistia has none for the {singular} {answers.parent_of(endpoint)} (HTTP 404); a sync reports those for "
             "which there is none, and loads the others.",
         )

@@ -20,7 +20,7 @@ from wistia_source.probes import Probes
 from wistia_source.retry import HASTY
 from wistia_source.windows import RETENTION
 
-from ..models.settings import require_settings
+from ..models.settings import model_vars
 from ..runs.accounts import WistiaAccount
 from ..runs.progress import Progress
 from ..runs.sync import make_pipeline
@@ -29,7 +29,7 @@ from ..warehouses.failures import explain
 from ..warehouses.kinds import MODELLED, destination_of, one_of
 from ..warehouses.locks import WarehouseBusy
 from .account_check import check_account
-from .verdicts import OF_THE_ACCOUNT, Checks
+from .check_results import OF_THE_ACCOUNT, Checks
 
 REQUESTS_ALLOWED = 600
 """A minute, of an account (docs)."""
@@ -64,7 +64,7 @@ def _check_settings(found: Checks, account: WistiaAccount, now: datetime) -> dic
         found.skip((*own, *OF_THE_ACCOUNT), "the settings cannot be used")
         return None
     if unknown := _unknown(account.section, settings):
-        found.add("settings", "warning", f"There is no {', '.join(unknown)}; correct the name, or take it away.")
+        found.warn("settings", f"There is no {', '.join(unknown)}; correct the name, or take it away.")
     else:
         found.add("settings", "ok", "can be used")
     with found.failing("start_date"):
@@ -91,9 +91,8 @@ def _check_start(found: Checks, start: str | None, now: datetime) -> None:
     if start is None:
         found.add("start_date", "ok", f"{kept_since}, two years ago")
     elif date.fromisoformat(str(start)) < kept_since:
-        found.add(
+        found.warn(
             "start_date",
-            "warning",
             f"{start} is more than two years ago: Wistia has numbers by day from then, but no viewing sessions from "
             f"before {kept_since}; set it to {kept_since} if these are what you want.",
         )
@@ -103,9 +102,8 @@ def _check_start(found: Checks, start: str | None, now: datetime) -> None:
 
 def _check_quota(found: Checks, per_minute: int) -> None:
     if per_minute > REQUESTS_ALLOWED:
-        found.add(
+        found.warn(
             "requests_per_minute",
-            "warning",
             f"{per_minute:,} are more than the {REQUESTS_ALLOWED} that Wistia allows, who will answer 429; set it to "
             f"{REQUESTS_ALLOWED} or less.",
         )
@@ -148,7 +146,7 @@ def _check_destination(found: Checks, destination: TDestinationReferenceArg) -> 
         try:
             found.add("destination", "ok", chosen.try_to_land())
         except (NotTried, WarehouseBusy) as error:
-            found.add("destination", "warning", explain(error))
+            found.warn("destination", explain(error))
         except Exception as error:
             found.fail("destination", error)
         with found.failing("models"):
@@ -163,7 +161,8 @@ def _check_models(found: Checks, destination: Destination) -> None:
             f"they are written for {known}, so that {destination.kind} is loaded without them; {BY_SPARK}",
         )
         return
-    require_settings()
+    # raises where a setting cannot work
+    model_vars()
     if missing := [name for name in ("dbt.cli.main", f"dbt.adapters.{destination.adapter}") if not _is_installed(name)]:
         found.add(
             "models",

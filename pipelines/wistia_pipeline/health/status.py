@@ -48,7 +48,7 @@ class ResourceStatus:
     last_run: dict[str, Any] | None = None
     """`run_id`, `command`, `status`, `started_at`, `finished_at`, `error`."""
     overdue: int = 0
-    """Medias or projects whose turn is over without that they were asked."""
+    """Medias or projects that are overdue for refresh."""
 
     def is_fresh(self, max_age_hours: float) -> bool:
         """Whether it was read in time, or need not be."""
@@ -100,7 +100,7 @@ def status(reader: Reader, max_age_hours: float, pipelines_dir: str, now: dateti
             account_id: WistiaAccount.of_pipeline(pipelines.get(account_id, ONLY)).settings(accept_partial=True)
             for account_id in {row.account_id for row in held.values()}
         }
-        _read_turns(reader, held, tables, now - max_age_hours * HOUR, settings)
+        _read_refreshes(reader, held, tables, now - max_age_hours * HOUR, settings)
         found.lookbacks = _lookbacks(reader, now, settings)
     order = list(BY_NAME)
     found.resources = sorted(held.values(), key=lambda row: (row.account_id, order.index(row.resource)))
@@ -250,44 +250,40 @@ def _read_log(
         found.last_run = max(known, key=lambda run: run["started_at"], default=None)
 
 
-def _read_turns(
+def _read_refreshes(
     reader: Reader,
     held: dict[tuple[str, str], ResourceStatus],
     tables: dict[str, dict[str, str]],
     in_time: datetime,
     settings: Mapping[str, Mapping[str, Any]],
 ) -> None:
-    """When medias and projects were last asked, and for how many that is overdue: `in_time` is what a turn may miss."""
+    """When medias and projects were last refreshed, and how many are overdue: they were due before `in_time`."""
     refreshes = f"{reader.raw}.{REFRESHES.name}"
-    fan_outs = [endpoint for endpoint in ENDPOINTS if endpoint.parent]
     for row in reader.rows(
         f"select account_id, endpoint, max(refreshed_at) as cursor from {refreshes} group by 1, 2"  # noqa: S608
     ):
         found = held.get((row["account_id"], row["endpoint"]))
         if found and found.cursor is None and BY_NAME[row["endpoint"]].parent:
             found.cursor = row["cursor"]
-    for endpoint in fan_outs:
+    for endpoint in ENDPOINTS:
         if endpoint.parent not in tables:
             continue
-        turns = defaultdict(list)
-        for account_id, own in settings.items():
-            turns[_turn(endpoint, own)].append(account_id)
-        for turn, accounts in turns.items():
+        within = {account_id: _refresh_within(endpoint, own) for account_id, own in settings.items()}
+        for interval in set(within.values()):
             for row in reader.rows(
                 f"select parents.account_id, cast(count(*) as bigint) as overdue from {reader.raw}.{endpoint.parent} "  # noqa: S608
                 f"as parents left join {refreshes} as asked on asked.account_id = parents.account_id "
                 f"and asked.endpoint = '{endpoint.name}' and asked.parent_id = parents.{endpoint.parent_key} "
                 "where parents.deleted_at is null and (asked.refreshed_at is null or asked.refreshed_at < $1) "
-                f"and parents.account_id in ({', '.join(f'${number}' for number in range(2, len(accounts) + 2))}) "
                 "group by 1",
-                *(in_time - turn, *accounts),
+                in_time - interval,
             ):
                 found = held.get((row["account_id"], endpoint.name))
-                if found and found.is_watched:
+                if found and found.is_watched and within[found.account_id] == interval:
                     found.overdue = row["overdue"]
 
 
-def _turn(endpoint: Endpoint, settings: Mapping[str, Any]) -> timedelta:
+def _refresh_within(endpoint: Endpoint, settings: Mapping[str, Any]) -> timedelta:
     own = "captions_refresh_within_hours" if endpoint.name == "captions" else "refresh_within_hours"
     return timedelta(hours=settings[own])
 

@@ -1,4 +1,4 @@
-"""What `check` finds: a verdict on each thing that a sync needs."""
+"""Collects what `check` finds about each thing that a sync needs."""
 
 from __future__ import annotations
 
@@ -54,11 +54,15 @@ class Checks:
         return all(check.status != "failed" for check in self.checks)
 
     def add(self, name: str, status: Status, sentence: str) -> None:
-        """Notes what a check came to: what is the case and, behind a semicolon, what to do about it."""
+        """Notes a result: what is the case and, behind a semicolon, what to do about it."""
         text = self._worded(sentence).removesuffix(".")
         detail, _, advice = text.rpartition("; ") if status in ("warning", "failed") else (text, "", "")
         self.checks.append(Check(name, status, detail or text, (detail and advice) or None))
         self.checks.sort(key=lambda check: ORDER.index(check.name))
+
+    def warn(self, name: str, sentence: str) -> None:
+        """Notes what may go wrong."""
+        self.add(name, "warning", sentence)
 
     def fail(self, name: str, error: BaseException) -> None:
         """Notes an error."""

@@ -3,6 +3,10 @@
 # dlt takes a second to import: the commands that need it do so themselves, so that --help answers at once
 from __future__ import annotations
 
+from datetime import UTC, datetime
+from threading import Event
+from typing import Any
+
 import click
 
 from .options import finite, guarded
@@ -54,35 +58,29 @@ from .options import finite, guarded
     type=click.Choice(["stats", "media"]),
     help="A permission that its token lacks; may be given twice.",
 )
-def sandbox(
-    host: str,
-    port: int,
-    medias: int,
-    projects: int,
-    visitors: int,
-    events: int,
-    seed: int,
-    token: str,
-    rate_limit: int,
-    latency: float,
-    page_cap: int,
-    lacking: tuple[str, ...],
-) -> None:
+def sandbox(lacking: tuple[str, ...], **options: Any) -> None:
     """A local Wistia API with made-up data that lives, for any client."""
-    from .serve import PERMISSIONS, serve
+    from ..sandbox import Account, Sandbox
+    from ..sandbox.answers import DETAILED_STATS, FOLDERS_AND_MEDIAS
 
-    serve(
-        {"medias": medias, "projects": projects, "visitors": visitors, "events": events, "seed": seed},
-        {
-            "host": host,
-            "port": port,
-            "token": token,
-            "rate_limit": rate_limit,
-            "latency": latency,
-            "page_cap": page_cap,
-            "scopes": [scope for name, scope in PERMISSIONS.items() if name not in lacking],
-        },
-    )
+    account = {name: options.pop(name) for name in ("medias", "projects", "visitors", "events", "seed")}
+    permissions = {"stats": DETAILED_STATS, "media": FOLDERS_AND_MEDIAS}
+    scopes = [scope for name, scope in permissions.items() if name not in lacking]
+    try:
+        with Sandbox(Account(start=datetime.now(UTC), **account), **options, scopes=scopes) as server:
+            click.echo(f"A Wistia API with made-up data answers at {server.url} (Ctrl-C stops it). Try:")
+            click.echo(f'  curl -H "Authorization: Bearer {server.token}" {server.url}/v1/stats/account.json')
+            click.echo(
+                f"  SOURCES__WISTIA__BASE_URL={server.url} SOURCES__WISTIA__ACCESS_TOKEN={server.token} "
+                "wistia-pipeline sync"
+            )
+            Event().wait()
+    except KeyboardInterrupt:
+        click.echo("Stopped.")
+    except OSError as error:
+        raise click.ClickException(
+            f"Cannot listen on {options['host']}:{options['port']}: {error.strerror}; choose another --port or --host."
+        ) from error
 
 
 @click.command()
