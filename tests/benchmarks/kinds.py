@@ -20,7 +20,7 @@ from unittest.mock import patch
 import psycopg2
 from rich.console import Console
 from wistia_pipeline.models.build import rebuild
-from wistia_pipeline.models.spark import SparkBuild, build_on_spark
+from wistia_pipeline.models.spark.build import build_on_spark
 from wistia_pipeline.runs.accounts import WistiaAccount
 from wistia_pipeline.runs.progress import Progress
 from wistia_pipeline.runs.results import SyncResult
@@ -142,7 +142,7 @@ def figures(kind: str, events: int) -> Figures:
 
         def build() -> float:
             pipeline = make_pipeline(destination, Progress(Console(file=StringIO())))
-            result = build_on_spark(pipeline, SparkBuild()) if kind == "filesystem" else rebuild(pipeline)
+            result = build_on_spark(pipeline) if kind == "filesystem" else rebuild(pipeline)
             assert result.failures == [], result.failures
             return result.seconds
 

@@ -26,12 +26,11 @@ from tests.support.folder import PROGRESS_LINE, WAIT_SECONDS, Folder, wait_for
 from tests.support.mart_rows import ACCOUNT as ACCOUNT
 from tests.support.mart_rows import GRAINS, START, TURNS, ZONE, assert_right, differences, held, load_first, marts_of
 from tests.support.sandbox import NOW, settings_for
-from tests.support.spark import Files, folder_in, log_has, processes, published, tasks
+from tests.support.spark import Cluster, Files, cluster, end, folder_in, processes, published
 from tests.support.warehouse import Warehouse
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
-IN_A_HURRY = ("--conf", "spark.executor.extraJavaOptions=-XX:TieredStopAtLevel=1")
-"""What would run for hours becomes slower by it."""
+LOOPBACK = {"SPARK_LOCAL_IP": "127.0.0.1"}
 FOR_FEW_ROWS = [
     argument
     for setting in ("codegen.wholeStage=false", "adaptive.enabled=false", "shuffle.partitions=2")
@@ -111,6 +110,11 @@ def load_hours(living: Sandbox, *warehouses: Warehouse) -> str:
     return str(captioned)
 
 
+def on(cluster: Cluster) -> list[str]:
+    """Options of a build on a cluster, in a hurry: what would run for hours becomes slower by it."""
+    return ["--master", cluster.address, "--conf", "spark.executor.extraJavaOptions=-XX:TieredStopAtLevel=1"]
+
+
 def java_of(folder: Folder) -> dict[str, str]:
     """Settings of a build: a Java which is not the one that comes with it, and days that are not of UTC."""
     java = java_that_notes(folder.path / "own java")
@@ -150,7 +154,12 @@ def test_every_mart_holds_what_the_account_shows(
 @pytest.mark.deep
 @pytest.mark.timeout(900)
 def test_every_mart_is_that_of_duckdb_also_where_a_worker_is_killed(
-    folder: Folder, lake: Files, duckdb_warehouse: Warehouse, living: Sandbox, monkeypatch: pytest.MonkeyPatch
+    folder: Folder,
+    lake: Files,
+    duckdb_warehouse: Warehouse,
+    living: Sandbox,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     captioned = load_hours(living, lake, duckdb_warehouse)
     assert not [row for row in duckdb_warehouse.rows("captions") if row["media_id"] == captioned]
@@ -160,33 +169,18 @@ def test_every_mart_is_that_of_duckdb_also_where_a_worker_is_killed(
     monkeypatch.setenv("WISTIA_PIPELINE__MODELS__TIMEZONE", ZONE)
     assert build_models(duckdb_warehouse.pipeline(), full_refresh=True).failures == []
 
-    process = folder.start("spark", *IN_A_HURRY, **java_of(folder))
-    wait_for(lambda: list((folder.path / "a lake").glob("wistia.building/*/wistia/*/*.parquet")), process)
-    before = tasks(folder, 2)
-    wait_for(lambda: tasks(folder, 2) > before, process)
-    survivor = tasks(folder, 1)
-    (worker,) = (path for path in processes(folder) if is_worker(path, 2))
-    os.killpg(os.getpgid(int(worker.name)), signal.SIGKILL)
-    ends_well(folder, process)
-    assert log_has(folder, "driver", "Lost executor")
-    assert tasks(folder, 1) > survivor
+    with cluster(tmp_path / "cluster") as running:
+        process = folder.start("spark", *on(running), **java_of(folder), **LOOPBACK)
+        wait_for(lambda: list((folder.path / "a lake").glob("wistia.building/*/wistia/*/*.parquet")), process)
+        before = running.tasks(2)
+        wait_for(lambda: running.tasks(2) > before, process)
+        survivor = running.tasks(1)
+        end(running.workers[1])
+        ends_well(folder, process)
+        (log,) = folder.path.glob("dlt-of-spark/wistia/*/spark/driver.log")
+        assert "Lost executor" in log.read_text("utf-8", "replace")
+        assert running.tasks(1) > survivor
     agree(lake, duckdb_warehouse)
-
-
-@pytest.mark.deep
-@pytest.mark.timeout(900)
-def test_all_workers_of_a_cluster_build(folder: Folder, lake: Files, living: Sandbox) -> None:
-    assert lake.sync(settings_for(living, NOW, start_date=START, **TURNS)).status == "ok"
-    done = folder.run("spark", *IN_A_HURRY, JAVA_HOME=None)
-    assert done.returncode == 0, done.stderr
-    assert min(tasks(folder, worker) for worker in (1, 2)) > 20
-    assert_right(lake, marts_of(living))
-
-
-def is_worker(process: Path, number: int) -> bool:
-    """Whether it is the Java process of a worker."""
-    command = (process / "cmdline").read_bytes().split(b"\0")
-    return command[0].endswith(b"java") and any(part.endswith(f"/worker-{number}".encode()) for part in command)
 
 
 def add_what_killed_runs_leave(raw: Path) -> None:
@@ -246,12 +240,14 @@ def wrong_file(folder: Folder) -> Path:
 
 @pytest.mark.deep
 @pytest.mark.timeout(600)
-def test_a_build_that_is_ended_leaves_the_marts_as_they_were(folder: Folder, earlier: dict[str, bytes]) -> None:
-    process = folder.start("spark", *IN_A_HURRY)
-    wait_for(lambda: tasks(folder, 1) and tasks(folder, 2), process)
-    assert len(processes(folder)) >= 6
-    process.send_signal(signal.SIGTERM)
-    said, complained = process.communicate(timeout=WAIT_SECONDS)
+def test_a_build_that_is_ended_leaves_the_marts_as_they_were(
+    folder: Folder, earlier: dict[str, bytes], tmp_path: Path
+) -> None:
+    with cluster(tmp_path / "cluster") as running:
+        process = folder.start("spark", *on(running), **LOOPBACK)
+        wait_for(lambda: running.tasks(1) and running.tasks(2), process)
+        process.send_signal(signal.SIGTERM)
+        said, complained = process.communicate(timeout=WAIT_SECONDS)
     assert (process.returncode, said, complained.splitlines()[1:]) == (128 + signal.SIGTERM, "", [STOPPED])
     assert (processes(folder), published(folder)) == ([], earlier)
 
@@ -274,21 +270,25 @@ def test_a_file_that_is_no_longer_what_it_was_is_named(folder: Folder, earlier: 
 def test_a_build_that_is_killed_or_interrupted_leaves_the_marts_as_they_were(
     folder: Folder, earlier: dict[str, bytes]
 ) -> None:
+    lake = folder.path / "a lake"
     # killed, so that it can end nothing itself
-    process = folder.start("spark")
-    wait_for(lambda: log_has(folder, "worker-2", "Successfully registered with master"), process)
-    assert len(processes(folder)) >= 4
+    process = folder.start("spark", "--master", "local[2]")
+    wait_for(lambda: list(lake.glob("wistia.building/*/wistia_raw/*/*.parquet")), process)
     process.kill()
     process.communicate()
     give_up = monotonic() + WAIT_SECONDS
     while processes(folder):
         assert monotonic() < give_up
         sleep(0.05)
-    (turn,) = (folder.path / "a lake").glob("wistia.building/turn.json")
-    turn.write_text(json.dumps(json.loads(turn.read_text()) | {"at": "2026-01-01T00:00:00+00:00"}))
-    # by a person, on a cluster that goes on
+    (lock,) = lake.glob("wistia.building/lock.json")
+    lock.write_text(json.dumps(json.loads(lock.read_text()) | {"at": "2026-01-01T00:00:00+00:00"}))
+    (left,) = lake.glob("wistia.building/*/")
+    # by a person
     process = folder.start("spark", "--master", "local[2]")
-    wait_for(lambda: list((folder.path / "a lake").glob("wistia.building/*/wistia_raw/*/*.parquet")), process)
+    wait_for(
+        lambda: not left.exists() and list(lake.glob("wistia.building/*/wistia_raw/*/*.parquet")),
+        process,
+    )
     process.send_signal(signal.SIGINT)
     said, complained = process.communicate(timeout=WAIT_SECONDS)
     assert (process.returncode, said, complained.splitlines()[1:]) == (128 + signal.SIGINT, "", [STOPPED])

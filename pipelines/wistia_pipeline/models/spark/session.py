@@ -1,29 +1,27 @@
-"""A session of Spark: its noise goes to a log, and it ends with what is done in it."""
+"""Runs a session of Spark: its noise goes to a log, and it ends with what is done in it."""
 
 from __future__ import annotations
 
 import logging
-import os
 import re
 import shutil
 import socket
 import subprocess
-import threading
 import warnings
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, field
 from importlib import import_module
 from importlib.resources import files
 from pathlib import Path
-from secrets import token_hex
 from typing import Any
 
-from wistia_source.errors import SettingInvalid, WistiaError
+from wistia_source.errors import SettingInvalid
 
+from ...runtime.environment import environment
 from ...runtime.settings import setting
 from ...runtime.signals import stopped_by_signals
-from .cluster import NoCluster, cluster
+from ..settings import ModelsFailed
 from .java import java_home
 
 FORCED = {
@@ -37,47 +35,22 @@ FORCED = {
     "spark.sql.catalogImplementation": "in-memory",
 }
 """What the models rely on."""
-DEFAULTS = {
-    # the driver plans many small queries, and runs none: code that becomes fast later costs it half of the time
-    "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1",
-    "spark.ui.enabled": "false",
-    "spark.ui.showConsoleProgress": "false",
-}
+DEFAULTS = {"spark.ui.enabled": "false", "spark.ui.showConsoleProgress": "false"}
+# other users of the machine could have a session without a secret run what they like; Spark makes one up
+LOCAL_DEFAULTS = {"spark.authenticate": "true"}
+# the driver of a cluster plans many small queries and runs none: optimising its code costs half of the time
+CLUSTER_DEFAULTS = {"spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1"}
 CONNECT_SECONDS = 10
 END_SECONDS = 20
 LONGEST_REASON = 300
 
 
-class SparkFailed(WistiaError):
-    """Spark has ended, or cannot do what it was asked."""
-
-
-@dataclass(frozen=True)
-class SparkBuild:
-    """On what the models are built."""
-
-    master: str | None = None
-    """The address of a cluster that runs, or `local[2]`; without it one is started on this machine."""
-    workers: int = 2
-    cores: int = 1
-    memory: str = "1g"
-    """The workers of that one, and what each has."""
-    settings: Mapping[str, str] = field(default_factory=dict)
-    """More settings of Spark, such as the packages of an object storage."""
-
-    def __post_init__(self) -> None:
-        for name, value in FORCED.items():
-            if name in self.settings:
-                raise SettingInvalid(f"{name} cannot be set: the models rely on {value}.")
-        if "spark.master" in self.settings:
-            raise SettingInvalid("spark.master cannot be set; name the cluster with --master.")
-
-
 @contextmanager
-def spark_session(how: SparkBuild, folder: Path, private: Mapping[str, str]) -> Iterator[Any]:
-    """A session; its logs are in the folder. `private` are settings that are not shown to other users of the machine.
+def spark_session(master: str, settings: Mapping[str, str], folder: Path, private: Mapping[str, str]) -> Iterator[Any]:
+    """A session on a cluster, or in one process for a master such as `local[*]`; its logs are in the folder.
 
-    Raises `NoJava`, `NoCluster`, `SparkFailed` and `MissingDependencyException`.
+    `private` are settings that are not shown to other users of the machine. Raises `ModelsFailed`, `SettingInvalid` and
+    `MissingDependencyException`.
     """
     from pyspark import SparkConf, SparkContext
     from pyspark.errors import PySparkException
@@ -85,43 +58,38 @@ def spark_session(how: SparkBuild, folder: Path, private: Mapping[str, str]) -> 
 
     # without types
     py4j, launch = import_module("py4j.protocol"), import_module("pyspark.java_gateway").launch_gateway
-    scratch = folder / "scratch"
-    # what a build has left that was killed, and the logs of the last one
-    for old in (scratch, *folder.glob("worker-*/")):
-        shutil.rmtree(old, ignore_errors=True)
-    for log in folder.glob("*.log"):
-        log.unlink()
+    _require_settings(settings)
+    is_local = master.startswith("local")
+    if master.startswith("spark://"):
+        _require_master(master)
+    scratch, log = folder / "scratch", folder / "driver.log"
+    # what a killed build has left
+    shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir(parents=True)
-    environment = {
+    variables = {
         "JAVA_HOME": java_home(folder),
         # not another Spark of this machine
         "SPARK_HOME": str(files("pyspark")),
         "SPARK_LOCAL_DIRS": str(scratch),
     }
-    settings = {**DEFAULTS, "spark.sql.warehouse.dir": scratch.as_uri(), **how.settings, **FORCED}
+    if is_local:
+        variables["SPARK_LOCAL_IP"] = "127.0.0.1"
+    own = DEFAULTS | (LOCAL_DEFAULTS if is_local else CLUSTER_DEFAULTS)
+    conf = {**own, "spark.sql.warehouse.dir": scratch.as_uri(), **settings, **FORCED}
     with ExitStack() as stack:
-        stack.enter_context(_unheard())
-        if how.master is None:
-            # without a secret, whoever is on this machine could have the workers run what they like
-            secret = {"spark.authenticate": "true", "spark.authenticate.secret": token_hex()}
-            stack.enter_context(_environment(environment | {"SPARK_LOCAL_IP": "127.0.0.1"}))
-            master = stack.enter_context(cluster(how.workers, how.cores, how.memory, folder, secret))
-            settings = {"spark.executor.memory": how.memory, **settings}
-            private = {**private, **secret}
-        else:
-            stack.enter_context(_environment(environment))
-            master = how.master
-            _require_master(master)
-        log = folder / "driver.log"
+        # py4j logs every call that was stopped, on the terminal where nobody has set up logging
+        nowhere = logging.NullHandler()
+        logging.root.addHandler(nowhere)
+        stack.callback(logging.root.removeHandler, nowhere)
+        stack.enter_context(environment(variables))
         output = stack.enter_context(log.open("wb"))
         try:
-            conf = SparkConf(loadDefaults=False).setAll(list(settings.items()))
-            own = {"stdout": output, "stderr": subprocess.STDOUT, "start_new_session": True}
-            gateway = launch(conf, own)
+            process = {"stdout": output, "stderr": subprocess.STDOUT, "start_new_session": True}
+            gateway = launch(SparkConf(loadDefaults=False).setAll(list(conf.items())), process)
             stack.callback(_end, gateway)
             context = SparkContext(master, "wistia", conf=SparkConf().setAll(list(private.items())), gateway=gateway)
         except (py4j.Py4JError, PySparkException, RuntimeError, TypeError) as error:
-            raise NoCluster(f"Spark cannot begin on {master}: {reason(error)}; see {log}.") from error
+            raise ModelsFailed(f"Spark cannot begin on {master}: {reason(error)}; see {log}.") from error
         # Spark's own answer to Ctrl-C waits for what it is doing
         stack.enter_context(stopped_by_signals(first=gateway.proc.kill))
         try:
@@ -129,11 +97,11 @@ def spark_session(how: SparkBuild, folder: Path, private: Mapping[str, str]) -> 
             _require_executor(spark, master, log, setting("wistia_pipeline.spark_resources_seconds"))
             yield spark
         except py4j.Py4JNetworkError as error:
-            raise SparkFailed(
+            raise ModelsFailed(
                 f"Spark has ended before the models were built, perhaps for lack of memory; see {log}."
             ) from error
         except (py4j.Py4JError, PySparkException) as error:
-            raise SparkFailed(worded(error, log)) from error
+            raise ModelsFailed(worded(error, log)) from error
         finally:
             with suppress(py4j.Py4JError, OSError), warnings.catch_warnings():
                 # that it has ended already
@@ -163,35 +131,16 @@ def reason(error: object) -> str:
     return words if len(words) <= LONGEST_REASON else f"{words[:LONGEST_REASON]}..."
 
 
-@contextmanager
-def _unheard() -> Iterator[None]:
-    """Without the log lines of which nobody has said where they are to go: one for each call that was stopped."""
-    nowhere = logging.NullHandler()
-    logging.root.addHandler(nowhere)
-    try:
-        yield
-    finally:
-        logging.root.removeHandler(nowhere)
-
-
-@contextmanager
-def _environment(wanted: Mapping[str, str]) -> Iterator[None]:
-    before = {name: os.environ.get(name) for name in wanted}
-    os.environ.update(wanted)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
+def _require_settings(settings: Mapping[str, str]) -> None:
+    for name, value in FORCED.items():
+        if name in settings:
+            raise SettingInvalid(f"{name} cannot be set: the models rely on {value}.")
+    if "spark.master" in settings:
+        raise SettingInvalid("spark.master cannot be set; name the cluster with --master.")
 
 
 def _require_master(master: str) -> None:
-    """Spark itself asks for a minute. Raises `NoCluster`."""
-    if not master.startswith("spark://"):
-        return
+    """Spark itself takes a minute to give up."""
     refused = "no address"
     for address in master.removeprefix("spark://").split(","):
         host, _, port = address.rpartition(":")
@@ -202,35 +151,22 @@ def _require_master(master: str) -> None:
             refused = "the address is not of the form spark://host:7077"
         except OSError as error:
             refused = error.strerror or str(error)
-    raise NoCluster(f"The master of Spark at {master} cannot be reached: {refused}; start it, or correct --master.")
+    raise ModelsFailed(f"The master of Spark at {master} cannot be reached: {refused}; start it, or correct --master.")
 
 
 def _require_executor(spark: Any, master: str, log: Path, seconds: float) -> None:
-    """Raises `NoCluster` where nobody runs a first task in time: Spark itself would wait for ever."""
-    done, late = threading.Event(), threading.Event()
-
-    def give_up() -> None:
-        wait = seconds
-        while not done.wait(wait):
-            late.set()
-            # the task may only be about to ask
-            spark.sparkContext.cancelAllJobs()
-            wait = 1.0
-
-    watch = threading.Thread(target=give_up, name="resources", daemon=True)
-    watch.start()
+    """Runs a first task: without an executor Spark waits for ever."""
+    thread = ThreadPoolExecutor(1, "first task")
     try:
-        spark.range(1).collect()
-    except Exception:
-        if not late.is_set():
-            raise
-        raise NoCluster(
+        thread.submit(lambda: spark.range(1).collect()).result(seconds)
+    except TimeoutError:
+        raise ModelsFailed(
             f"No worker of {master} had cores and memory for this within {seconds:.0f} s; free some, or ask for "
             f"less, such as --conf spark.executor.memory=512m; see {log}."
         ) from None
     finally:
-        done.set()
-        watch.join()
+        # a task that waits ends with the session
+        thread.shutdown(wait=False)
 
 
 def _end(gateway: Any) -> None:

@@ -10,22 +10,16 @@ from dlt.common.destination.exceptions import DestinationUndefinedEntity
 from dlt.common.exceptions import MissingDependencyException
 from dlt.destinations.impl.filesystem.filesystem import FilesystemClient
 
-from wistia_source.errors import WistiaError
-
 from ..settings import ModelsFailed
-from .versions import LOADS
 
+LOADS = "_dlt_loads"
 SCHEMES = {"file": "file", "s3": "s3a", "gs": "gs", "gcs": "gs", "abfss": "abfss"}
-"""What Spark calls those of dlt's storages that it knows, too."""
+"""Spark's names of the storages that both know."""
 _LOAD_ID = re.compile(r"\d{10}\.\d+")
 
 
-class StorageFailed(WistiaError):
-    """The files cannot be reached, or not by Spark."""
-
-
 class Storage:
-    """The files of a pipeline. Raises `ModelsFailed` where there are none, and `StorageFailed`."""
+    """The files of a pipeline. Raises `ModelsFailed` where Spark cannot read them, or there are none."""
 
     def __init__(self, pipeline: dlt.Pipeline) -> None:
         if not issubclass(pipeline.destination.client_class, FilesystemClient):
@@ -35,8 +29,8 @@ class Storage:
         protocol = client.config.protocol
         if protocol not in SCHEMES:
             known = ", ".join(f"{scheme}://" for scheme in SCHEMES)
-            raise StorageFailed(f"Spark does not read {protocol}:// but {known}; load into one of these.")
-        self._client, self.files, self.is_local = client, client.fs_client, client.is_local_filesystem
+            raise ModelsFailed(f"Spark does not read {protocol}:// but {known}; load into one of these.")
+        self._client, self.files, self._is_local = client, client.fs_client, client.is_local_filesystem
         try:
             loads = self._file_names(LOADS)
         except MissingDependencyException:
@@ -44,7 +38,7 @@ class Storage:
         except Exception as error:
             # each kind of storage has errors of its own
             said = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
-            raise StorageFailed(
+            raise ModelsFailed(
                 f"The files at {self.address(self.path())} cannot be read: {said}; correct what is set under "
                 "DESTINATION__FILESYSTEM__."
             ) from error
@@ -66,11 +60,11 @@ class Storage:
 
     def address(self, path: str) -> str:
         """A place as people know it."""
-        return path if self.is_local else self._client.make_remote_url(path)
+        return path if self._is_local else self._client.make_remote_url(path)
 
     def as_spark(self, path: str) -> str:
         """A place as Spark knows it."""
-        if self.is_local:
+        if self._is_local:
             # what is encoded in an address Spark takes for letters of the name
             return f"file://{path}"
         scheme, _, rest = self._client.make_remote_url(path).partition("://")
@@ -90,6 +84,33 @@ class Storage:
             return [self._client.pathlib.basename(path) for path in self._client.list_table_files(table)]
         except (DestinationUndefinedEntity, FileNotFoundError):
             return []
+
+    def exists(self, path: str) -> bool:
+        """Whether there is a file or a folder."""
+        # Spark and other machines write there, too
+        self.files.invalidate_cache()
+        return bool(self.files.exists(path))
+
+    def folders(self, path: str) -> list[str]:
+        """The folders in a folder, which need not exist."""
+        found = self.files.ls(path, detail=True) if self.exists(path) else ()
+        return [entry["name"] for entry in found if entry["type"] == "directory"]
+
+    def move(self, old: str, new: str) -> None:
+        """Moves a folder."""
+        self.files.invalidate_cache()
+        if self._is_local:
+            self.files.mv(old, new)
+            return
+        # a folder there is only how names begin, and cannot be moved itself
+        found = self.files.find(old)
+        self.files.copy(found, [new + path.removeprefix(old) for path in found], on_error="raise")
+        self.files.rm(old, recursive=True)
+
+    def delete(self, path: str) -> None:
+        """Deletes a folder, which need not exist."""
+        if self.exists(path):
+            self.files.rm(path, recursive=True)
 
 
 def s3a_settings(credentials: AwsCredentials) -> dict[str, str]:
