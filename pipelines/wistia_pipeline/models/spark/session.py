@@ -52,14 +52,11 @@ def spark_session(master: str, settings: Mapping[str, str], folder: Path, privat
     `private` are settings that are not shown to other users of the machine. Raises `ModelsFailed`, `SettingInvalid` and
     `MissingDependencyException`.
     """
-    from pyspark import SparkConf, SparkContext
     from pyspark.errors import PySparkException
     from pyspark.sql import SparkSession
 
-    # without types
-    py4j, launch = import_module("py4j.protocol"), import_module("pyspark.java_gateway").launch_gateway
+    py4j = import_module("py4j.protocol")
     _require_settings(settings)
-    is_local = master.startswith("local")
     if master.startswith("spark://"):
         _require_master(master)
     scratch, log = folder / "scratch", folder / "driver.log"
@@ -72,16 +69,37 @@ def spark_session(master: str, settings: Mapping[str, str], folder: Path, privat
         "SPARK_HOME": str(files("pyspark")),
         "SPARK_LOCAL_DIRS": str(scratch),
     }
-    if is_local:
+    defaults = CLUSTER_DEFAULTS
+    if master.startswith("local"):
+        defaults = LOCAL_DEFAULTS
         variables["SPARK_LOCAL_IP"] = "127.0.0.1"
-    own = DEFAULTS | (LOCAL_DEFAULTS if is_local else CLUSTER_DEFAULTS)
-    conf = {**own, "spark.sql.warehouse.dir": scratch.as_uri(), **settings, **FORCED}
+    conf = {**DEFAULTS, **defaults, "spark.sql.warehouse.dir": scratch.as_uri(), **settings, **FORCED}
+    with environment(variables), _driver(master, conf, private, log) as context:
+        try:
+            spark = SparkSession(context)
+            _require_executor(spark, master, log, setting("wistia_pipeline.spark_resources_seconds"))
+            yield spark
+        except py4j.Py4JNetworkError as error:
+            raise ModelsFailed(
+                f"Spark has ended before the models were built, perhaps for lack of memory; see {log}."
+            ) from error
+        except (py4j.Py4JError, PySparkException) as error:
+            raise ModelsFailed(worded(error, log)) from error
+
+
+@contextmanager
+def _driver(master: str, conf: Mapping[str, str], private: Mapping[str, str], log: Path) -> Iterator[Any]:
+    """Spark's context, in a Java process that ends with it."""
+    from pyspark import SparkConf, SparkContext
+    from pyspark.errors import PySparkException
+
+    # without types
+    py4j, launch = import_module("py4j.protocol"), import_module("pyspark.java_gateway").launch_gateway
     with ExitStack() as stack:
         # py4j logs every call that was stopped, on the terminal where nobody has set up logging
         nowhere = logging.NullHandler()
         logging.root.addHandler(nowhere)
         stack.callback(logging.root.removeHandler, nowhere)
-        stack.enter_context(environment(variables))
         output = stack.enter_context(log.open("wb"))
         try:
             process = {"stdout": output, "stderr": subprocess.STDOUT, "start_new_session": True}
@@ -93,15 +111,7 @@ def spark_session(master: str, settings: Mapping[str, str], folder: Path, privat
         # Spark's own answer to Ctrl-C waits for what it is doing
         stack.enter_context(stopped_by_signals(first=gateway.proc.kill))
         try:
-            spark = SparkSession(context)
-            _require_executor(spark, master, log, setting("wistia_pipeline.spark_resources_seconds"))
-            yield spark
-        except py4j.Py4JNetworkError as error:
-            raise ModelsFailed(
-                f"Spark has ended before the models were built, perhaps for lack of memory; see {log}."
-            ) from error
-        except (py4j.Py4JError, PySparkException) as error:
-            raise ModelsFailed(worded(error, log)) from error
+            yield context
         finally:
             with suppress(py4j.Py4JError, OSError), warnings.catch_warnings():
                 # that it has ended already
