@@ -11,10 +11,9 @@ from .demo_commands import demo, sandbox
 from .health import check, status
 from .loads import backfill, sync
 from .maintenance import maintain
-from .models import docs, models
+from .models import docs, models, spark
 from .outputs import export, report
 from .privacy import forget
-from .spark import spark
 
 
 class _Commands(click.Group):

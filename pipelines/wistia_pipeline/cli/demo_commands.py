@@ -3,6 +3,7 @@
 # dlt takes a second to import: the commands that need it do so themselves, so that --help answers at once
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from threading import Event
 from typing import Any
@@ -10,6 +11,10 @@ from typing import Any
 import click
 
 from .options import finite, guarded
+
+
+def _number(name: str, default: int, least: int, meaning: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    return click.option(name, default=default, show_default=True, type=click.IntRange(least), help=meaning)
 
 
 @click.command()
@@ -21,25 +26,13 @@ from .options import finite, guarded
     type=click.IntRange(0, 65_535),
     help="Port to listen on; 0 takes any free one.",
 )
-@click.option("--medias", default=150, show_default=True, type=click.IntRange(0), help="Medias of the account.")
-@click.option("--projects", default=8, show_default=True, type=click.IntRange(1), help="Projects of the account.")
-@click.option("--visitors", default=3_000, show_default=True, type=click.IntRange(1), help="Visitors of the account.")
-@click.option(
-    "--events",
-    default=20_000,
-    show_default=True,
-    type=click.IntRange(0),
-    help="Viewing sessions of the last two years.",
-)
+@_number("--medias", 150, 0, "Medias of the account.")
+@_number("--projects", 8, 1, "Projects of the account.")
+@_number("--visitors", 3_000, 1, "Visitors of the account.")
+@_number("--events", 20_000, 0, "Viewing sessions of the last two years.")
 @click.option("--seed", default=1, show_default=True, help="Another seed makes another account.")
 @click.option("--token", default="sandbox-token", show_default=True, help="The access token it accepts.")
-@click.option(
-    "--rate-limit",
-    default=600,
-    show_default=True,
-    type=click.IntRange(1),
-    help="Requests a minute before it answers 429.",
-)
+@_number("--rate-limit", 600, 1, "Requests a minute before it answers 429.")
 @click.option(
     "--latency",
     default=0.0,
@@ -48,9 +41,7 @@ from .options import finite, guarded
     callback=finite,
     help="Seconds that each answer takes.",
 )
-@click.option(
-    "--page-cap", default=100, show_default=True, type=click.IntRange(1), help="Most rows on a page, whatever is asked."
-)
+@_number("--page-cap", 100, 1, "Most rows on a page, whatever is asked.")
 @click.option(
     "--without-permission",
     "lacking",

@@ -14,7 +14,6 @@ from ..warehouses.kinds import MODELLED
 from .options import ACCOUNT, AS_JSON, EXIT_FAILED, WHERE_THE_DATA_IS, finite, reported, warehouse
 
 if TYPE_CHECKING:
-    from ..health.status import WarehouseStatus
     from ..runs.accounts import WistiaAccount
 
 
@@ -59,11 +58,20 @@ def status(destination: str, max_age: float, as_json: bool) -> int:
     Reads the warehouse only. Exits with 1 when a resource was last read longer ago than --max-age, or when nothing can
     be read, else with 0.
     """
+    from ..health.status import status as read_status
+    from ..runs.progress import Progress
+    from ..runs.sync import make_pipeline, working_folder
     from ..warehouses.failures import explain
+    from ..warehouses.reading import reading
     from .tables import show_status
 
     try:
-        found = _status(destination, max_age)
+        # dlt would make the real folder where there is none yet
+        with (
+            TemporaryDirectory(prefix="wistia-status-") as folder,
+            reading(make_pipeline(destination, Progress(), pipelines_dir=folder)) as reader,
+        ):
+            found = read_status(reader, max_age, working_folder(destination))
     except Exception as error:
         if as_json:
             click.echo(json.dumps({"fresh": False, "error": explain(error)}))
@@ -74,17 +82,3 @@ def status(destination: str, max_age: float, as_json: bool) -> int:
     else:
         show_status(found)
     return 0 if found.fresh else EXIT_FAILED
-
-
-def _status(destination: str, max_age: float) -> WarehouseStatus:
-    from ..health.status import status
-    from ..runs.progress import Progress
-    from ..runs.sync import make_pipeline, working_folder
-    from ..warehouses.reading import reading
-
-    # dlt would make the real folder where there is none yet
-    with (
-        TemporaryDirectory(prefix="wistia-status-") as folder,
-        reading(make_pipeline(destination, Progress(), pipelines_dir=folder)) as reader,
-    ):
-        return status(reader, max_age, working_folder(destination))
