@@ -1,4 +1,4 @@
-"""What Wistia says to the token: the account, its permissions and plan, and each endpoint, asked once."""
+"""Checks the token with Wistia: the account, its permissions and plan, and each endpoint by one request."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SUPPORTED = timedelta(days=365)
 
 
 def check_account(found: Checks, probes: Probes, version: str) -> None:
-    """Asks for the account, then for one row of each endpoint that the token may ask for."""
+    """Requests the account, then one row of each endpoint that the token may read."""
     began, account_id, refusal = monotonic(), "", None
     try:
         account_id = probes.account_id()
@@ -92,7 +92,7 @@ class _Answers:
     errors: dict[str, Exception] = field(default_factory=dict)
 
     def ask(self, endpoints: Iterable[Endpoint]) -> None:
-        """Asks several side by side, but those that the token may not ask."""
+        """Requests several side by side, without those that the token may not read."""
         allowed = [endpoint for endpoint in endpoints if not self.is_refused(endpoint.permission)]
         with ThreadPoolExecutor(max(len(allowed), 1), thread_name_prefix="probe") as pool:
             list(pool.map(self._ask_one, allowed))

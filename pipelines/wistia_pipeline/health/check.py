@@ -1,4 +1,4 @@
-"""Whether a sync would work: settings, token, permissions, each endpoint, and the warehouse. Loads nothing."""
+"""Checks whether a sync would work: settings, token, permissions, each endpoint, and the warehouse. Loads nothing."""
 
 from __future__ import annotations
 
@@ -42,8 +42,10 @@ def check(
     now: datetime | None = None,
     account: WistiaAccount | None = None,
 ) -> Checks:
-    """Asks Wistia for one row of each endpoint, and tries the destination. `now` is for tests; without an account it is
-    the only one."""
+    """Requests one row of each endpoint, and tries the destination.
+
+    `now` is for tests; without an account it is the only one.
+    """
     now, account = now or datetime.now(UTC), account or WistiaAccount()
     found = Checks(worded=account.worded)
     settings = _check_settings(found, account, now)
@@ -77,7 +79,7 @@ def _check_settings(found: Checks, account: WistiaAccount, now: datetime) -> dic
 
 
 def _unknown(section: tuple[str, str], known: Iterable[str]) -> list[str]:
-    """Settings of the source that it does not have, in the environment or a file: dlt looks for those it has only."""
+    """Settings that the source does not have, in the environment or a file: dlt ignores these."""
     prefix = "__".join([*section, ""]).upper()
     names = {name.removeprefix(prefix).lower() for name in os.environ if name.startswith(prefix)}
     for provider in dlt.config.config_providers:

@@ -1,4 +1,4 @@
-"""Whether the deep lookbacks are wide enough, by how late rows came in the last 30 days.
+"""Judges whether the deep lookbacks are wide enough, by how late rows came in the last 30 days.
 
 Rows behind the watermark are counted by their age when a run found them (`restatements`). A deep lookback is read once
 a day, from as far behind the last one: what it finds is at most a day older than what is set. So rows that came at a

@@ -1,4 +1,4 @@
-"""How fresh the warehouse is, by what it says itself: its tables and its run log."""
+"""Reads from the tables and the run log how fresh the warehouse is."""
 
 from __future__ import annotations
 
@@ -35,8 +35,10 @@ class ResourceStatus:
     """What dlt calls the pipeline that loads the account."""
     rows: int = 0
     cursor: datetime | date | None = None
-    """How far it is read: its newest row's time or day, or when a media or project was last asked; null for lists,
-    which are read as a whole each time."""
+    """How far it is read: its newest row's time or day, or when a media or project was last refreshed.
+
+    Null for lists, which are read as a whole each time.
+    """
     landed_at: datetime | None = None
     """When its newest rows were loaded."""
     read_at: datetime | None = None
@@ -93,12 +95,12 @@ def status(reader: Reader, max_age_hours: float, pipelines_dir: str, now: dateti
     _read_runs(reader, found, whose)
     _read_models(reader, found)
     held = {(row.account_id, row.resource): row for row in _resources(reader, tables)}
-    pipelines = _pipelines(reader, whose)
-    _read_log(reader, held, now, pipelines, whose)
+    _read_log(reader, held, now, whose)
     if {REFRESHES.name, RESTATEMENTS.name} <= tables.keys():
+        pipelines = {row.account_id: row.pipeline for row in held.values()}
         settings = {
-            account_id: WistiaAccount.of_pipeline(pipelines.get(account_id, ONLY)).settings(accept_partial=True)
-            for account_id in {row.account_id for row in held.values()}
+            account_id: WistiaAccount.of_pipeline(pipeline).settings(accept_partial=True)
+            for account_id, pipeline in pipelines.items()
         }
         _read_refreshes(reader, held, tables, now - max_age_hours * HOUR, settings)
         found.lookbacks = _lookbacks(reader, now, settings)
@@ -154,15 +156,6 @@ def _read_runs(reader: Reader, found: WarehouseStatus, whose: str) -> None:
         found.failures.append({"pipeline": ended[row.pop("run_id")], **row})
 
 
-def _pipelines(reader: Reader, whose: str) -> dict[str, str]:
-    """The pipeline that has loaded an account last, by account."""
-    rows = reader.rows(
-        f"select account_id, {whose} as pipeline, max(started_at) as began from {reader.raw}.{SYNC_RUNS.name} "  # noqa: S608
-        f"where account_id is not null group by account_id, {whose} order by began"
-    )
-    return {row["account_id"]: row["pipeline"] for row in rows}
-
-
 def _read_models(reader: Reader, found: WarehouseStatus) -> None:
     rows = reader.rows(
         f"select status, finished_at, error from {reader.raw}.{SYNC_RUNS.name} "  # noqa: S608
@@ -210,14 +203,8 @@ def _resources(reader: Reader, tables: dict[str, dict[str, str]]) -> Iterable[Re
             )
 
 
-def _read_log(
-    reader: Reader,
-    held: dict[tuple[str, str], ResourceStatus],
-    now: datetime,
-    pipelines: Mapping[str, str],
-    whose: str,
-) -> None:
-    """When each resource was read, and how its last run ended."""
+def _read_log(reader: Reader, held: dict[tuple[str, str], ResourceStatus], now: datetime, whose: str) -> None:
+    """When each resource was read, by which pipeline, and how its last run ended."""
     runs = f"{reader.raw}.{SYNC_RUNS.name}"
     rows = reader.rows(
         f"select account_id, resource, max(case when {GOOD} then finished_at end) as read_at, "  # noqa: S608
@@ -238,9 +225,11 @@ def _read_log(
         for row in reader.rows(
             f"select account_id, pipeline, {columns} from (select account_id, {whose} as pipeline, {columns}, "  # noqa: S608
             f"row_number() over (partition by account_id, {whose}, resource order by started_at desc) as newest "
-            f"from {runs} where status <> 'running') as numbered where newest = 1"
+            f"from {runs} where status <> 'running') as numbered where newest = 1 order by started_at"
         )
     }
+    # the one that has loaded the account last
+    pipelines = {account_id: pipeline for account_id, pipeline, _ in last if account_id}
     for (account_id, resource), found in held.items():
         found.pipeline = pipelines.get(account_id, ONLY)
         # a run that has failed before it knew the account was for that of its pipeline
