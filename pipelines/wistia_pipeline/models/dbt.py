@@ -44,20 +44,18 @@ def run_dbt(
     (folder / "profiles.yml").write_text(
         json.dumps({"wistia": {"target": "warehouse", "outputs": {"warehouse": output}}}), "utf-8"
     )
-    arguments = [
-        *command,
-        *("--project-dir", str(project or packaged("sql"))),
-        *("--profiles-dir", str(folder)),
-        *("--target-path", str(folder / "target")),
-        *("--log-path", str(folder / "logs")),
-        *(
-            "--vars",
-            json.dumps({"wistia_schema": pipeline.dataset_name, **(model_vars() if variables is None else variables)}),
-        ),
-    ]
+    chosen = model_vars() if variables is None else variables
+    options = {
+        "project-dir": project or packaged("sql"),
+        "profiles-dir": folder,
+        "target-path": folder / "target",
+        "log-path": folder / "logs",
+        "vars": json.dumps({"wistia_schema": pipeline.dataset_name, **chosen}),
+    }
+    arguments = [*command, *(f"--{name}={value}" for name, value in options.items())]
     quiet = ["--quiet", "--no-send-anonymous-usage-stats", "--no-version-check", "--no-use-colors", "--no-print"]
     # a target, a profile or a full refresh that the user has set is for another dbt project
-    with environment(profile.secrets, without="DBT_"), _silent(), _nameless():
+    with environment(profile.secrets, without="DBT_"), _discreet():
         try:
             answer = dbtRunner().invoke([*quiet, *arguments])
         finally:
@@ -78,19 +76,13 @@ def folder_of(pipeline: dlt.Pipeline) -> Path:
 
 
 @contextmanager
-def _nameless() -> Iterator[None]:
-    """dbt logs what the process was called with, which may be who is to be forgotten."""
-    arguments, sys.argv = sys.argv, sys.argv[:1]
+def _discreet() -> Iterator[None]:
+    """Keeps dbt from printing, changing our logging, and logging the command line, which may name a person."""
+    handlers, arguments = logging.root.handlers[:], sys.argv
+    sys.argv = arguments[:1]
     try:
-        yield
+        with redirect_stdout(StringIO()):
+            yield
     finally:
         sys.argv = arguments
-
-
-@contextmanager
-def _silent() -> Iterator[None]:
-    """dbt writes to standard output and sets up logging; both are ours."""
-    handlers = logging.root.handlers[:]
-    with redirect_stdout(StringIO()):
-        yield
-    logging.root.handlers[:] = handlers
+        logging.root.handlers[:] = handlers

@@ -1,4 +1,4 @@
-"""The marts as their descriptions in `sql/` declare them: what identifies a row, and which column is its day."""
+"""Reads what the marts declare in `sql/`: what identifies a row, and which column is its day."""
 
 from __future__ import annotations
 

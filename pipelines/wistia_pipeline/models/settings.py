@@ -1,4 +1,4 @@
-"""What the models are set to: the vars of the dbt project, and the text that they are made from."""
+"""Reads the settings of the models: the vars of the dbt project, and a fingerprint of all that they are made from."""
 
 from __future__ import annotations
 

@@ -119,10 +119,7 @@ def _as_csv(file: IO[bytes], schema: pa.Schema, _: Sequence[str]) -> Iterator[Wr
 
 @contextmanager
 def _as_ndjson(file: IO[bytes], schema: pa.Schema, json_columns: Sequence[str]) -> Iterator[Write]:
-    def write(batch: pa.RecordBatch) -> None:
-        file.writelines(line + b"\n" for line in _objects(batch, schema, json_columns))
-
-    yield write
+    yield lambda batch: file.writelines(line + b"\n" for line in _objects(batch, schema, json_columns))
 
 
 @contextmanager
