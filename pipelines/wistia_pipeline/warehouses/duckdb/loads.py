@@ -13,9 +13,8 @@ from typing import Any
 
 import dlt
 from dlt.common.configuration import configspec
-from dlt.common.destination import DestinationCapabilitiesContext, PreparedTableSchema
+from dlt.common.destination import PreparedTableSchema
 from dlt.common.destination.client import FollowupJobRequest
-from dlt.common.schema import Schema
 from dlt.destinations.impl.duckdb.configuration import DuckDbClientConfiguration
 from dlt.destinations.impl.duckdb.duck import DuckDbClient
 from dlt.destinations.sql_jobs import SqlMergeFollowupJob
@@ -80,37 +79,28 @@ class _Merge(SqlMergeFollowupJob):
 
 
 class _Client(DuckDbClient):
-    settings = FRUGAL
-
-    def __init__(
-        self, schema: Schema, config: DuckDbClientConfiguration, capabilities: DestinationCapabilitiesContext
-    ) -> None:
-        super().__init__(schema, config, capabilities)
-        # not in the credentials, which later clients share
-        self.sql_client._global_config |= {**self.settings, **(config.credentials.global_config or {})}
-
     def _create_merge_followup_jobs(self, table_chain: Sequence[PreparedTableSchema]) -> list[FollowupJobRequest]:
         return [_Merge.from_table_chain(table_chain, self.sql_client)]
-
-
-class _GenerousClient(_Client):
-    settings = GENEROUS
 
 
 class duckdb(ResolvedOnce, dlt.destinations.duckdb):
     """The destination; dlt calls it by the name of its class."""
 
     spec = _Configuration
+    client_class = _Client
     frugal = True
     """Whether it loads with little memory."""
+
+    def configuration(self, initial_config: Any, accept_partial: bool = False) -> Any:
+        """The settings, with a limit of memory where none is set."""
+        config = super().configuration(initial_config, accept_partial)
+        if config.credentials:
+            limits = FRUGAL if self.frugal else GENEROUS
+            config.credentials.global_config = {**limits, **(config.credentials.global_config or {})}
+        return config
 
     def take_more_memory(self) -> None:
         """For all that is loaded from now on."""
         self.frugal = False
         # connections that are shared keep the settings of the first of them
         self.look_up_again()
-
-    @property
-    def client_class(self) -> type[DuckDbClient]:
-        """What loads."""
-        return _Client if self.frugal else _GenerousClient
