@@ -17,7 +17,6 @@ from urllib.parse import quote
 
 import dlt
 import duckdb
-from dlt.destinations.impl.ducklake.configuration import DUCKLAKE_STORAGE_PATTERN
 from dlt.pipeline.exceptions import PipelineStepFailed
 
 from wistia_source.errors import SettingInvalid, WistiaError
@@ -75,8 +74,8 @@ class DuckLake(Destination):
         """Raises `SettingInvalid`."""
         kind, name = self._credentials.catalog.drivername, self._credentials.ducklake_name
         bucket = str(self._credentials.storage.original_bucket_url())
-        if Path(self._credentials.storage_url).absolute() == Path(DUCKLAKE_STORAGE_PATTERN % name).absolute():
-            # what dlt takes where nothing is set: a folder of whoever runs this where they happen to be
+        if Path(self._credentials.storage_url).absolute() == Path(f"{name}.files").absolute():
+            # dlt's default: a folder wherever a run begins
             raise SettingInvalid(f"Where the lake's files are is not set; {FORM}.")
         if kind not in POSTGRES:
             raise SettingInvalid(f"The lake's catalog is to be in Postgres, which all machines can reach; {FORM}.")

@@ -11,7 +11,6 @@ from collections import Counter
 from functools import cache
 from hashlib import sha256
 from threading import RLock
-from typing import Any
 
 import dlt
 import duckdb
@@ -90,14 +89,13 @@ class _Client(DuckLakeClient):
         self, schema: Schema, config: DuckLakeClientConfiguration, capabilities: DestinationCapabilitiesContext
     ) -> None:
         super().__init__(schema, config, capabilities)
-        theirs: Any = self.sql_client
         self.sql_client = _SqlClient(
-            theirs.dataset_name,
-            theirs.staging_dataset_name,
-            theirs.credentials,
-            theirs.capabilities,
-            theirs.override_data_path,
-            theirs.automatic_migration,
+            dataset_name=self.sql_client.dataset_name,
+            staging_dataset_name=self.sql_client.staging_dataset_name,
+            credentials=config.credentials,
+            capabilities=capabilities,
+            override_data_path=config.override_data_path,
+            automatic_migration=config.automatic_migration,
         )
 
 
