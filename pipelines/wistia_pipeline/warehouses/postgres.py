@@ -32,7 +32,6 @@ OF_THE_URL = ("sslmode", "sslcert", "sslkey", "sslrootcert", "application_name")
 PASSWORD = "DBT_ENV_SECRET_WISTIA_PASSWORD"  # noqa: S105
 """dbt keeps variables of this name out of its logs and errors."""
 _ARROW = "adbc_driver_postgresql.dbapi"
-_BATCH_BYTES = "adbc.postgresql.batch_size_hint_bytes"
 
 
 class postgres(ResolvedOnce, dlt.destinations.postgres):
@@ -101,7 +100,8 @@ class Postgres(Destination):
             cursor.execute("set timezone to 'UTC'")
             connection.commit()
             # of Arrow; by default it is 16 MB
-            cursor.adbc_statement.set_options(**{_BATCH_BYTES: str(2**20)})
+            batch_bytes = of_extra("postgres", "adbc_driver_postgresql").StatementOptions.BATCH_SIZE_HINT_BYTES
+            cursor.adbc_statement.set_options(**{batch_bytes.value: str(2**20)})
             yield cursor
 
     def batches(self, cursor: Cursor, query: str, values: Sequence[Any]) -> pa.RecordBatchReader:
