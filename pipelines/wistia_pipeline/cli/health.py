@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ..warehouses.kinds import MODELLED
+from ..warehouses.kinds import ANY_DESTINATION
 from .options import ACCOUNT, AS_JSON, EXIT_FAILED, WHERE_THE_DATA_IS, finite, reported, warehouse
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@warehouse(f"Where a sync would load: {', '.join(MODELLED)}, or any other destination that dlt knows.")
+@warehouse(f"Where a sync would load: {ANY_DESTINATION}.")
 @ACCOUNT
 @AS_JSON
 @reported

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.console import Console
 
-from ..warehouses.kinds import MODELLED
+from ..warehouses.kinds import ANY_DESTINATION
 from .options import (
     ACCOUNT,
     AS_JSON,
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 def _loads(command: Callable[..., None]) -> Callable[..., None]:
     """The options of every command that loads an account."""
     options = (
-        warehouse(f"Where to load: {', '.join(MODELLED)}, or any other destination that dlt knows."),
+        warehouse(f"Where to load: {ANY_DESTINATION}."),
         ACCOUNT,
         click.option("--select", callback=names, metavar="NAMES", help="Only these resources: events,visitors,..."),
         click.option("--no-models", is_flag=True, help="Load only: leave the SQL models as they are."),

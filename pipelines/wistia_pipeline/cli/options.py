@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..warehouses.kinds import MODELLED, one_of
+from ..warehouses.kinds import ANY_MODELLED
 
 if TYPE_CHECKING:
     from ..models.build import ModelsResult
@@ -35,7 +35,7 @@ def warehouse(meaning: str, default: str = "duckdb") -> Callable[[Callable[..., 
     return click.option("--destination", default=default, show_default=True, help=meaning)
 
 
-WHERE_THE_DATA_IS = warehouse(f"Where the data is: {one_of(MODELLED)}.")
+WHERE_THE_DATA_IS = warehouse(f"Where the data is: {ANY_MODELLED}.")
 
 
 def day(name: str, meaning: str, default: str) -> Callable[[Callable[..., None]], Callable[..., None]]:

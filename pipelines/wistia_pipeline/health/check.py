@@ -26,7 +26,7 @@ from ..runs.progress import Progress
 from ..runs.sync import make_pipeline
 from ..warehouses.base import BY_SPARK, Destination, NotTried
 from ..warehouses.failures import explain
-from ..warehouses.kinds import MODELLED, destination_of, one_of
+from ..warehouses.kinds import ALL_MODELLED, destination_of
 from ..warehouses.locks import WarehouseBusy
 from .account_check import check_account
 from .check_results import OF_THE_ACCOUNT, Checks
@@ -157,10 +157,9 @@ def _check_destination(found: Checks, destination: TDestinationReferenceArg) -> 
 
 def _check_models(found: Checks, destination: Destination) -> None:
     if not destination.adapter:
-        known = one_of(MODELLED, "and")
         found.skip(
             ["models"],
-            f"they are written for {known}, so that {destination.kind} is loaded without them; {BY_SPARK}",
+            f"they are written for {ALL_MODELLED}, so that {destination.kind} is loaded without them; {BY_SPARK}",
         )
         return
     # raises where a setting cannot work

@@ -24,7 +24,7 @@ from ..runtime.files import replaced_when_whole
 from ..runtime.redaction import on_one_line
 from ..warehouses.base import BY_SPARK
 from ..warehouses.failures import explain
-from ..warehouses.kinds import MODELLED, destination_of, one_of
+from ..warehouses.kinds import ALL_MODELLED, destination_of
 from ..warehouses.run_log import RunLog, create_table, make_log_tables
 from ..warehouses.schemas import model_schemas
 from .dbt import folder_of, run_dbt
@@ -103,8 +103,7 @@ def write_docs(pipeline: dlt.Pipeline, output: Path) -> None:
 def _require_data(pipeline: dlt.Pipeline) -> None:
     destination = destination_of(pipeline)
     if not destination.adapter:
-        known = one_of(MODELLED, "and")
-        raise ModelsFailed(f"The models are written for {known}, not for {destination.kind}; {BY_SPARK}.")
+        raise ModelsFailed(f"The models are written for {ALL_MODELLED}, not for {destination.kind}; {BY_SPARK}.")
     if not destination.is_loaded:
         raise ModelsFailed("There is nothing to build models on yet; run wistia-pipeline sync first.")
 

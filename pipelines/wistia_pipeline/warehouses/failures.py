@@ -23,7 +23,7 @@ from wistia_source.errors import RequestFailed, WistiaError
 
 from ..runtime.files import OutputStopped
 from ..runtime.redaction import causes, first_line
-from .kinds import MODELLED, all_kinds, one_of
+from .kinds import ANY_MODELLED, all_kinds
 
 _TYPES = {int: "a whole number", float: "a number", bool: "true or false", dict: "a JSON object"}
 _EXTRAS = {"report": "^report ", "spark": "^spark "}
@@ -67,7 +67,7 @@ def _known(error: BaseException) -> str | None:
     if isinstance(error, MissingDependencyException):
         return _missing_package(error)
     if isinstance(error, UnknownDestinationModule | InvalidDestinationReference):
-        return f"There is no such destination; use {one_of(MODELLED)} (or another that dlt knows)."
+        return f"There is no such destination; use {ANY_MODELLED} (or another that dlt knows)."
     if isinstance(error, DestinationConnectionError):
         # the cause comes first, so this is what nothing better is known of
         reason = first_line(next(causes(error))).rstrip(".")

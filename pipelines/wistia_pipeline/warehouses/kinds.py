@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, NamedTuple
@@ -30,12 +30,11 @@ KINDS = {
     "ducklake": Kind("ducklake.lake", "DuckLake"),
     "filesystem": Kind("filesystem", "Files", is_modelled=False),
 }
-MODELLED = [name for name, kind in KINDS.items() if kind.is_modelled]
-
-
-def one_of(names: Sequence[str], last: str = "or") -> str:
-    """Names as a sentence lists them."""
-    return f"{', '.join(names[:-1])} {last} {names[-1]}"
+*_MOST, _LAST = [name for name, kind in KINDS.items() if kind.is_modelled]
+ALL_MODELLED = f"{', '.join(_MOST)} and {_LAST}"
+ANY_MODELLED = f"{', '.join(_MOST)} or {_LAST}"
+ANY_DESTINATION = f"{', '.join((*_MOST, _LAST))}, or any other destination that dlt knows"
+"""What can be named where SQL models are built or read, and where data is loaded."""
 
 
 @cache
