@@ -7,11 +7,10 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 from uuid import uuid4
 
 import dlt
-import duckdb
 import pyarrow as pa
 from dlt.common.destination import AnyDestination
 from dlt.destinations.job_client_impl import SqlJobClientBase
@@ -24,8 +23,8 @@ from .locks import Hold, file_held
 from .schemas import model_schemas
 
 Result = TypeVar("Result")
-
-ROWS_PER_BATCH = 10_000
+Query = Callable[[str, Sequence[Any]], pa.RecordBatchReader]
+"""Runs a query with its parameters (`$1`, `$2`, ...) and returns the answer batch by batch."""
 
 BY_SPARK = "wistia-pipeline spark builds them from files"
 """What to do about the models elsewhere."""
@@ -49,16 +48,6 @@ class NotCompacted(WistiaError):
 
 class NotMaintained(WistiaError):
     """There is nothing that could be done."""
-
-
-class AdbcCursor(Protocol):
-    """Of the Arrow driver of a database."""
-
-    def execute(self, query: str, parameters: Any = None) -> Any: ...
-    def fetch_record_batch(self) -> pa.RecordBatchReader: ...
-
-
-Cursor = duckdb.DuckDBPyConnection | AdbcCursor
 
 
 @dataclass(frozen=True)
@@ -153,14 +142,9 @@ class Destination:
     def index_for_models(self) -> None:
         """Makes what builds need to find what is new."""
 
-    def cursor(self) -> AbstractContextManager[Cursor]:
-        """One snapshot, read only, with moments as UTC. Raises `NotReadable`, and what the database says."""
+    def snapshot(self) -> AbstractContextManager[Query]:
+        """Reads one state of the warehouse, with moments as UTC. Raises `NotReadable`, and what the database says."""
         raise NotReadable(f"{self.kind} is read by its own tools.")
-
-    def batches(self, cursor: Cursor, query: str, values: Sequence[Any]) -> pa.RecordBatchReader:
-        """The answer to a query of such a cursor, some `ROWS_PER_BATCH` at a time."""
-        assert isinstance(cursor, duckdb.DuckDBPyConnection)
-        return cursor.sql(query, params=list(values)).to_arrow_reader(ROWS_PER_BATCH)
 
     def profile(self) -> Profile:
         """How dbt builds the models in it, where `adapter` names one. Raises `NotReadable`."""

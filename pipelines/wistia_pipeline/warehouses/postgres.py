@@ -8,7 +8,6 @@ from datetime import timedelta
 from typing import Any
 
 import dlt
-import duckdb
 import pyarrow as pa
 from dlt.common.configuration.exceptions import ConfigFieldMissingException
 from dlt.common.configuration.specs.exceptions import InvalidConnectionString
@@ -19,7 +18,7 @@ from wistia_source.warehouse import connected
 
 from ..runtime.extras import of_extra
 from ..runtime.redaction import first_line, module_of
-from .base import Cursor, Destination, NotTried, Profile, make_and_forget
+from .base import Destination, NotTried, Profile, Query, make_and_forget
 from .catalog import base_tables
 from .locks import Hold, advisory_held
 from .resolved_once import ResolvedOnce
@@ -91,7 +90,7 @@ class Postgres(Destination):
             client.execute_sql(f"create index if not exists events_by_load on {events} ({LOAD_ID})")
 
     @contextmanager
-    def cursor(self) -> Iterator[Cursor]:
+    def snapshot(self) -> Iterator[Query]:
         with (
             closing(of_extra("postgres", _ARROW).connect(self._url)) as connection,
             closing(connection.cursor()) as cursor,
@@ -102,13 +101,13 @@ class Postgres(Destination):
             # of Arrow; by default it is 16 MB
             batch_bytes = of_extra("postgres", "adbc_driver_postgresql").StatementOptions.BATCH_SIZE_HINT_BYTES
             cursor.adbc_statement.set_options(**{batch_bytes.value: str(2**20)})
-            yield cursor
 
-    def batches(self, cursor: Cursor, query: str, values: Sequence[Any]) -> pa.RecordBatchReader:
-        assert not isinstance(cursor, duckdb.DuckDBPyConnection)
-        # a list without values would be a row to bind
-        cursor.execute(query, list(values) or None)
-        return cursor.fetch_record_batch()
+            def run(query: str, values: Sequence[Any]) -> pa.RecordBatchReader:
+                # a list without values would be a row to bind
+                cursor.execute(query, list(values) or None)
+                return cursor.fetch_record_batch()
+
+            yield run
 
     def profile(self) -> Profile:
         credentials = self.pipeline.sql_client().credentials

@@ -9,25 +9,25 @@ from typing import Any
 import dlt
 import pyarrow as pa
 
-from .base import Cursor, Destination, NotReadable
-from .kinds import MODELLED, destination_of, one_of
+from .base import Destination, NotReadable, Query
+from .kinds import ALL_MODELLED, destination_of
 from .schemas import model_schemas
 
 
 class Reader:
     """One snapshot of a warehouse. Parameters of queries are `$1`, `$2` and so on; moments come as UTC."""
 
-    def __init__(self, destination: Destination, cursor: Cursor, raw: str, marts: str) -> None:
+    def __init__(self, destination: Destination, query: Query) -> None:
         self.destination = destination
-        self.raw = raw
+        self.raw = destination.pipeline.dataset_name
         """The schema that was loaded."""
-        self.marts = marts
+        self.marts = model_schemas(self.raw)[0]
         """The schema of the marts."""
-        self._cursor = cursor
+        self._query = query
 
     def batches(self, query: str, *values: Any) -> pa.RecordBatchReader:
         """The answer, a batch at a time; to be read before the next query. With values Postgres sends it as a whole."""
-        return self.destination.batches(self._cursor, query, values)
+        return self._query(query, values)
 
     def rows(self, query: str, *values: Any) -> list[dict[str, Any]]:
         """The answer as dicts, for what is few rows."""
@@ -52,10 +52,9 @@ def reading(pipeline: dlt.Pipeline) -> Iterator[Reader]:
     """A reader of the pipeline's warehouse. Raises `NotReadable`, and what the database says of a wrong address."""
     destination = destination_of(pipeline)
     if not destination.adapter:
-        known = one_of(MODELLED, "and")
-        raise NotReadable(f"Only {known} can be read, not {destination.kind}; query it with its own tools.")
-    with destination.cursor() as cursor:
-        reader = Reader(destination, cursor, pipeline.dataset_name, model_schemas(pipeline.dataset_name)[0])
+        raise NotReadable(f"Only {ALL_MODELLED} can be read, not {destination.kind}; query it with its own tools.")
+    with destination.snapshot() as query:
+        reader = Reader(destination, query)
         if not reader.columns(reader.raw):
             raise NotReadable("Nothing has been loaded there yet; run wistia-pipeline sync first.")
         yield reader

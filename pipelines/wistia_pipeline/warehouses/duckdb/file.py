@@ -13,7 +13,7 @@ from dlt.pipeline.exceptions import PipelineStepFailed
 
 from wistia_source.warehouse import connected, when_free
 
-from ..base import Cursor, Destination, NotCompacted, NotLandable, NotReadable, Profile, make_and_forget
+from ..base import Destination, NotCompacted, NotLandable, NotReadable, Profile, Query, make_and_forget
 from ..locks import Hold, file_held
 from . import loads
 from .errors import explain
@@ -22,6 +22,7 @@ from .rewrite import rewrite
 READER: dict[str, str | bool | int | float | list[str]] = {"memory_limit": "500MB", "threads": 1}
 """What is more is spilled: a reader must not take the memory of the machine that also loads. Each thread of a sort
 takes more, some of it beyond the limit, and saves a tenth of the time."""
+ROWS_PER_BATCH = 10_000
 MODELS = {"dynamic_or_filter_threshold": 10_000}
 """The incremental models look for few rows by their number: DuckDB does so up to this many."""
 
@@ -71,13 +72,12 @@ class DuckDBFile(Destination):
             self.pipeline.load()
 
     @contextmanager
-    def cursor(self) -> Iterator[Cursor]:
+    def snapshot(self) -> Iterator[Query]:
         if not self.exists:
             raise NotReadable(f"There is no file {self.file}; run wistia-pipeline sync first, or correct the path.")
         file = str(self.file)
         with closing(when_free(lambda: duckdb.connect(file, read_only=True, config=READER))) as connection:
-            as_snapshot(connection)
-            yield connection
+            yield snapshot_of(connection)
 
     def profile(self) -> Profile:
         return Profile({"type": "duckdb", "path": str(self.file.resolve()), "threads": 4, "settings": MODELS})
@@ -118,8 +118,9 @@ class DuckDBFile(Destination):
             ) from error
 
 
-def as_snapshot(connection: duckdb.DuckDBPyConnection) -> None:
-    """Lets a connection see one state, and tell moments as UTC."""
+def snapshot_of(connection: duckdb.DuckDBPyConnection) -> Query:
+    """Reads one state through a connection, with moments as UTC."""
     connection.execute("set timezone = 'UTC'")
     connection.execute("set enable_progress_bar = false")
     connection.execute("begin transaction")
+    return lambda query, values: connection.sql(query, params=list(values)).to_arrow_reader(ROWS_PER_BATCH)

@@ -25,9 +25,9 @@ from wistia_source.warehouse import connected
 from ...runtime.extras import of_extra
 from ...runtime.redaction import first_line
 from ...runtime.settings import setting
-from ..base import Cursor, Destination, NotCompacted, NotReadable, Profile, Result, make_and_forget
+from ..base import Destination, NotCompacted, NotReadable, Profile, Query, Result, make_and_forget
 from ..catalog import quoted
-from ..duckdb.file import MODELS, READER, as_snapshot
+from ..duckdb.file import MODELS, READER, snapshot_of
 from ..locks import Hold, advisory_held
 from ..postgres import PASSWORD
 from ..schemas import model_schemas
@@ -118,15 +118,14 @@ class DuckLake(Destination):
         return str(self._credentials.metadata_schema or self._credentials.ducklake_name)
 
     @contextmanager
-    def cursor(self) -> Iterator[Cursor]:
+    def snapshot(self) -> Iterator[Query]:
         if not self.exists:
             raise NotReadable("There is no lake in this catalog yet; run wistia-pipeline sync first.")
         with connected(self.pipeline) as client:
             connection = client.native_connection
             for name, value in READER.items():
                 connection.execute(f"set {name} = '{value}'")
-            as_snapshot(connection)
-            yield connection
+            yield snapshot_of(connection)
 
     def profile(self) -> Profile:
         name = self._credentials.ducklake_name
