@@ -105,7 +105,8 @@ class Postgres(Destination):
             def run(query: str, values: Sequence[Any]) -> pa.RecordBatchReader:
                 # a list without values would be a row to bind
                 cursor.execute(query, list(values) or None)
-                return cursor.fetch_record_batch()
+                answer: pa.RecordBatchReader = cursor.fetch_record_batch()
+                return answer
 
             yield run
 
