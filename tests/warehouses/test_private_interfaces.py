@@ -42,10 +42,7 @@ ATTRIBUTE = "an attribute"
 EXPECTED = {
     "dbt.adapters.duckdb.connections": {"DuckDBConnectionManager.close_all_connections": "()"},
     "dbt.adapters.duckdb.plugins": {"BasePlugin.configure_connection": "(self, conn)"},
-    "dlt": {
-        "resource(_impl_cls)": PARAMETER,
-        "sources.incremental.advance": "(self, last_value)",
-    },
+    "dlt": {"sources.incremental.advance": "(self, last_value)"},
     "dlt.common.configuration.container": {"Container": CLASS},
     "dlt.common.configuration.inject": {"get_fun_spec": "(f)"},
     "dlt.common.configuration.specs": {"ConfigSectionContext": CLASS},
@@ -114,10 +111,7 @@ EXPECTED = {
         "SqlMergeFollowupJob.gen_select_from_dedup_sql": "(table_name, primary_keys, columns, dedup_sort=None, "
         "condition=None, condition_columns=None, skip_dedup=False)",
     },
-    "dlt.extract.resource": {
-        "DltResource.compute_table_schema": "(self, item=None, meta=None)",
-        "DltResource.parallelize": "(self)",
-    },
+    "dlt.extract.resource": {"DltResource.compute_table_schema": "(self, item=None, meta=None)"},
     "dlt.load.exceptions": {"LoadClientJobException": CLASS},
     "dlt.pipeline.pipeline": {
         "Pipeline.destination_client": "(self, schema_name=None)",
@@ -127,7 +121,7 @@ EXPECTED = {
     "pyspark.core.context": {"._gateway": ATTRIBUTE, "._jvm": ATTRIBUTE, "SparkContext(gateway)": PARAMETER},
     "pyspark.errors": {"PySparkException": CLASS},
     "pyspark.java_gateway": {".proc": ATTRIBUTE, "launch_gateway": "(conf=None, popen_kwargs=None)"},
-    "pyspark.sql": {"SparkSession(sparkContext)": PARAMETER},
+    "pyspark.sql": {"SparkSession": CLASS},
 }
 """By module and name: the signature without types, or what else it is."""
 
