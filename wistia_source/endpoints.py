@@ -1,6 +1,6 @@
 """The table of endpoints: one frozen `Endpoint` per resource, which is also one table of the warehouse.
 
-Pure data. Everything else walks this table: the resources, the schema, the README's table of tables and the
+Pure data. Everything else walks this table: the resources, the schema, the documentation's table of tables and the
 test suite. Sources of a rule are Wistia's own descriptions (spec) or recorded answers (observed).
 """
 

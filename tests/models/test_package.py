@@ -1,7 +1,8 @@
-"""The models as others use them: the README's queries, and a dbt project of their own on top."""
+"""The models as others use them: the queries of the documentation, and a dbt project of their own on top."""
 
 from __future__ import annotations
 
+import re
 import shutil
 from contextlib import closing
 from pathlib import Path
@@ -14,29 +15,30 @@ from wistia_pipeline.sandbox import Sandbox
 from tests.support.loaded import load_once
 from tests.support.mart_rows import ACCOUNT as ACCOUNT
 from tests.support.mart_rows import GRAINS, START, load_first, marts_of
+from tests.support.pages import PAGES, blocks
 from tests.support.warehouse import MOSTLY_DUCKDB, Warehouse
 
-README = Path(__file__).parents[2] / "README.md"
 SQL = Path(__file__).parents[2] / "sql"
 
 
-def examples() -> list[tuple[str, str, str]]:
-    """Each mart, the query that the README gives as an example, and its answer."""
-    rows = [
-        line.split(" | ") for line in README.read_text(encoding="utf-8").splitlines() if line.startswith("| `wistia__")
-    ]
-    return [(row[0].strip("| `"), row[3].strip("`"), row[4].rstrip(" |")) for row in rows]
+def answers() -> dict[str, str]:
+    """What the page of the marts says that its queries give."""
+    return dict(
+        re.findall(r"^```sql\n(.+?)^```\n\n```text\n(.+?)\n```$", PAGES["docs/marts.md"], re.MULTILINE | re.DOTALL)
+    )
 
 
 @pytest.mark.slow
-def test_the_examples_of_the_readme_give_what_it_says(duckdb_warehouse: Warehouse, living: Sandbox) -> None:
+def test_the_queries_of_the_pages_give_what_they_say(duckdb_warehouse: Warehouse, living: Sandbox) -> None:
     load_first(duckdb_warehouse, living)
-    assert sorted(mart for mart, *_ in examples()) == list(GRAINS)
+    told = answers()
+    assert sorted(re.findall(r"from wistia\.(\w+)", " ".join(told))) == list(GRAINS)
     with closing(duckdb_warehouse.connect()) as connection:
-        for mart, query, answer in examples():
-            assert f"wistia.{mart}" in query
-            rows = connection.execute(query).fetchall()
-            assert [", ".join(map(str, row)) for row in rows] == [answer], query
+        for block in blocks("sql"):
+            if not block.why_not:
+                rows = connection.execute(block.text).fetchall()
+                found = [", ".join(map(str, row)) for row in rows]
+                assert block.text not in told or found == [told[block.text]], block.text
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""The examples of schedulers in the README, as they stand there: each runs the command and heeds its exit code.
+"""The examples of schedulers in the documentation, as they stand there: each runs the command and heeds its exit code.
 
 Cron's line runs the real command; the others run one that ends with the code they are to heed, as it is their own part
 that is tested here: those of the orchestrators with the orchestrator itself, from the package index.
@@ -26,18 +26,19 @@ from wistia_pipeline.cli.options import EXIT_FAILED, EXIT_PARTIAL
 from wistia_pipeline.sandbox import Account, Sandbox
 
 from tests.support.folder import COMMAND, empty_folder
+from tests.support.pages import blocks
 from tests.support.sandbox import TOKEN
 
-README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
 SERVICE, TIMER = "/etc/systemd/system/wistia.service", "/etc/systemd/system/wistia.timer"
 PLACE = "/srv/wistia"
 
 
 def example(file: str) -> str:
-    """The block of the README whose first line names the file."""
-    blocks = re.findall(r"^```\w+\n(.+?)^```$", README, re.MULTILINE | re.DOTALL)
-    (found,) = [block for block in blocks if block.startswith(f"# {file}\n")]
-    return str(found)
+    """The block whose first line names the file."""
+    languages = ("crontab", "ini", "yaml", "python")
+    every = [block.text for language in languages for block in blocks(language, "docs/scheduling.md")]
+    (found,) = [text for text in every if text.startswith(f"# {file}\n")]
+    return found
 
 
 @dataclass
