@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from zipfile import ZipFile
 
+import mypy.api
 import pytest
 from wistia_pipeline.sandbox import Account, Sandbox
 
@@ -27,6 +29,23 @@ def test_the_wheel_holds_both_packages_and_nothing_else_at_the_top(wheel: Path) 
     assert {name for name in top if not name.endswith(".dist-info")} == {"wistia_source", "wistia_pipeline"}
     assert "wistia_pipeline/defaults.toml" in names
     assert "wistia_pipeline/sql/models/marts/wistia__sessions.sql" in names
+
+
+@pytest.mark.slow
+def test_those_who_import_it_get_its_types(wheel: Path, tmp_path: Path) -> None:
+    machine = Machine(tmp_path)
+    machine.install(str(wheel))
+    program = machine.work / "program.py"
+    program.write_text(
+        "from wistia_pipeline.runs.sync import run_sync\n"
+        "from wistia_source import wistia\n"
+        "wistia(requests_per_minute='many')\n"
+        "reveal_type(run_sync)\n",
+        encoding="utf-8",
+    )
+    found = mypy.api.run(["--python-executable", str(machine.python), "--cache-dir", os.devnull, str(program)])[0]
+    assert 'incompatible type "str"; expected "int"' in found
+    assert "models: builtins.bool" in found
 
 
 @pytest.mark.deep

@@ -34,10 +34,15 @@ class Machine:
     def _scripts(self) -> Path:
         return self.folder / "venv" / "bin"
 
+    @property
+    def python(self) -> Path:
+        """Its Python."""
+        return self._scripts / "python"
+
     def install(self, what: str) -> None:
         """Installs a wheel, perhaps with extras."""
         _uv("venv", "--quiet", self.folder / "venv")
-        _uv("pip", "install", "--quiet", "--python", self._scripts / "python", what)
+        _uv("pip", "install", "--quiet", "--python", self.python, what)
         for name in ("home", "work"):
             (self.folder / name).mkdir()
 
