@@ -15,30 +15,24 @@ from wistia_pipeline.sandbox import Sandbox
 from tests.support.loaded import load_once
 from tests.support.mart_rows import ACCOUNT as ACCOUNT
 from tests.support.mart_rows import GRAINS, START, load_first, marts_of
-from tests.support.pages import PAGES, blocks
+from tests.support.pages import blocks
 from tests.support.warehouse import MOSTLY_DUCKDB, Warehouse
 
 SQL = Path(__file__).parents[2] / "sql"
 
 
-def answers() -> dict[str, str]:
-    """What the page of the marts says that its queries give."""
-    return dict(
-        re.findall(r"^```sql\n(.+?)^```\n\n```text\n(.+?)\n```$", PAGES["docs/marts.md"], re.MULTILINE | re.DOTALL)
-    )
-
-
 @pytest.mark.slow
 def test_the_queries_of_the_pages_give_what_they_say(duckdb_warehouse: Warehouse, living: Sandbox) -> None:
     load_first(duckdb_warehouse, living)
-    told = answers()
-    assert sorted(re.findall(r"from wistia\.(\w+)", " ".join(told))) == list(GRAINS)
+    queries = [block.text for block in blocks("sql") if not block.why_not]
+    answered = [query.rpartition("-- ") for query in queries if "\n-- " in query]
+    assert sorted(re.findall(r"from wistia\.(\w+)", str(answered))) == list(GRAINS)
     with closing(duckdb_warehouse.connect()) as connection:
-        for block in blocks("sql"):
-            if not block.why_not:
-                rows = connection.execute(block.text).fetchall()
-                found = [", ".join(map(str, row)) for row in rows]
-                assert block.text not in told or found == [told[block.text]], block.text
+        for query in queries:
+            connection.execute(query)
+        for query, _, answer in answered:
+            rows = connection.execute(query).fetchall()
+            assert [", ".join(map(str, row)) for row in rows] == [answer.rstrip("\n")], query
 
 
 @pytest.mark.slow
