@@ -9,7 +9,7 @@ import pytest
 from dlt.load.load import Load
 from wistia_pipeline.models.build import build_models
 from wistia_pipeline.sandbox import Sandbox
-from wistia_pipeline.warehouses.maintenance import maintain
+from wistia_pipeline.warehouses.kinds import destination_of
 
 from tests.support.lake import lake as lake
 from tests.support.lake import lake_warehouse as lake_warehouse
@@ -42,7 +42,7 @@ def test_every_mart_holds_what_the_account_shows_and_what_duckdb_holds(
         assert hourly.built == 8
     assert_right(lake_warehouse, marts_of(living, NOW + HOUR))
     agree(*both)
-    maintain(lake_warehouse.pipeline(), timedelta(0))
+    destination_of(lake_warehouse.pipeline()).maintain(timedelta(0))
     agree(*both)
     assert build_models(lake_warehouse.pipeline(), full_refresh=True).failures == []
     agree(*both)

@@ -26,7 +26,7 @@ from wistia_pipeline.sandbox import Account, Sandbox
 from wistia_pipeline.warehouses.ducklake import lake as ducklake
 from wistia_pipeline.warehouses.ducklake.errors import CatalogBusy
 from wistia_pipeline.warehouses.ducklake.files import tidy
-from wistia_pipeline.warehouses.maintenance import maintain
+from wistia_pipeline.warehouses.kinds import destination_of
 from wistia_pipeline.warehouses.run_log import RunLog
 
 from tests.support.folder import empty_folder
@@ -155,12 +155,12 @@ def test_maintenance_and_the_end_of_a_run_wait_for_others_too(
     assert {row["status"] for row in warehouse.rows("sync_runs")} == {"ok"}
 
     monkeypatch.setattr(ducklake, "tidy", after_others(tidy))
-    assert maintain(warehouse.pipeline(), timedelta(0))["states let go"] > 0
+    assert destination_of(warehouse.pipeline()).maintain(timedelta(0))["states let go"] > 0
     assert next(in_the_way, None) is None
     monkeypatch.setenv("WISTIA_PIPELINE__LAKE_BUSY_SECONDS", "0")
     in_the_way = iter("12")
     with pytest.raises(CatalogBusy):
-        maintain(warehouse.pipeline(), timedelta(0))
+        destination_of(warehouse.pipeline()).maintain(timedelta(0))
 
 
 @contextmanager

@@ -31,9 +31,9 @@ def maintain(destination: str, keep_days: float) -> int:
     """
     from ..runs.progress import Progress
     from ..runs.sync import make_pipeline
-    from ..warehouses import maintenance
+    from ..warehouses.kinds import destination_of
 
-    done = maintenance.maintain(make_pipeline(destination, Progress()), timedelta(days=keep_days))
+    done = destination_of(make_pipeline(destination, Progress())).maintain(timedelta(days=keep_days))
     lines = [f"{what}: {count:,}" for what, count in done.items() if count > 0]
     click.echo("\n".join(line.capitalize() for line in lines) or "Nothing to do.")
     return 0

@@ -34,20 +34,12 @@ class NotReadable(WistiaError):
     """There is nothing to read, or none of ours can read it."""
 
 
-class NotLandable(WistiaError):
-    """Nothing can be loaded there."""
-
-
 class NotTried(WistiaError):
     """Whether something can be loaded there is not known."""
 
 
 class NotCompacted(WistiaError):
     """Rows are gone, but their bytes may still be there."""
-
-
-class NotMaintained(WistiaError):
-    """There is nothing that could be done."""
 
 
 @dataclass(frozen=True)
@@ -153,7 +145,7 @@ class Destination:
     def try_to_land(self) -> str:
         """What the destination is, where a table can be made in it; leaves nothing behind.
 
-        Raises `NotLandable`, `NotTried`, `WarehouseBusy`, and what the database says.
+        Raises `SettingInvalid`, `NotTried`, `WarehouseBusy`, and what the database says.
         """
         if issubclass(self.pipeline.destination.client_class, SqlJobClientBase):
             with connected(self.pipeline):
@@ -174,11 +166,17 @@ class Destination:
         return None
 
     def maintain(self, keep: timedelta) -> dict[str, int]:
-        """Does what keeps it small and fast; older states that can be queried are kept that long.
+        """Keeps it small and fast, while nobody else loads; older states that can be queried are kept that long.
 
-        Returns what was done, and how often. Raises `NotMaintained`.
+        Returns what was done, and how often. Raises `NotReadable`, `WarehouseBusy`, and what the database says.
         """
-        raise NotMaintained(f"{self.kind} maintains itself, or by its own tools; nothing was done.")
+        if not self.is_loaded:
+            raise NotReadable("Nothing has been loaded there yet; run wistia-pipeline sync first.")
+        with self.held("maintain") as hold, hold.alone():
+            return self._maintain(keep)
+
+    def _maintain(self, keep: timedelta) -> dict[str, int]:
+        raise NotReadable(f"{self.kind} maintains itself, or by its own tools; nothing was done.")
 
     def compact(self, tables: Iterable[tuple[str, str]]) -> None:
         """Makes the bytes of rows that were deleted from these tables (schema and name) unreadable: databases mark them

@@ -156,7 +156,7 @@ class Postgres(Destination):
             return f"Postgres refuses: {reason}; grant it to the user of DESTINATION__POSTGRES__CREDENTIALS."
         return None
 
-    def maintain(self, keep: timedelta) -> dict[str, int]:
+    def _maintain(self, keep: timedelta) -> dict[str, int]:
         with connected(self.pipeline) as client:
             tables = [
                 (schema, name)

@@ -11,9 +11,10 @@ from tempfile import TemporaryFile
 import duckdb
 from dlt.pipeline.exceptions import PipelineStepFailed
 
+from wistia_source.errors import SettingInvalid
 from wistia_source.warehouse import connected, when_free
 
-from ..base import Destination, NotCompacted, NotLandable, NotReadable, Profile, Query, make_and_forget
+from ..base import Destination, NotCompacted, NotReadable, Profile, Query, make_and_forget
 from ..locks import Hold, file_held
 from . import loads
 from .errors import explain
@@ -85,7 +86,7 @@ class DuckDBFile(Destination):
     def try_to_land(self) -> str:
         file = self.file.absolute()
         if not file.parent.is_dir():
-            raise NotLandable(
+            raise SettingInvalid(
                 f"There is no folder {file.parent}; make it, or choose another file (DESTINATION__DUCKDB__CREDENTIALS)."
             )
         # the lock alone would call a folder that cannot be written a run under way
@@ -103,7 +104,7 @@ class DuckDBFile(Destination):
     def explain(cls, error: BaseException) -> str | None:
         return explain(error)
 
-    def maintain(self, keep: timedelta) -> dict[str, int]:
+    def _maintain(self, keep: timedelta) -> dict[str, int]:
         before = self.file.stat().st_size
         rewrite(self.file.resolve())
         return {"bytes given back": before - self.file.stat().st_size}

@@ -257,12 +257,12 @@ class DuckLake(Destination):
             # a lake that is made keeps to where its files were to be, even if they cannot be there
             self._try_storage()
 
-    def maintain(self, keep: timedelta) -> dict[str, int]:
-        return self.retried(lambda: self._maintain(keep))
-
     def _maintain(self, keep: timedelta) -> dict[str, int]:
-        with connected(self.pipeline) as client:
-            return tidy(client.native_connection, self._credentials.ducklake_name, keep)
+        def tidied() -> dict[str, int]:
+            with connected(self.pipeline) as client:
+                return tidy(client.native_connection, self._credentials.ducklake_name, keep)
+
+        return self.retried(tidied)
 
 
 @cache
