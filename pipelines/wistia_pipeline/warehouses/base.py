@@ -152,16 +152,18 @@ class Destination:
                 raise NotTried(f"{self.kind} answers, but whether tables can be made is not tried; see what sync says.")
         raise NotTried(f"{self.kind} is not tried; see what sync says.")
 
-    @classmethod
-    def explain(cls, error: BaseException) -> str | None:
+    @staticmethod
+    def explain(error: BaseException) -> str | None:
         """One sentence that says what is wrong and what to do, where an error is of this kind."""
         return None
 
-    def is_busy(self, error: str) -> bool:
-        """Whether another program was in the way, so that the same may go well the next time."""
+    @staticmethod
+    def is_busy(text: str) -> bool:
+        """Whether an error says that another program was in the way, so that the same may go well the next time."""
         return False
 
-    def known_error(self, text: str) -> WistiaError | None:
+    @staticmethod
+    def known_error(text: str) -> WistiaError | None:
         """What an error of the warehouse says, told from its words; null where nothing better is known."""
         return None
 

@@ -135,8 +135,8 @@ class Postgres(Destination):
         require_tested(number, text)
         return f"postgres {text}"
 
-    @classmethod
-    def explain(cls, error: BaseException) -> str | None:
+    @staticmethod
+    def explain(error: BaseException) -> str | None:
         if isinstance(error, ConfigFieldMissingException) and "PostgresCredentials" in str(error):
             # dlt insists on a password even where the server does not
             return f"The Postgres credentials are missing, or lack a part such as the password; {FORM}."

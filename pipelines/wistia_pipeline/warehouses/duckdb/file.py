@@ -35,6 +35,7 @@ class DuckDBFile(Destination):
     adapter = "duckdb"
     is_database = True
     loader_file_format = "parquet"
+    explain = staticmethod(explain)
 
     @property
     def file(self) -> Path:
@@ -99,10 +100,6 @@ class DuckDBFile(Destination):
             with self.pipeline.sql_client() as client:
                 make_and_forget(self.pipeline, client)
         return f"duckdb, {file}"
-
-    @classmethod
-    def explain(cls, error: BaseException) -> str | None:
-        return explain(error)
 
     def _maintain(self, keep: timedelta) -> dict[str, int]:
         before = self.file.stat().st_size

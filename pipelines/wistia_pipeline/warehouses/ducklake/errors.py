@@ -21,32 +21,8 @@ _NO_CATALOG = re.compile(r'Unable to connect to Postgres at "[^"]*": (?P<reason>
 _OTHER_PLACE = re.compile(r'DATA_PATH parameter "(?P<set>[^"]*)" does not match [^"]*"(?P<held>[^"]*)"')
 
 
-class ExtensionsUnusable(WistiaError):
-    """DuckDB does not take what belongs to it."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(
-            f"DuckDB cannot take its extensions for a lake: {reason.rstrip('.')}; run pip install '.[lake]' in this "
-            "project's folder, and see that it may write into the folder .duckdb of your home."
-        )
-
-
-class CatalogUnreachable(WistiaError):
-    """The Postgres of the catalog does not answer, or not to us."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(
-            f"The lake's catalog cannot be reached: {reason.rstrip('.')}; check the server and {SETTINGS}__CATALOG."
-        )
-
-
-class CatalogRefuses(WistiaError):
-    """The Postgres of the catalog does not let its user do what is needed."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(
-            f"The lake's catalog refuses: {reason.rstrip('.')}; grant it to the user of {SETTINGS}__CATALOG."
-        )
+class LakeUnusable(WistiaError):
+    """The lake's catalog, its files or DuckDB's extensions do not let us work."""
 
 
 class CatalogBusy(WistiaError):
@@ -59,14 +35,19 @@ class CatalogBusy(WistiaError):
         )
 
 
-class StorageUnreachable(WistiaError):
-    """The lake's files cannot be read or written."""
+def catalog_unreachable(reason: str) -> LakeUnusable:
+    """The Postgres of the catalog does not answer, or not to us."""
+    return LakeUnusable(
+        f"The lake's catalog cannot be reached: {reason.rstrip('.')}; check the server and {SETTINGS}__CATALOG."
+    )
 
-    def __init__(self, reason: str) -> None:
-        super().__init__(
-            f"The lake's files cannot be reached: {reason.rstrip('.')}; check the storage and what is set under "
-            f"{SETTINGS}__STORAGE."
-        )
+
+def storage_unreachable(reason: str) -> LakeUnusable:
+    """The lake's files cannot be read or written."""
+    return LakeUnusable(
+        f"The lake's files cannot be reached: {reason.rstrip('.')}; check the storage and what is set under "
+        f"{SETTINGS}__STORAGE."
+    )
 
 
 def is_busy(text: str) -> bool:
@@ -87,7 +68,7 @@ def lake_error(text: str) -> WistiaError | None:
     if is_busy(text):
         return CatalogBusy()
     if found := _NO_CATALOG.search(text):
-        return CatalogUnreachable(found["reason"].strip())
+        return catalog_unreachable(found["reason"].strip())
     if found := _OTHER_PLACE.search(text):
         return SettingInvalid(
             f"The files of this lake are in {found['held']}, not in {found['set']}; correct "
@@ -96,5 +77,5 @@ def lake_error(text: str) -> WistiaError | None:
     if _IN_STORAGE.search(text):
         # what failed, what the storage says of it, and DuckDB's advice about settings of its own
         said = text.strip().split("\n\n")
-        return StorageUnreachable(said[min(1, len(said) - 1)].splitlines()[-1].removeprefix("IO Error: "))
+        return storage_unreachable(said[min(1, len(said) - 1)].splitlines()[-1].removeprefix("IO Error: "))
     return None

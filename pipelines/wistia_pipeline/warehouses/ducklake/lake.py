@@ -19,7 +19,7 @@ import dlt
 import duckdb
 from dlt.pipeline.exceptions import PipelineStepFailed
 
-from wistia_source.errors import SettingInvalid, WistiaError
+from wistia_source.errors import SettingInvalid
 from wistia_source.warehouse import connected
 
 from ...runtime.extras import of_extra
@@ -35,13 +35,12 @@ from .errors import (
     FORM,
     SETTINGS,
     CatalogBusy,
-    CatalogRefuses,
-    CatalogUnreachable,
-    ExtensionsUnusable,
-    StorageUnreachable,
+    LakeUnusable,
+    catalog_unreachable,
     explain,
     is_busy,
     lake_error,
+    storage_unreachable,
 )
 from .files import forget_deleted_rows, stray_files, tidy
 from .loads import ducklake
@@ -62,6 +61,9 @@ class DuckLake(Destination):
     adapter = "duckdb"
     is_database = True
     loader_file_format = "parquet"
+    explain = staticmethod(explain)
+    is_busy = staticmethod(is_busy)
+    known_error = staticmethod(lake_error)
 
     def __init__(self, pipeline: dlt.Pipeline) -> None:
         _install_extensions()
@@ -105,12 +107,12 @@ class DuckLake(Destination):
         return connected(self.pipeline)
 
     def _connect(self) -> Any:
-        """A connection to the catalog. Raises `CatalogUnreachable`."""
+        """A connection to the catalog. Raises `LakeUnusable`."""
         url = self._credentials.catalog.to_url().set(drivername="postgresql").render_as_string(hide_password=False)
         try:
             return self._driver.connect(url)
         except self._driver.Error as error:
-            raise CatalogUnreachable(first_line(error)) from error
+            raise catalog_unreachable(first_line(error)) from error
 
     @property
     def _schema(self) -> str:
@@ -157,7 +159,10 @@ class DuckLake(Destination):
                     try:
                         cursor.execute(f"create schema if not exists {quoted(self._schema)}")
                     except self._driver.Error as error:
-                        raise CatalogRefuses(first_line(error)) from error
+                        raise LakeUnusable(
+                            f"The lake's catalog refuses: {first_line(error).rstrip('.')}; grant it to the user of "
+                            f"{SETTINGS}__CATALOG."
+                        ) from error
                 return f"{where}, which the first sync makes"
             with connected(self.pipeline) as client:
                 make_and_forget(self.pipeline, client)
@@ -172,7 +177,7 @@ class DuckLake(Destination):
                 with TemporaryFile(dir=folder):
                     return
             except OSError as error:
-                raise StorageUnreachable(f"nothing can be written into {folder} ({error.strerror})") from error
+                raise storage_unreachable(f"nothing can be written into {folder} ({error.strerror})") from error
         *secrets, _ = self._attach_statements()
         with closing(duckdb.connect()) as connection:
             for secret in secrets:
@@ -199,16 +204,6 @@ class DuckLake(Destination):
                 if monotonic() > give_up:
                     raise CatalogBusy from error
                 sleep(uniform(0.5, 2))
-
-    @classmethod
-    def explain(cls, error: BaseException) -> str | None:
-        return explain(error)
-
-    def is_busy(self, error: str) -> bool:
-        return is_busy(error)
-
-    def known_error(self, text: str) -> WistiaError | None:
-        return lake_error(text)
 
     def compact(self, tables: Iterable[tuple[str, str]]) -> None:
         try:
@@ -267,11 +262,14 @@ class DuckLake(Destination):
 
 @cache
 def _install_extensions() -> None:
-    """Raises `MissingDependencyException` where one is not there, or `ExtensionsUnusable`."""
+    """Raises `MissingDependencyException` where one is not there, or `LakeUnusable`."""
     importer = of_extra("lake", "duckdb_extensions")
     for name in EXTENSIONS:
         of_extra("lake", f"duckdb_extension_{name}")
         try:
             importer.import_extension(name)
         except duckdb.Error as error:
-            raise ExtensionsUnusable(first_line(error)) from error
+            raise LakeUnusable(
+                f"DuckDB cannot take its extensions for a lake: {first_line(error).rstrip('.')}; run pip install "
+                "'.[lake]' in this project's folder, and see that it may write into the folder .duckdb of your home."
+            ) from error
