@@ -4,50 +4,37 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import cache
-from importlib import import_module
-from typing import TYPE_CHECKING, NamedTuple
+from pkgutil import resolve_name
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import dlt
 
     from .base import Destination
 
-
-class Kind(NamedTuple):
-    """Where a kind is, and what help texts say of it before it is imported."""
-
-    module: str
-    """In this package."""
-    name: str
-    """Of its class there."""
-    is_modelled: bool = True
-    """Whether the SQL models and the readers know its SQL."""
-
-
-KINDS = {
-    "duckdb": Kind("duckdb.file", "DuckDBFile"),
-    "postgres": Kind("postgres", "Postgres"),
-    "ducklake": Kind("ducklake.lake", "DuckLake"),
-    "filesystem": Kind("filesystem", "Files", is_modelled=False),
+_CLASSES = {
+    "duckdb": "duckdb.file:DuckDBFile",
+    "postgres": "postgres:Postgres",
+    "ducklake": "ducklake.lake:DuckLake",
+    "filesystem": "filesystem:Files",
 }
-*_MOST, _LAST = [name for name, kind in KINDS.items() if kind.is_modelled]
-ALL_MODELLED = f"{', '.join(_MOST)} and {_LAST}"
-ANY_MODELLED = f"{', '.join(_MOST)} or {_LAST}"
-ANY_DESTINATION = f"{', '.join((*_MOST, _LAST))}, or any other destination that dlt knows"
+"""By kind: where its class is in this package. Imported when it is used, so that --help answers at once."""
+ALL_MODELLED = "duckdb, postgres and ducklake"
+ANY_MODELLED = "duckdb, postgres or ducklake"
+ANY_DESTINATION = "duckdb, postgres, ducklake, or any other destination that dlt knows"
 """What can be named where SQL models are built or read, and where data is loaded."""
 
 
 @cache
 def kind_of(name: str) -> type[Destination]:
     """What is special about a kind; about one that only dlt knows, nothing."""
-    kind = KINDS.get(name) or Kind("base", "Destination")
-    found: type[Destination] = getattr(import_module(f".{kind.module}", __package__), kind.name)
+    found: type[Destination] = resolve_name(f"{__package__}.{_CLASSES.get(name, 'base:Destination')}")
     return found
 
 
 def all_kinds() -> Iterator[type[Destination]]:
     """All kinds of the table. A lake comes before DuckDB, on which it is built: its error messages are more precise."""
-    return map(kind_of, reversed(KINDS))
+    return map(kind_of, reversed(_CLASSES))
 
 
 def destination_of(pipeline: dlt.Pipeline) -> Destination:
