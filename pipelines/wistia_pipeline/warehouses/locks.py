@@ -28,21 +28,9 @@ class WarehouseBusy(WistiaError):
 class OthersStillLoad(WistiaError):
     """Other accounts are loaded into this warehouse, and do not come to an end."""
 
-    def __init__(self, seconds: float) -> None:
-        super().__init__(
-            f"Other accounts have been loaded into this warehouse for {seconds / 60:.0f} minutes; what is "
-            "loaded stays: run again, and let them begin at other times."
-        )
-
 
 class LockLost(WistiaError):
     """The connection that keeps other runs out is gone."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            "Postgres has closed the connection that keeps other runs out; what is loaded stays: run again, and see "
-            "that the server does not end idle sessions."
-        )
 
 
 class Hold:
@@ -100,9 +88,16 @@ class _AdvisoryHold(Hold):
             self.ask("select set_config('lock_timeout', %s, false)", f"{self._others_load_seconds}s")
             self.ask("select pg_advisory_lock(%s, %s)", *self._load)
         except psycopg2.errors.LockNotAvailable:
-            raise OthersStillLoad(self._others_load_seconds) from None
+            minutes = f"{self._others_load_seconds / 60:.0f} minutes"
+            raise OthersStillLoad(
+                f"Other accounts have been loaded into this warehouse for {minutes}; what is loaded stays: run again, "
+                "and let them begin at other times."
+            ) from None
         except psycopg2.Error:
-            raise LockLost from None
+            raise LockLost(
+                "Postgres has closed the connection that keeps other runs out; what is loaded stays: run again, and "
+                "see that the server does not end idle sessions."
+            ) from None
         try:
             yield
         finally:
