@@ -11,12 +11,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 import dlt
-from dlt.destinations.exceptions import DatabaseException
 from dlt.destinations.sql_client import SqlClientBase
 
 from wistia_source.endpoints import ACCOUNT_ID, Column, Endpoint
 from wistia_source.warehouse import connected
 
+from .catalog import columns_of
 from .kinds import destination_of
 
 _RUN_ID = Column("run_id", "text", "The run, as in `restatements`.")
@@ -127,11 +127,9 @@ def make_log_tables(client: SqlClientBase[Any]) -> None:
     """Makes the tables of the run log that are not there."""
     for table in LOG_TABLES:
         create_table(client, table.name, table.columns)
-    name = client.make_qualified_table_name(SYNC_RUNS.name)
-    try:
-        client.execute_sql(f"select pipeline from {name} where 1 = 0")  # noqa: S608
-    except DatabaseException:
+    if "pipeline" not in columns_of(client, client.dataset_name, SYNC_RUNS.name):
         # of an earlier release
+        name = client.make_qualified_table_name(SYNC_RUNS.name)
         client.execute_sql(f"alter table {name} add column pipeline {_type(client, 'text')}")
 
 
