@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -19,12 +19,14 @@ from dlt.destinations.sql_client import SqlClientBase
 from wistia_source.errors import WistiaError
 from wistia_source.warehouse import connected
 
+from .kinds import ALL_MODELLED
 from .locks import Hold, file_held
 from .schemas import model_schemas
 
 Result = TypeVar("Result")
-Query = Callable[[str, Sequence[Any]], pa.RecordBatchReader]
-"""Runs a query with its parameters (`$1`, `$2`, ...) and returns the answer batch by batch."""
+Query = Callable[..., pa.RecordBatchReader]
+"""Runs a query with its parameters (`$1`, `$2`, ...), and returns the answer batch by batch, to be read before the next
+query. With parameters Postgres sends it as a whole."""
 
 BY_SPARK = "wistia-pipeline spark builds them from files"
 """What to do about the models elsewhere."""
@@ -136,11 +138,11 @@ class Destination:
 
     def snapshot(self) -> AbstractContextManager[Query]:
         """Reads one state of the warehouse, with moments as UTC. Raises `NotReadable`, and what the database says."""
-        raise NotReadable(f"{self.kind} is read by its own tools.")
+        raise NotReadable(f"Only {ALL_MODELLED} can be read, not {self.kind}; query it with its own tools.")
 
     def profile(self) -> Profile:
-        """How dbt builds the models in it, where `adapter` names one. Raises `NotReadable`."""
-        raise NotReadable(f"{self.kind} is read by its own tools.")
+        """How dbt builds the models in it, where `adapter` names one."""
+        raise NotImplementedError
 
     def try_to_land(self) -> str:
         """What the destination is, where a table can be made in it; leaves nothing behind.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
 from datetime import timedelta
 from typing import Any
@@ -102,7 +102,7 @@ class Postgres(Destination):
             batch_bytes = of_extra("postgres", "adbc_driver_postgresql").StatementOptions.BATCH_SIZE_HINT_BYTES
             cursor.adbc_statement.set_options(**{batch_bytes.value: str(2**20)})
 
-            def run(query: str, values: Sequence[Any]) -> pa.RecordBatchReader:
+            def run(query: str, *values: Any) -> pa.RecordBatchReader:
                 # a list without values would be a row to bind
                 cursor.execute(query, list(values) or None)
                 answer: pa.RecordBatchReader = cursor.fetch_record_batch()

@@ -7,15 +7,14 @@ from contextlib import contextmanager
 from typing import Any
 
 import dlt
-import pyarrow as pa
 
 from .base import Destination, NotReadable, Query
-from .kinds import ALL_MODELLED, destination_of
+from .kinds import destination_of
 from .schemas import model_schemas
 
 
 class Reader:
-    """One snapshot of a warehouse. Parameters of queries are `$1`, `$2` and so on; moments come as UTC."""
+    """One snapshot of a warehouse."""
 
     def __init__(self, destination: Destination, query: Query) -> None:
         self.destination = destination
@@ -23,16 +22,12 @@ class Reader:
         """The schema that was loaded."""
         self.marts = model_schemas(self.raw)[0]
         """The schema of the marts."""
-        self._query = query
-
-    def batches(self, query: str, *values: Any) -> pa.RecordBatchReader:
-        """The answer, a batch at a time; to be read before the next query. With values Postgres sends it as a whole."""
-        return self._query(query, values)
+        self.batches = query
 
     def rows(self, query: str, *values: Any) -> list[dict[str, Any]]:
         """The answer as dicts, for what is few rows."""
-        found: Any = self.batches(query, *values).read_all().to_pylist()
-        return list(found)
+        found: list[dict[str, Any]] = self.batches(query, *values).read_all().to_pylist()
+        return found
 
     def columns(self, schema: str) -> dict[str, dict[str, str]]:
         """The tables and views of a schema: their columns in order, each with the name of its type."""
@@ -51,8 +46,6 @@ class Reader:
 def reading(pipeline: dlt.Pipeline) -> Iterator[Reader]:
     """A reader of the pipeline's warehouse. Raises `NotReadable`, and what the database says of a wrong address."""
     destination = destination_of(pipeline)
-    if not destination.adapter:
-        raise NotReadable(f"Only {ALL_MODELLED} can be read, not {destination.kind}; query it with its own tools.")
     with destination.snapshot() as query:
         reader = Reader(destination, query)
         if not reader.columns(reader.raw):

@@ -121,4 +121,4 @@ def snapshot_of(connection: duckdb.DuckDBPyConnection) -> Query:
     connection.execute("set timezone = 'UTC'")
     connection.execute("set enable_progress_bar = false")
     connection.execute("begin transaction")
-    return lambda query, values: connection.sql(query, params=list(values)).to_arrow_reader(ROWS_PER_BATCH)
+    return lambda query, *values: connection.sql(query, params=list(values)).to_arrow_reader(ROWS_PER_BATCH)
