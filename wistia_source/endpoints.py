@@ -590,6 +590,9 @@ FORGOTTEN = Endpoint(
 RECORDS: tuple[Endpoint, ...] = (REFRESHES, RESTATEMENTS, FORGOTTEN)
 """What a run writes about itself, when all else of a load package is there."""
 
+TABLES: tuple[Endpoint, ...] = tuple(table for one in (*ENDPOINTS, *RECORDS) for table in (one, *one.children))
+"""All tables that are loaded, also those of what is nested in rows."""
+
 COMPANIONS: tuple[Endpoint, ...] = (MEDIA_STATS_ACTIONS, *RECORDS)
 """Tables that are filled by what the twelve bring."""
 

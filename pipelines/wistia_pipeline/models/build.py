@@ -15,7 +15,7 @@ import dlt
 from dlt.common.configuration.exceptions import ConfigurationException
 from dlt.destinations.sql_client import SqlClientBase
 
-from wistia_source.endpoints import ENDPOINTS, RECORDS, Column
+from wistia_source.endpoints import TABLES, Column
 from wistia_source.rows import LOAD_ID, all_columns
 from wistia_source.warehouse import connected
 from wistia_source.windows import DEEP_EVERY
@@ -198,9 +198,8 @@ def _relations(client: SqlClientBase[Any]) -> set[str]:
 def _make_missing_tables(client: SqlClientBase[Any]) -> None:
     """Makes the tables of resources that were never selected: the models know them all."""
     load_id = Column(LOAD_ID, "text", "")
-    for endpoint in (*ENDPOINTS, *RECORDS):
-        for table in (endpoint, *endpoint.children):
-            create_table(client, table.name, [*all_columns(table), load_id])
+    for table in TABLES:
+        create_table(client, table.name, [*all_columns(table), load_id])
     make_log_tables(client)
     create_table(client, BUILT_FROM, _BUILT_FROM_COLUMNS)
 

@@ -12,7 +12,7 @@ import pyarrow as pa
 from dlt.common.configuration.exceptions import ConfigFieldMissingException
 from dlt.common.configuration.specs.exceptions import InvalidConnectionString
 
-from wistia_source.endpoints import ACCOUNT_ID, ENDPOINTS, EVENTS, RECORDS, Endpoint
+from wistia_source.endpoints import ACCOUNT_ID, EVENTS, TABLES
 from wistia_source.rows import LOAD_ID, primary_key
 from wistia_source.warehouse import connected
 
@@ -69,12 +69,9 @@ class Postgres(Destination):
         """Makes the indexes that tables still lack: of keys, by which rows are merged, and of a feed's times, by which
         what is held is read. dlt makes none for a primary key; DuckDB does both faster without."""
         with connected(self.pipeline) as client:
-            tables = client.execute_sql(
-                "select table_name from information_schema.tables where table_schema = %s", self.pipeline.dataset_name
-            )
-            names = {name for (name,) in tables or ()}
-            for endpoint in _tables():
-                if endpoint.name not in names:
+            made = base_tables(client, self.pipeline.dataset_name)
+            for endpoint in TABLES:
+                if endpoint.name not in made:
                     continue
                 table = client.make_qualified_table_name(endpoint.name)
                 key = ", ".join(primary_key(endpoint))
@@ -182,9 +179,3 @@ def require_tested(release: int, text: str) -> None:
         raise NotTried(
             f"Postgres {text} answers, but {TESTED[0]} to {TESTED[-1]} are what is tested; better use one of these."
         )
-
-
-def _tables() -> Iterator[Endpoint]:
-    for endpoint in (*ENDPOINTS, *RECORDS):
-        yield endpoint
-        yield from endpoint.children

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from wistia_source.endpoints import DELETED, ENDPOINTS, RECORDS, Column, DataType, Endpoint
+from wistia_source.endpoints import DELETED, TABLES, Column, Endpoint
 from wistia_source.rows import LOAD_ID, all_columns, primary_key
 
 from ...warehouses.run_log import LOG_TABLES
@@ -15,15 +15,8 @@ from .storage import LOADS
 
 THREADS = 4
 """Tables and models that are made side by side."""
-TYPES: dict[DataType, str] = {
-    "text": "string",
-    "bigint": "bigint",
-    "double": "double",
-    "bool": "boolean",
-    "timestamp": "timestamp",
-    "date": "date",
-    "json": "string",
-}
+_TYPES = {"text": "string", "json": "string", "bool": "boolean"}
+"""What Spark calls a type of dlt's, where the names differ."""
 
 
 def make_raw_tables(spark: Any, place: Building, raw: str) -> None:
@@ -46,7 +39,7 @@ def make_raw_tables(spark: Any, place: Building, raw: str) -> None:
         spark.sql(f"create table {raw}.{table.name} as {rows}")
 
     with ThreadPoolExecutor(THREADS) as threads:
-        list(threads.map(make, (table for one in (*ENDPOINTS, *RECORDS) for table in (one, *one.children))))
+        list(threads.map(make, TABLES))
     for table in LOG_TABLES:
         # runs are noted in databases only
         spark.sql(f"create table {raw}.{table.name} ({_typed(table.columns)})")
@@ -59,7 +52,7 @@ def make_schema(spark: Any, place: Building, schema: str) -> None:
 
 def _typed(columns: Collection[Column]) -> str:
     """The columns with their types: those that the files lack are null."""
-    return ", ".join(f"{column.name} {TYPES[column.data_type]}" for column in columns)
+    return ", ".join(f"{column.name} {_TYPES.get(column.data_type, column.data_type)}" for column in columns)
 
 
 def _newest_rows(table: Endpoint, files: str, loads: str, unfinished: Collection[str]) -> str:
