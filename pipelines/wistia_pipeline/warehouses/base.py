@@ -110,13 +110,7 @@ class Destination:
         `by` is the run's name, by default the pipeline's; `EVERYTHING` keeps out all others. Raises `WarehouseBusy`.
         """
         # dlt merges by way of tables that all runs have in common
-        return self._held_by_a_file("one_writer")
-
-    def _held_by_a_file(self, name: str) -> AbstractContextManager[Hold]:
-        """By a lock file in dlt's working folder."""
-        folder = Path(self.pipeline.pipelines_dir)
-        folder.mkdir(parents=True, exist_ok=True)
-        return file_held(folder / f"{name}.lock")
+        return file_held(Path(self.pipeline.pipelines_dir) / "one_writer.lock")
 
     def kept_open(self) -> AbstractContextManager[object]:
         """Keeps the warehouse open over several steps, where opening it takes long or others could come in between."""

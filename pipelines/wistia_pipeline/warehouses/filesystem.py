@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
+from pathlib import Path
 
 from .base import Destination
-from .locks import Hold
+from .locks import Hold, file_held
 
 
 class Files(Destination):
     """Files to which every load adds some of its own, so that different accounts can be loaded side by side."""
 
     def held(self, by: str | None = None) -> AbstractContextManager[Hold]:
-        return self._held_by_a_file(by or self.pipeline.pipeline_name)
+        return file_held(Path(self.pipeline.pipelines_dir) / f"{by or self.pipeline.pipeline_name}.lock")

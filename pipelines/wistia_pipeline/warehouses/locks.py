@@ -44,6 +44,7 @@ class Hold:
 @contextmanager
 def file_held(lock: Path) -> Iterator[Hold]:
     """A warehouse that the file `lock` stands for; the system frees it where a run dies. Raises `WarehouseBusy`."""
+    lock.parent.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(lock, timeout=0):
             try:
