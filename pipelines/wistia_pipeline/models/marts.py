@@ -11,7 +11,6 @@ import yaml
 from wistia_source.errors import WistiaError
 
 from ..runtime.settings import packaged
-from ..warehouses.reading import Reader
 
 PREFIX = "wistia__"
 
@@ -48,14 +47,6 @@ def mart_named(name: str) -> Mart:
     grain: dict[str, Any] = next(test["unique_grain"] for test in declared["data_tests"] if "unique_grain" in test)
     day = declared.get("config", {}).get("meta", {}).get("day")
     return Mart(full, tuple(grain["arguments"]["columns"]), day)
-
-
-def built(reader: Reader) -> dict[str, dict[str, str]]:
-    """The marts in the warehouse: their columns in order, each with the name of its type in small letters."""
-    return {
-        table: {name: kind.lower() for name, kind in columns.items()}
-        for table, columns in reader.columns(reader.marts).items()
-    }
 
 
 def mart_names() -> list[str]:

@@ -15,7 +15,7 @@ from pyarrow import csv, parquet
 
 from wistia_source.errors import WistiaError
 
-from ..models.marts import Mart, NotBuilt, built
+from ..models.marts import Mart, NotBuilt
 from ..warehouses.catalog import quoted
 from ..warehouses.reading import Reader
 
@@ -45,7 +45,7 @@ def export(
 
     Columns come in the order of `columns`, or all in the mart's own. Raises `NotBuilt` or `NotExported`.
     """
-    types = built(reader).get(mart.name)
+    types = reader.columns(reader.marts).get(mart.name)
     if not types:
         raise NotBuilt(mart.name)
     chosen = list(columns) or list(types)

@@ -30,15 +30,15 @@ class Reader:
         return found
 
     def columns(self, schema: str) -> dict[str, dict[str, str]]:
-        """The tables and views of a schema: their columns in order, each with the name of its type."""
+        """The tables and views of a schema: their columns in order, each with its type in small letters."""
         found: dict[str, dict[str, str]] = {}
         for row in self.rows(
-            "select table_name, column_name, data_type from information_schema.columns where table_schema = $1 "
+            "select table_name, column_name, lower(data_type) as type from information_schema.columns "
             # DuckDB shows those of attached files, too
-            "and table_catalog = current_database() order by table_name, ordinal_position",
+            "where table_schema = $1 and table_catalog = current_database() order by table_name, ordinal_position",
             schema,
         ):
-            found.setdefault(row["table_name"], {})[row["column_name"]] = row["data_type"]
+            found.setdefault(row["table_name"], {})[row["column_name"]] = row["type"]
         return found
 
 
