@@ -142,7 +142,7 @@ def figures(kind: str, events: int) -> Figures:
 
         def build() -> float:
             pipeline = make_pipeline(destination, Progress(Console(file=StringIO())))
-            result = build_on_spark(pipeline) if kind == "filesystem" else rebuild(pipeline)
+            result = build_on_spark(pipeline)[0] if kind == "filesystem" else rebuild(pipeline)
             assert result.failures == [], result.failures
             return result.seconds
 

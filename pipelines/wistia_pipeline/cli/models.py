@@ -70,10 +70,10 @@ def spark(destination: str, master: str, settings: dict[str, str]) -> int:
 
     with Progress() as progress:
         progress.building_models()
-        result = build_on_spark(make_pipeline(destination, progress), master, settings)
+        result, address = build_on_spark(make_pipeline(destination, progress), master, settings)
     click.echo(result)
-    if result.address:
-        click.echo(f"The marts are in {result.address}, a folder of Parquet files each.")
+    if address:
+        click.echo(f"The marts are in {address}, a folder of Parquet files each.")
     show_models(result, "The marts of the last build stay; wistia-pipeline spark tries again.")
     return EXIT_PARTIAL if result.failures else 0
 

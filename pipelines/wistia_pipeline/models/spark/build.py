@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
 
@@ -22,22 +21,15 @@ from .session import reason, spark_session
 from .storage import Storage
 
 
-@dataclass
-class SparkResult(ModelsResult):
-    """What a build on Spark came to."""
-
-    address: str | None = None
-    """Where the marts are, a folder of Parquet files each; null where those of an earlier build stay."""
-
-
 def build_on_spark(
     pipeline: dlt.Pipeline, master: str = "local[*]", settings: Mapping[str, str] | None = None
-) -> SparkResult:
+) -> tuple[ModelsResult, str | None]:
     """Builds all models from what is loaded; where all are built and hold, their marts are published.
 
-    `settings` are Spark's own. Raises `ModelsFailed`, `SettingInvalid` and `MissingDependencyException`.
+    `settings` are Spark's own. Returns also where the marts are, a folder of Parquet files each; null where those of
+    an earlier build stay. Raises `ModelsFailed`, `SettingInvalid` and `MissingDependencyException`.
     """
-    started, result = monotonic(), SparkResult()
+    started, result, address = monotonic(), ModelsResult(), None
     of_extra("spark", "pyspark")
     of_extra("spark", "dbt.adapters.spark")
     # raises where one cannot work
@@ -59,6 +51,6 @@ def build_on_spark(
                     failure["error"] = reason(failure["error"])
                 built = [table.name for table in spark.catalog.listTables(schemas[0])]
             if not result.failures:
-                result.address = place.publish(built)
+                address = place.publish(built)
     result.seconds = round(monotonic() - started, 3)
-    return result
+    return result, address
