@@ -14,7 +14,7 @@ from subprocess import STDOUT, Popen
 from typing import Any
 
 import duckdb
-from wistia_pipeline.models.spark.java import java_home
+from wistia_pipeline.models.spark.session import java_home
 
 from tests.support.folder import Folder, wait_for
 from tests.support.mart_rows import ACCOUNT as ACCOUNT

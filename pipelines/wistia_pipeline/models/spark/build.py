@@ -15,7 +15,7 @@ from ...warehouses.schemas import model_schemas
 from ..build import ModelsResult, note
 from ..dbt import run_dbt
 from ..settings import model_vars
-from .publishing import building
+from .publishing import Building
 from .raw_tables import THREADS, make_raw_tables, make_schema
 from .session import reason, spark_session
 from .storage import Storage
@@ -39,7 +39,8 @@ def build_on_spark(
     schemas = model_schemas(pipeline.dataset_name)
     with stopped_by_signals():
         storage = Storage(pipeline)
-        with building(storage, schemas[0]) as place:
+        place = Building(storage, schemas[0])
+        with place.alone():
             with spark_session(master, settings or {}, folder, storage.settings) as spark:
                 make_raw_tables(spark, place, pipeline.dataset_name)
                 for schema in schemas:

