@@ -165,11 +165,12 @@ def _check_models(found: Checks, destination: Destination) -> None:
     # raises where a setting cannot work
     model_vars()
     if missing := [name for name in ("dbt.cli.main", f"dbt.adapters.{destination.adapter}") if not _is_installed(name)]:
+        package = f"'.[{destination.extra}]'" if destination.extra else "."
         found.add(
             "models",
             "failed",
-            f"The package with {missing[0]} is missing; run pip install {destination.package} in this project's "
-            "folder, or sync with --no-models.",
+            f"The package with {missing[0]} is missing; run pip install {package} in this project's folder, or sync "
+            "with --no-models.",
         )
     else:
         found.add("models", "ok", "can be built")

@@ -39,8 +39,8 @@ def run_dbt(
 
     folder = folder_of(pipeline)
     folder.mkdir(parents=True, exist_ok=True)
-    profile = profile or destination_of(pipeline).profile()
-    output = profile.output | {"schema": model_schemas(pipeline.dataset_name)[0]}
+    output, secrets = profile or destination_of(pipeline).profile()
+    output = output | {"schema": model_schemas(pipeline.dataset_name)[0]}
     (folder / "profiles.yml").write_text(
         json.dumps({"wistia": {"target": "warehouse", "outputs": {"warehouse": output}}}), "utf-8"
     )
@@ -55,7 +55,7 @@ def run_dbt(
     arguments = [*command, *(f"--{name}={value}" for name, value in options.items())]
     quiet = ["--quiet", "--no-send-anonymous-usage-stats", "--no-version-check", "--no-use-colors", "--no-print"]
     # a target, a profile or a full refresh that the user has set is for another dbt project
-    with environment(profile.secrets, without="DBT_"), _discreet():
+    with environment(secrets, without="DBT_"), _discreet():
         try:
             answer = dbtRunner().invoke([*quiet, *arguments])
         finally:

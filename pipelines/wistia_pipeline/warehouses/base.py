@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar
@@ -27,6 +26,8 @@ Result = TypeVar("Result")
 Query = Callable[..., pa.RecordBatchReader]
 """Runs a query with its parameters (`$1`, `$2`, ...), and returns the answer batch by batch, to be read before the next
 query. With parameters Postgres sends it as a whole."""
+Profile = tuple[dict[str, Any], dict[str, str]]
+"""How dbt reaches a warehouse: an output of its `profiles.yml`, and the environment variables that are named there."""
 
 BY_SPARK = "wistia-pipeline spark builds them from files"
 """What to do about the models elsewhere."""
@@ -42,16 +43,6 @@ class NotTried(WistiaError):
 
 class NotCompacted(WistiaError):
     """Rows are gone, but their bytes may still be there."""
-
-
-@dataclass(frozen=True)
-class Profile:
-    """How dbt reaches a warehouse."""
-
-    output: dict[str, Any]
-    """An output of dbt's `profiles.yml`."""
-    secrets: dict[str, str] = field(default_factory=dict)
-    """Environment variables that it names."""
 
 
 class Destination:
@@ -81,11 +72,6 @@ class Destination:
     def kind(self) -> str:
         """Such as `duckdb` or `postgres`, whatever name it was given."""
         return str(self.pipeline.destination.destination_type).rpartition(".")[2]
-
-    @property
-    def package(self) -> str:
-        """What pip installs for it in the project's folder."""
-        return f"'.[{self.extra}]'" if self.extra else "."
 
     @property
     def exists(self) -> bool:

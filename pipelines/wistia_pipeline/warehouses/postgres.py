@@ -120,7 +120,7 @@ class Postgres(Destination):
             "connect_timeout": credentials.connect_timeout,
             "threads": 4,
         }
-        return Profile(output, {PASSWORD: credentials.password or ""})
+        return output, {PASSWORD: credentials.password or ""}
 
     def try_to_land(self) -> str:
         self.require_usable()

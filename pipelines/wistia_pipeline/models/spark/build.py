@@ -10,7 +10,6 @@ import dlt
 
 from ...runtime.extras import of_extra
 from ...runtime.signals import stopped_by_signals
-from ...warehouses.base import Profile
 from ...warehouses.schemas import model_schemas
 from ..build import ModelsResult, note
 from ..dbt import run_dbt
@@ -47,7 +46,7 @@ def build_on_spark(
                     make_schema(spark, place, schema)
                 output = {"type": "spark", "method": "session", "host": "here", "threads": THREADS}
                 command = ["build", "--no-write-json", "--exclude-resource-type", "unit_test", "--full-refresh"]
-                note(run_dbt(pipeline, command, Profile(output)).result, result)
+                note(run_dbt(pipeline, command, (output, {})).result, result)
                 for failure in result.failures:
                     failure["error"] = reason(failure["error"])
                 built = [table.name for table in spark.catalog.listTables(schemas[0])]

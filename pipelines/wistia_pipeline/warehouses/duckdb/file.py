@@ -82,7 +82,7 @@ class DuckDBFile(Destination):
             yield snapshot_of(connection)
 
     def profile(self) -> Profile:
-        return Profile({"type": "duckdb", "path": str(self.file.resolve()), "threads": 4, "settings": MODELS})
+        return {"type": "duckdb", "path": str(self.file.resolve()), "threads": 4, "settings": MODELS}, {}
 
     def try_to_land(self) -> str:
         file = self.file.absolute()

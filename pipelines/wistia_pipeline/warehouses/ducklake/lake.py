@@ -146,7 +146,7 @@ class DuckLake(Destination):
         if self._credentials.catalog.password:
             # DuckDB names the catalog with it where it cannot be reached
             secrets[PASSWORD] = quote(self._credentials.catalog.password, safe=" +")
-        return Profile(output, secrets)
+        return output, secrets
 
     def try_to_land(self) -> str:
         catalog, files = self._credentials.catalog.host, self._credentials.storage_url
