@@ -162,7 +162,6 @@ def _require_settings(settings: Mapping[str, str]) -> None:
 
 def _require_master(master: str) -> None:
     """Spark itself takes a minute to give up."""
-    refused = "no address"
     for address in master.removeprefix("spark://").split(","):
         host, _, port = address.rpartition(":")
         try:

@@ -31,6 +31,9 @@ class Storage:
             known = ", ".join(f"{scheme}://" for scheme in SCHEMES)
             raise ModelsFailed(f"Spark does not read {protocol}:// but {known}; load into one of these.")
         self._client, self.files, self._is_local = client, client.fs_client, client.is_local_filesystem
+        credentials = client.config.credentials
+        self.settings = s3a_settings(credentials) if isinstance(credentials, AwsCredentials) else {}
+        """Spark's."""
         try:
             loads = self._file_names(LOADS)
         except MissingDependencyException:
@@ -47,12 +50,6 @@ class Storage:
                 "There is nothing to build models on yet; run wistia-pipeline sync --destination filesystem first."
             )
         self._completed = {found[0] for name in loads if (found := _LOAD_ID.search(name))}
-
-    @property
-    def settings(self) -> dict[str, str]:
-        """Spark's settings of the storage."""
-        credentials = self._client.config.credentials
-        return s3a_settings(credentials) if isinstance(credentials, AwsCredentials) else {}
 
     def path(self, *parts: str) -> str:
         """A place in the storage, as `files` know it."""

@@ -19,15 +19,8 @@ def explain(error: BaseException) -> str | None:
         return f"A DuckDB in memory would be gone with the run; {FORM}."
     if isinstance(error, InvalidConnectionString) and "DuckDb" in str(error):
         return f"The path of the DuckDB file is empty or cannot be read; {FORM}."
-    return _of_file(error) if is_of_duckdb(error) else None
-
-
-def is_of_duckdb(error: BaseException) -> bool:
-    """Whether DuckDB raised it."""
-    return module_of(error) in ("duckdb", "_duckdb")
-
-
-def _of_file(error: BaseException) -> str | None:
+    if not is_of_duckdb(error):
+        return None
     text = str(error)
     if "lock on file" in text:
         return f"The DuckDB file is open in another program{_lock_holder(text)}; close it there, then run again."
@@ -50,6 +43,11 @@ def _of_file(error: BaseException) -> str | None:
             f"DuckDB refuses a setting: {first_line(error)}; correct DESTINATION__DUCKDB__CREDENTIALS__GLOBAL_CONFIG."
         )
     return None
+
+
+def is_of_duckdb(error: BaseException) -> bool:
+    """Whether DuckDB raised it."""
+    return module_of(error) in ("duckdb", "_duckdb")
 
 
 def _lock_holder(text: str) -> str:
