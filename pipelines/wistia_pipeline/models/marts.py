@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import yaml
@@ -11,6 +10,7 @@ import yaml
 from wistia_source.errors import WistiaError
 
 from ..runtime.settings import packaged
+from .settings import model_names
 
 PREFIX = "wistia__"
 
@@ -40,10 +40,11 @@ class Mart:
 def mart_named(name: str) -> Mart:
     """A mart by its name, with `wistia__` or without. Raises `NoSuchMart`, which names all."""
     full = PREFIX + name.removeprefix(PREFIX)
-    if full not in (names := mart_names()):
-        known = ", ".join(known.removeprefix(PREFIX) for known in names)
+    if full not in mart_names():
+        known = ", ".join(known.removeprefix(PREFIX) for known in mart_names())
         raise NoSuchMart(f"There is no model {name!r}; there are {known} (with {PREFIX} before them or without).")
-    (declared,) = yaml.safe_load((_folder() / f"{full}.yml").read_text("utf-8"))["models"]
+    file = packaged("sql") / "models" / "marts" / f"{full}.yml"
+    (declared,) = yaml.safe_load(file.read_text("utf-8"))["models"]
     grain: dict[str, Any] = next(test["unique_grain"] for test in declared["data_tests"] if "unique_grain" in test)
     day = declared.get("config", {}).get("meta", {}).get("day")
     return Mart(full, tuple(grain["arguments"]["columns"]), day)
@@ -51,8 +52,4 @@ def mart_named(name: str) -> Mart:
 
 def mart_names() -> list[str]:
     """All marts, in the order of the alphabet."""
-    return sorted(path.stem for path in _folder().glob(f"{PREFIX}*.sql"))
-
-
-def _folder() -> Path:
-    return packaged("sql") / "models" / "marts"
+    return sorted(name for name in model_names() if name.startswith(PREFIX))
