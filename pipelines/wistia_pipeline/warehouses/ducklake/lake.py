@@ -31,17 +31,8 @@ from ..duckdb.file import MODELS, READER, snapshot_of
 from ..locks import Hold, advisory_held
 from ..postgres import PASSWORD
 from ..schemas import model_schemas
-from .errors import (
-    FORM,
-    SETTINGS,
-    CatalogBusy,
-    LakeUnusable,
-    catalog_unreachable,
-    explain,
-    is_busy,
-    lake_error,
-    storage_unreachable,
-)
+from . import errors
+from .errors import FORM, SETTINGS
 from .files import forget_deleted_rows, stray_files, tidy
 from .loads import ducklake
 
@@ -61,9 +52,9 @@ class DuckLake(Destination):
     adapter = "duckdb"
     is_database = True
     loader_file_format = "parquet"
-    explain = staticmethod(explain)
-    is_busy = staticmethod(is_busy)
-    known_error = staticmethod(lake_error)
+    explain = staticmethod(errors.explain)
+    is_busy = staticmethod(errors.is_busy)
+    known_error = staticmethod(errors.lake_error)
 
     def __init__(self, pipeline: dlt.Pipeline) -> None:
         _install_extensions()
@@ -112,7 +103,7 @@ class DuckLake(Destination):
         try:
             return self._driver.connect(url)
         except self._driver.Error as error:
-            raise catalog_unreachable(first_line(error)) from error
+            raise errors.catalog_unreachable(first_line(error)) from error
 
     @property
     def _schema(self) -> str:
@@ -159,7 +150,7 @@ class DuckLake(Destination):
                     try:
                         cursor.execute(f"create schema if not exists {quoted(self._schema)}")
                     except self._driver.Error as error:
-                        raise LakeUnusable(
+                        raise errors.LakeUnusable(
                             f"The lake's catalog refuses: {first_line(error).rstrip('.')}; grant it to the user of "
                             f"{SETTINGS}__CATALOG."
                         ) from error
@@ -177,7 +168,7 @@ class DuckLake(Destination):
                 with TemporaryFile(dir=folder):
                     return
             except OSError as error:
-                raise storage_unreachable(f"nothing can be written into {folder} ({error.strerror})") from error
+                raise errors.storage_unreachable(f"nothing can be written into {folder} ({error.strerror})") from error
         *secrets, _ = self._attach_statements()
         with closing(duckdb.connect()) as connection:
             for secret in secrets:
@@ -202,7 +193,7 @@ class DuckLake(Destination):
                 if not self.is_busy(str(error)):
                     raise
                 if monotonic() > give_up:
-                    raise CatalogBusy from error
+                    raise errors.CatalogBusy from error
                 sleep(uniform(0.5, 2))
 
     def compact(self, tables: Iterable[tuple[str, str]]) -> None:
@@ -269,7 +260,7 @@ def _install_extensions() -> None:
         try:
             importer.import_extension(name)
         except duckdb.Error as error:
-            raise LakeUnusable(
+            raise errors.LakeUnusable(
                 f"DuckDB cannot take its extensions for a lake: {first_line(error).rstrip('.')}; run pip install "
                 "'.[lake]' in this project's folder, and see that it may write into the folder .duckdb of your home."
             ) from error
