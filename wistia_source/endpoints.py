@@ -61,11 +61,12 @@ class Endpoint:
 
     name: str
     kind: Kind
-    path: str
     grain: str
-    permission: str
     primary_key: tuple[str, ...]
     columns: tuple[Column, ...]
+    path: str = ""
+    """Empty for a table of what is nested in rows, or of what a run notes."""
+    permission: str = ""
     parent: str | None = None
     """The endpoint whose rows it fans out over; `{id}` in the path is the parent's id."""
     modern_path: str | None = None
@@ -314,7 +315,6 @@ MEDIAS = Endpoint(
 MEDIA_STATS_ACTIONS = Endpoint(
     name="media_stats__actions",
     kind="snapshot",
-    path="",
     field="actions",
     grain="one row per media and call to action",
     permission=READ_STATS,
@@ -509,9 +509,7 @@ _DATA = tuple(table.name for endpoint in ENDPOINTS for table in (endpoint, *endp
 REFRESHES = Endpoint(
     name="refreshes",
     kind="snapshot",
-    path="",
     grain="one row per endpoint and parent",
-    permission="",
     primary_key=("endpoint", "parent_id"),
     cursor="refreshed_at",
     after=_DATA,
@@ -544,9 +542,7 @@ REFRESHES = Endpoint(
 RESTATEMENTS = Endpoint(
     name="restatements",
     kind="snapshot",
-    path="",
     grain="one row per run, resource and age",
-    permission="",
     primary_key=("run_id", "resource", "age"),
     cursor="run_at",
     after=_DATA,
@@ -569,9 +565,7 @@ RESTATEMENTS = Endpoint(
 FORGOTTEN = Endpoint(
     name="forgotten",
     kind="snapshot",
-    path="",
     grain="one row per visitor key or email address to forget",
-    permission="",
     primary_key=("kind", "digest"),
     cursor="forgotten_at",
     after=_DATA,

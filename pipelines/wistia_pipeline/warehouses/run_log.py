@@ -25,9 +25,7 @@ _RESOURCE = Column("resource", "text", "The resource.")
 SYNC_RUNS = Endpoint(
     name="sync_runs",
     kind="snapshot",
-    path="",
     grain="one row per run and resource",
-    permission="",
     primary_key=("run_id", "resource"),
     columns=(
         _RUN_ID,
@@ -60,9 +58,7 @@ SYNC_RUNS = Endpoint(
 SYNC_FAILURES = Endpoint(
     name="sync_failures",
     kind="snapshot",
-    path="",
     grain="one row per run, resource and parent that could not be read",
-    permission="",
     primary_key=("run_id", "resource", "parent_id"),
     columns=(
         _RUN_ID,
