@@ -30,11 +30,8 @@ from ..warehouses.schemas import model_schemas
 from .dbt import folder_of, run_dbt
 from .settings import ModelsFailed, fingerprint, model_names
 
-BUSY_ATTEMPTS = 5
 MODELS = "models"
 """What the run log calls the building of the SQL models."""
-_ROLLUPS_AGREE = "assert_rollups_agree"
-"""The data test that sees what incremental builds cannot: rows that are gone."""
 BUILT_FROM = "_models_built_from"
 """A table of one row in the raw schema: the build knows by it whether what is there is outdated."""
 _BUILT_FROM_COLUMNS = (
@@ -108,7 +105,7 @@ def _require_data(pipeline: dlt.Pipeline) -> None:
         raise ModelsFailed("There is nothing to build models on yet; run wistia-pipeline sync first.")
 
 
-def build_models(pipeline: dlt.Pipeline, *, full_refresh: bool = False, attempts: int = BUSY_ATTEMPTS) -> ModelsResult:
+def build_models(pipeline: dlt.Pipeline, *, full_refresh: bool = False, attempts: int = 5) -> ModelsResult:
     """Builds the models and runs their data tests; what fails costs the data nothing.
 
     Views that are there stay as they are: Postgres would drop with them whatever a user has built on them. After a
@@ -143,7 +140,8 @@ def _build(pipeline: dlt.Pipeline, result: ModelsResult, full_refresh: bool, att
         # otherwise a model takes all its tests along
         command += ["--indirect-selection", "empty"]
     nodes = _run_until_free(pipeline, command if is_hourly else whole, attempts)
-    if is_hourly and any(node.node.name == _ROLLUPS_AGREE and node.status == "fail" for node in nodes):
+    # this test sees what incremental builds cannot: rows that are gone
+    if is_hourly and any(node.node.name == "assert_rollups_agree" and node.status == "fail" for node in nodes):
         nodes = _run_until_free(pipeline, whole, attempts)
     note(nodes, result)
     if not any(failure["kind"] != "test" for failure in result.failures):

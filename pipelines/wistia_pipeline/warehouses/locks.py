@@ -14,8 +14,6 @@ from wistia_source.errors import WistiaError
 
 EVERYTHING = "everything"
 """What keeps out all other runs, whatever they are called."""
-OTHERS_LOAD_SECONDS = 600
-"""How long the load of another account is waited for."""
 
 
 class WarehouseBusy(WistiaError):
@@ -57,11 +55,12 @@ def file_held(lock: Path) -> Iterator[Hold]:
 
 @contextmanager
 def advisory_held(
-    connect: Callable[[], Any], warehouse: str, by: str, others_load_seconds: float = OTHERS_LOAD_SECONDS
+    connect: Callable[[], Any], warehouse: str, by: str, others_load_seconds: float = 600
 ) -> Iterator[Hold]:
     """A warehouse about which several machines ask a Postgres, to which `connect` opens a connection of psycopg2.
 
-    It gives back what a run holds when the run's connection ends. Raises `WarehouseBusy`, and what `connect` raises.
+    It gives back what a run holds when the run's connection ends. The load of another account is waited for
+    `others_load_seconds`. Raises `WarehouseBusy`, and what `connect` raises.
     """
     with closing(connect()) as connection:
         connection.autocommit = True

@@ -41,11 +41,8 @@ DEFAULTS = {"spark.ui.enabled": "false", "spark.ui.showConsoleProgress": "false"
 LOCAL_DEFAULTS = {"spark.authenticate": "true"}
 # the driver of a cluster plans many small queries and runs none: optimising its code costs half of the time
 CLUSTER_DEFAULTS = {"spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1"}
-CONNECT_SECONDS = 10
-END_SECONDS = 20
 LONGEST_REASON = 300
 OLDEST_JAVA = 17
-JAVA_SECONDS = 60
 _WITHOUT_VECTORS = """#!/bin/sh
 for option do
     shift
@@ -165,7 +162,7 @@ def _require_master(master: str) -> None:
     for address in master.removeprefix("spark://").split(","):
         host, _, port = address.rpartition(":")
         try:
-            socket.create_connection((host.strip("[]"), int(port)), CONNECT_SECONDS).close()
+            socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
             return
         except ValueError:
             refused = "the address is not of the form spark://host:7077"
@@ -197,7 +194,7 @@ def _end(gateway: Any) -> None:
     # it takes that for the end of this process
     gateway.proc.stdin.close()
     try:
-        gateway.proc.wait(END_SECONDS)
+        gateway.proc.wait(timeout=20)
     except subprocess.TimeoutExpired:
         gateway.proc.kill()
         gateway.proc.wait()
@@ -227,7 +224,7 @@ def java_home(folder: Path) -> str:
 def _what_is_wrong(java: Path) -> str | None:
     """Why Spark cannot run on it, if so."""
     try:
-        answer = subprocess.run([java, "-version"], capture_output=True, text=True, timeout=JAVA_SECONDS)  # noqa: S603
+        answer = subprocess.run([java, "-version"], capture_output=True, text=True, timeout=60)  # noqa: S603
     except (OSError, subprocess.TimeoutExpired):
         return f"there is no Java to start at {java}"
     found = re.search(r'version "(\d+)', answer.stderr)

@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager, closing, contextmanager
 from datetime import timedelta
 from pathlib import Path
 from tempfile import TemporaryFile
+from typing import Any
 
 import duckdb
 from dlt.pipeline.exceptions import PipelineStepFailed
@@ -20,10 +21,9 @@ from . import loads
 from .errors import explain
 from .rewrite import rewrite
 
-READER: dict[str, str | bool | int | float | list[str]] = {"memory_limit": "500MB", "threads": 1}
+READER: dict[str, Any] = {"memory_limit": "500MB", "threads": 1}
 """What is more is spilled: a reader must not take the memory of the machine that also loads. Each thread of a sort
 takes more, some of it beyond the limit, and saves a tenth of the time."""
-ROWS_PER_BATCH = 10_000
 MODELS = {"dynamic_or_filter_threshold": 10_000}
 """The incremental models look for few rows by their number: DuckDB does so up to this many."""
 
@@ -121,4 +121,4 @@ def snapshot_of(connection: duckdb.DuckDBPyConnection) -> Query:
     connection.execute("set timezone = 'UTC'")
     connection.execute("set enable_progress_bar = false")
     connection.execute("begin transaction")
-    return lambda query, *values: connection.sql(query, params=list(values)).to_arrow_reader(ROWS_PER_BATCH)
+    return lambda query, *values: connection.sql(query, params=list(values)).to_arrow_reader(10_000)

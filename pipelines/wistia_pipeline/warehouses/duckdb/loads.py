@@ -21,11 +21,10 @@ from dlt.destinations.sql_jobs import SqlMergeFollowupJob
 
 from ..resolved_once import ResolvedOnce
 
-WAREHOUSE = "warehouse.duckdb"
-FRUGAL: dict[str, str | int] = {"memory_limit": "100MB", "threads": 1}
+FRUGAL: dict[str, Any] = {"memory_limit": "100MB", "threads": 1}
 """Of DuckDB while it loads; what is more is spilled. By itself it takes the memory of the machine, little by little,
 and more with each thread. Another choice can be made as dlt's `destination.duckdb.credentials.global_config`."""
-GENEROUS: dict[str, str | int] = {"memory_limit": "2GB"}
+GENEROUS: dict[str, Any] = {"memory_limit": "2GB"}
 """Where that was too little."""
 
 
@@ -33,7 +32,7 @@ GENEROUS: dict[str, str | int] = {"memory_limit": "2GB"}
 class _Configuration(DuckDbClientConfiguration):
     def make_default_location(self, _: str) -> str:
         """The file where none is set. Not among the other defaults: dlt's own tools make the destination without."""
-        return WAREHOUSE
+        return "warehouse.duckdb"
 
 
 class _Merge(SqlMergeFollowupJob):

@@ -6,7 +6,6 @@ import os
 import shutil
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import duckdb
 
@@ -29,8 +28,7 @@ def rewrite(file: Path) -> None:
     # what a copy has left that was killed
     _discard(new)
     try:
-        config: dict[str, Any] = {**GENEROUS}
-        with closing(when_free(lambda: duckdb.connect(str(file), config=config))) as database:
+        with closing(when_free(lambda: duckdb.connect(str(file), config=GENEROUS))) as database:
             (name,) = database.execute("select current_database()").fetchone() or ("",)
             database.execute("checkpoint")
             path = str(new).replace("'", "''")

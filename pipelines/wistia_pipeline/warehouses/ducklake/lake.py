@@ -38,7 +38,6 @@ from .loads import ducklake
 
 EXTENSIONS = ("ducklake", "postgres_scanner", "httpfs", "aws")
 """Of DuckDB: they come as Python packages, so that nothing is fetched while a run is under way."""
-POSTGRES = ("postgres", "postgresql")
 STATEMENTS = "DBT_ENV_SECRET_WISTIA_LAKE"
 """The environment variable of how dbt attaches the lake; dbt keeps variables of this name out of logs and errors."""
 
@@ -70,7 +69,7 @@ class DuckLake(Destination):
         if Path(self._credentials.storage_url).absolute() == Path(f"{name}.files").absolute():
             # dlt's default: a folder wherever a run begins
             raise SettingInvalid(f"Where the lake's files are is not set; {FORM}.")
-        if kind not in POSTGRES:
+        if kind not in ("postgres", "postgresql"):
             raise SettingInvalid(f"The lake's catalog is to be in Postgres, which all machines can reach; {FORM}.")
         if not re.fullmatch(r"[A-Za-z_]\w*", name):
             raise SettingInvalid(
