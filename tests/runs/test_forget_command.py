@@ -41,8 +41,8 @@ POINTS = [
     ("wistia_pipeline.runs.sweep", "_clear_logs", "before"),
     (FORGET, "sweep", "after"),
     (FORGET, "drop_local_state", "after"),
-    ("wistia_pipeline.warehouses.duckdb.rewrite", "_contents", "before"),
-    ("wistia_pipeline.warehouses.duckdb.rewrite", "_contents", "after"),
+    ("wistia_pipeline.warehouses.duckdb.file", "_contents", "before"),
+    ("wistia_pipeline.warehouses.duckdb.file", "_contents", "after"),
     ("wistia_pipeline.warehouses.duckdb.file", "rewrite", "after"),
     (FORGET, "end_sweep", "after"),
 ]

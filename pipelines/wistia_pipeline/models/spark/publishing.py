@@ -26,7 +26,7 @@ class Building:
     """One build of the schema `marts`: a folder of its own, and a file in the storage that lets it publish."""
 
     def __init__(self, storage: Storage, marts: str) -> None:
-        self.storage, self._marts = storage, marts
+        self._storage, self._marts = storage, marts
         self._published, self._builds = storage.path(marts), storage.path(f"{marts}.building")
         self._lock = f"{self._builds}/lock.json"
         self._mine = {"id": uuid4().hex[:12], "host": gethostname(), "since": _now()}
@@ -34,14 +34,14 @@ class Building:
 
     def schema(self, name: str) -> str:
         """Where Spark makes the tables of a schema."""
-        return self.storage.as_spark(f"{self._folder}/{name}")
+        return self._storage.as_spark(f"{self._folder}/{name}")
 
     def publish(self, names: Iterable[str]) -> str:
         """Replaces the published marts with those that were built; where that fails, the old ones come back.
 
         Readers may miss one for a moment. Returns their address. Raises `ModelsFailed` where the lock was lost.
         """
-        storage = self.storage
+        storage = self._storage
         storage.files.makedirs(self._published, exist_ok=True)
         storage.files.makedirs(f"{self._folder}/{_REPLACED}", exist_ok=True)
         begun: list[tuple[str, str]] = []
@@ -72,7 +72,7 @@ class Building:
                 # the storage may answer the next time; before a mart is published the lock is looked at again
                 with suppress(Exception):
                     if self._is_mine():
-                        self.storage.files.pipe_file(self._lock, self._content())
+                        self._storage.files.pipe_file(self._lock, self._content())
 
         heartbeat = threading.Thread(target=beat, name="build lock", daemon=True)
         heartbeat.start()
@@ -81,7 +81,7 @@ class Building:
             try:
                 yield
             finally:
-                self.storage.delete(self._folder)
+                self._storage.delete(self._folder)
         finally:
             ended.set()
             heartbeat.join()
@@ -89,11 +89,11 @@ class Building:
                 self._remove_lock()
                 # where there are folders without files
                 with suppress(OSError, NotImplementedError):
-                    self.storage.files.rmdir(self._builds)
+                    self._storage.files.rmdir(self._builds)
 
     def _clean_up_after_killed(self) -> None:
         """Removes what killed builds have left, and puts back the marts that they were about to replace."""
-        storage = self.storage
+        storage = self._storage
         for build in storage.folders(self._builds):
             for replaced in storage.folders(f"{build}/{_REPLACED}"):
                 mart = f"{self._published}/{replaced.rpartition('/')[2]}"
@@ -109,7 +109,7 @@ class Building:
             )
 
     def _take_lock(self) -> None:
-        files = self.storage.files
+        files = self._storage.files
         while True:
             files.makedirs(self._builds, exist_ok=True)
             try:
@@ -138,18 +138,18 @@ class Building:
     def _read_lock(self) -> dict[str, str]:
         unknown = {"id": "", "host": "another machine"}
         try:
-            found: dict[str, str] = json.loads(self.storage.files.cat_file(self._lock))
+            found: dict[str, str] = json.loads(self._storage.files.cat_file(self._lock))
         except FileNotFoundError:
             return {**unknown, "since": "just now", "at": _now()}
         except ValueError:
             # not whole yet, or never
-            at = self.storage.files.modified(self._lock).astimezone(UTC).isoformat()
+            at = self._storage.files.modified(self._lock).astimezone(UTC).isoformat()
             return {**unknown, "since": at, "at": at}
         return found
 
     def _remove_lock(self) -> None:
         with suppress(FileNotFoundError):
-            self.storage.files.rm_file(self._lock)
+            self._storage.files.rm_file(self._lock)
 
 
 def _now() -> str:
