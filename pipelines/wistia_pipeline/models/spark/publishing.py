@@ -50,12 +50,12 @@ class Building:
                 self._require_lock()
                 mart, replaced = f"{self._published}/{name}", f"{self._folder}/{_REPLACED}/{name}"
                 begun.append((mart, replaced))
-                if storage.exists(mart):
+                if storage.files.exists(mart):
                     storage.move(mart, replaced)
                 storage.move(f"{self._folder}/{self._marts}/{name}", mart)
         except BaseException:
             for mart, replaced in begun:
-                if storage.exists(replaced):
+                if storage.files.exists(replaced):
                     storage.delete(mart)
                     storage.move(replaced, mart)
             raise
@@ -97,7 +97,7 @@ class Building:
         for build in storage.folders(self._builds):
             for replaced in storage.folders(f"{build}/{_REPLACED}"):
                 mart = f"{self._published}/{replaced.rpartition('/')[2]}"
-                if not storage.exists(mart):
+                if not storage.files.exists(mart):
                     storage.move(replaced, mart)
             storage.delete(build)
 

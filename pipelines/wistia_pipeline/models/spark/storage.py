@@ -30,6 +30,7 @@ class Storage:
         if protocol not in SCHEMES:
             known = ", ".join(f"{scheme}://" for scheme in SCHEMES)
             raise ModelsFailed(f"Spark does not read {protocol}:// but {known}; load into one of these.")
+        # dlt makes it without a cache of what is there: Spark and other machines write there, too
         self._client, self.files, self._is_local = client, client.fs_client, client.is_local_filesystem
         credentials = client.config.credentials
         self.settings = s3a_settings(credentials) if isinstance(credentials, AwsCredentials) else {}
@@ -82,20 +83,13 @@ class Storage:
         except (DestinationUndefinedEntity, FileNotFoundError):
             return []
 
-    def exists(self, path: str) -> bool:
-        """Whether there is a file or a folder."""
-        # Spark and other machines write there, too
-        self.files.invalidate_cache()
-        return bool(self.files.exists(path))
-
     def folders(self, path: str) -> list[str]:
         """The folders in a folder, which need not exist."""
-        found = self.files.ls(path, detail=True) if self.exists(path) else ()
+        found = self.files.ls(path, detail=True) if self.files.exists(path) else ()
         return [entry["name"] for entry in found if entry["type"] == "directory"]
 
     def move(self, old: str, new: str) -> None:
         """Moves a folder."""
-        self.files.invalidate_cache()
         if self._is_local:
             self.files.mv(old, new)
             return
@@ -106,7 +100,7 @@ class Storage:
 
     def delete(self, path: str) -> None:
         """Deletes a folder, which need not exist."""
-        if self.exists(path):
+        if self.files.exists(path):
             self.files.rm(path, recursive=True)
 
 
