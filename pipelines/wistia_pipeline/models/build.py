@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from itertools import count
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -169,9 +168,9 @@ def note(nodes: Iterable[Any], result: ModelsResult) -> None:
 def _run_until_free(pipeline: dlt.Pipeline, command: list[str], attempts: int) -> Sequence[Any]:
     """The results of what a dbt command builds; tried again while another program is in the way."""
     destination = destination_of(pipeline)
-    for attempt in count(1):
+    for _ in range(attempts):
         nodes: Sequence[Any] = run_dbt(pipeline, command).result
-        if attempt == attempts or not any(destination.is_busy(str(node.message)) for node in nodes):
+        if not any(destination.is_busy(str(node.message)) for node in nodes):
             break
     return nodes
 
@@ -195,9 +194,8 @@ def _relations(client: SqlClientBase[Any]) -> set[str]:
 
 def _make_missing_tables(client: SqlClientBase[Any]) -> None:
     """Makes the tables of resources that were never selected: the models know them all."""
-    load_id = Column(LOAD_ID, "text", "")
     for table in TABLES:
-        create_table(client, table.name, [*all_columns(table), load_id])
+        create_table(client, table.name, [*all_columns(table), Column(LOAD_ID, "text", "")])
     make_log_tables(client)
     create_table(client, BUILT_FROM, _BUILT_FROM_COLUMNS)
 
@@ -213,8 +211,5 @@ def _note_built_from(client: SqlClientBase[Any], made_from: str, tested_at: date
     name = client.make_qualified_table_name(BUILT_FROM)
     with client.begin_transaction():
         client.execute_sql(f"delete from {name}")  # noqa: S608
-        client.execute_sql(
-            f"insert into {name} (fingerprint, tested_at) values (%s, %s)",  # noqa: S608
-            made_from,
-            tested_at,
-        )
+        insert = f"insert into {name} (fingerprint, tested_at) values (%s, %s)"  # noqa: S608
+        client.execute_sql(insert, made_from, tested_at)

@@ -174,9 +174,8 @@ def make_and_forget(pipeline: dlt.Pipeline, client: SqlClientBase[Any]) -> None:
     client.execute_sql("begin")
     try:
         for schema in (raw, f"{raw}_staging", *model_schemas(raw)):
-            there = client.execute_sql("select 1 from information_schema.schemata where schema_name = %s", schema)
             name = client.escape_column_name(schema)
-            if not there:
+            if not client.execute_sql("select 1 from information_schema.schemata where schema_name = %s", schema):
                 client.execute_sql(f"create schema if not exists {name}")
             client.execute_sql(f"create table {name}.{table} (x integer)")
     finally:
