@@ -67,11 +67,8 @@ class Destination:
 
     def __init__(self, pipeline: dlt.Pipeline) -> None:
         self.pipeline = pipeline
-
-    @property
-    def kind(self) -> str:
+        self.kind = str(pipeline.destination.destination_type).rpartition(".")[2]
         """Such as `duckdb` or `postgres`, whatever name it was given."""
-        return str(self.pipeline.destination.destination_type).rpartition(".")[2]
 
     @property
     def exists(self) -> bool:

@@ -60,6 +60,8 @@ class DuckLake(Destination):
         self._driver = of_extra("lake", "psycopg2")
         super().__init__(pipeline)
         self._credentials = pipeline.sql_client().credentials
+        self._schema = str(self._credentials.metadata_schema or self._credentials.ducklake_name)
+        """Of the catalog in its database."""
         self._require_settings()
 
     def _require_settings(self) -> None:
@@ -103,11 +105,6 @@ class DuckLake(Destination):
             return self._driver.connect(url)
         except self._driver.Error as error:
             raise errors.catalog_unreachable(first_line(error)) from error
-
-    @property
-    def _schema(self) -> str:
-        """The schema of the catalog in its database."""
-        return str(self._credentials.metadata_schema or self._credentials.ducklake_name)
 
     @contextmanager
     def snapshot(self) -> Iterator[Query]:
