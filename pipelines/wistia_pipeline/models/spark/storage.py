@@ -34,7 +34,7 @@ class Storage:
         self._client, self.files, self._is_local = client, client.fs_client, client.is_local_filesystem
         credentials = client.config.credentials
         self.settings = s3a_settings(credentials) if isinstance(credentials, AwsCredentials) else {}
-        """Spark's."""
+        """Of Spark, to reach it."""
         try:
             loads = self._file_names(LOADS)
         except MissingDependencyException:

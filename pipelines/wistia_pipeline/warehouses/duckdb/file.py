@@ -95,8 +95,7 @@ class DuckDBFile(Destination):
                 f"There is no folder {file.parent}; make it, or choose another file (DESTINATION__DUCKDB__CREDENTIALS)."
             )
         # the lock alone would call a folder that cannot be written a run under way
-        with TemporaryFile(dir=file.parent):
-            pass
+        TemporaryFile(dir=file.parent).close()
         with self.held():
             if not file.exists():
                 return f"duckdb, {file}, which the first sync makes"
