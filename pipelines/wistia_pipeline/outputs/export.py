@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import orjson
 import pyarrow as pa
@@ -19,9 +18,7 @@ from ..models.marts import Mart, NotBuilt
 from ..warehouses.catalog import quoted
 from ..warehouses.reading import Reader
 
-Write = Callable[[pa.RecordBatch], None]
-Format = Callable[[IO[bytes], pa.Schema, Sequence[str]], AbstractContextManager[Write]]
-"""From an open file, the columns, and the names of those that hold JSON, to what writes rows there."""
+Batches = Iterator[pa.RecordBatch]
 
 _ROW_GROUP_BYTES = 32 * 2**20
 _JSON = ("json", "jsonb")
@@ -56,12 +53,16 @@ def export(
     json_columns = [name for name in chosen if types[name] in _JSON]
     answer = reader.batches(_query(reader, mart, types, chosen, start, end))
     count = 0
-    with FORMATS[as_format](file, answer.schema, json_columns) as write:
+
+    def batches() -> Batches:
+        nonlocal count
         for batch in answer:
             for name in json_columns:
                 batch = _in_order_of_keys(batch, name)
-            write(batch)
             count += batch.num_rows
+            yield batch
+
+    FORMATS[as_format](file, answer.schema, batches(), json_columns)
     return count
 
 
@@ -110,63 +111,48 @@ def _in_order_of_keys(batch: pa.RecordBatch, name: str) -> pa.RecordBatch:
     return batch.set_column(batch.schema.get_field_index(name), name, pa.array(texts, pa.string()))
 
 
-@contextmanager
-def _as_csv(file: IO[bytes], schema: pa.Schema, _: Sequence[str]) -> Iterator[Write]:
+def _as_csv(file: IO[bytes], schema: pa.Schema, batches: Batches, _: Sequence[str]) -> None:
     """Texts are quoted, and so an empty one differs from null, which is nothing at all."""
     with csv.CSVWriter(file, _readable([], schema).schema) as writer:
-        yield lambda batch: writer.write(_readable([batch], schema))
+        for batch in batches:
+            writer.write(_readable([batch], schema))
 
 
-@contextmanager
-def _as_ndjson(file: IO[bytes], schema: pa.Schema, json_columns: Sequence[str]) -> Iterator[Write]:
-    yield lambda batch: file.writelines(line + b"\n" for line in _objects(batch, schema, json_columns))
+def _as_ndjson(file: IO[bytes], schema: pa.Schema, batches: Batches, json_columns: Sequence[str]) -> None:
+    file.writelines(line + b"\n" for line in _objects(schema, batches, json_columns))
 
 
-@contextmanager
-def _as_json(file: IO[bytes], schema: pa.Schema, json_columns: Sequence[str]) -> Iterator[Write]:
+def _as_json(file: IO[bytes], schema: pa.Schema, batches: Batches, json_columns: Sequence[str]) -> None:
     """One array, an object a line."""
     before = b"[\n"
-
-    def write(batch: pa.RecordBatch) -> None:
-        nonlocal before
-        for line in _objects(batch, schema, json_columns):
-            file.write(before + line)
-            before = b",\n"
-
-    yield write
+    for line in _objects(schema, batches, json_columns):
+        file.write(before + line)
+        before = b",\n"
     file.write(b"\n]\n" if before == b",\n" else b"[]\n")
 
 
-@contextmanager
-def _as_parquet(file: IO[bytes], schema: pa.Schema, _: Sequence[str]) -> Iterator[Write]:
+def _as_parquet(file: IO[bytes], schema: pa.Schema, batches: Batches, _: Sequence[str]) -> None:
     gathered: list[pa.RecordBatch] = []
-
     with parquet.ParquetWriter(file, schema, compression="zstd") as writer:
-
-        def write_gathered() -> None:
-            writer.write_table(pa.Table.from_batches(gathered, schema))
-            gathered.clear()
-
-        def write(batch: pa.RecordBatch) -> None:
+        for batch in batches:
             gathered.append(batch)
             # each write is a row group, and many small ones read slowly
             if sum(part.nbytes for part in gathered) > _ROW_GROUP_BYTES:
-                write_gathered()
-
-        yield write
-        write_gathered()
-
-
-FORMATS: Mapping[str, Format] = {"csv": _as_csv, "json": _as_json, "ndjson": _as_ndjson, "parquet": _as_parquet}
+                writer.write_table(pa.Table.from_batches(gathered, schema))
+                gathered.clear()
+        writer.write_table(pa.Table.from_batches(gathered, schema))
 
 
-def _objects(batch: pa.RecordBatch, schema: pa.Schema, json_columns: Sequence[str]) -> Iterator[bytes]:
+FORMATS = {"csv": _as_csv, "json": _as_json, "ndjson": _as_ndjson, "parquet": _as_parquet}
+
+
+def _objects(schema: pa.Schema, batches: Batches, json_columns: Sequence[str]) -> Iterator[bytes]:
     """Each row as a JSON object; numbers that JSON lacks, such as NaN, are null."""
-    rows: list[dict[str, Any]] = _readable([batch], schema).to_pylist()
-    for row in rows:
-        for name in json_columns:
-            row[name] = None if row[name] is None else orjson.Fragment(row[name])
-        yield orjson.dumps(row)
+    for batch in batches:
+        for row in _readable([batch], schema).to_pylist():
+            for name in json_columns:
+                row[name] = None if row[name] is None else orjson.Fragment(row[name])
+            yield orjson.dumps(row)
 
 
 def _readable(batches: list[pa.RecordBatch], schema: pa.Schema) -> pa.Table:
