@@ -20,7 +20,6 @@ OTHERS = "all others"
 UNKNOWN = "unknown"
 
 Row = dict[str, Any]
-_KEY = itemgetter("account_id", "media_id")
 
 _MODELS = (
     *("wistia__account_daily", "wistia__audience_daily", "wistia__leads", "wistia__media_daily"),
@@ -165,11 +164,10 @@ class Curve:
 
     media: str
     cells: list[Row]
-    """`start_seconds`, `view_count`, `rewatch_count`, `retained_fraction`."""
     losses: list[Row]
-    """Where most viewers leave: `start_seconds`, `lost_fraction`, `view_count`."""
+    """Where most viewers leave."""
     rewatches: list[Row]
-    """What is watched again most: `start_seconds`, `rewatch_fraction`, `view_count`."""
+    """What is watched again most."""
 
 
 @dataclass(frozen=True)
@@ -266,19 +264,16 @@ def _curves(reader: Reader, medias: list[Row]) -> list[Curve]:
     ids = [row["media_id"] for row in medias]
     places = ", ".join(f"${position}" for position, _ in enumerate(ids, 1))
 
-    def by_media(query: str) -> dict[tuple[str, str], list[Row]]:
+    def by(query: str, *names: str) -> dict[tuple[str, ...], list[Row]]:
         rows = reader.rows(query.format(marts=reader.marts, ids=places), *ids)
-        return {key: list(of_one) for key, of_one in groupby(rows, _KEY)}
+        return {key: list(of_one) for key, of_one in groupby(rows, itemgetter(*names))}
 
-    cells, dropoffs = by_media(_CURVES), by_media(_DROPOFFS)
-
-    def of_kind(media: Row, kind: str) -> list[Row]:
-        return [row for row in dropoffs.get(_KEY(media), []) if row["kind"] == kind]
-
+    cells = by(_CURVES, "account_id", "media_id")
+    dropoffs = by(_DROPOFFS, "account_id", "media_id", "kind")
     return [
-        Curve(media["media"], cells[_KEY(media)], of_kind(media, "loss"), of_kind(media, "rewatch"))
+        Curve(media["media"], cells[key], dropoffs.get((*key, "loss"), []), dropoffs.get((*key, "rewatch"), []))
         for media in medias
-        if _KEY(media) in cells
+        if (key := (media["account_id"], media["media_id"])) in cells
     ]
 
 

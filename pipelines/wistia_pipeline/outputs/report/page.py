@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -92,17 +92,16 @@ def page(figures: Figures) -> str:
     )
     templates.filters["shown"] = _shown
     drawn = {chart.name: chart for chart in _charts(figures)}
+    data = {
+        "charts": {name: chart.spec | {"description": chart.says} for name, chart in drawn.items() if chart.is_drawn},
+        "curve": charts.curve(),
+        "curves": [_curve(curve) for curve in figures.curves],
+    }
     scripts = [vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;"), (_HERE / "page.js").read_text("utf-8")]
     html: str = templates.get_template("page.html").render(
         figures=figures,
         charts=drawn,
-        data={
-            "charts": {
-                name: chart.spec | {"description": chart.says} for name, chart in drawn.items() if chart.is_drawn
-            },
-            "curve": charts.curve(),
-            "curves": [_curve(curve) for curve in figures.curves],
-        },
+        data=data,
         style=(_HERE / "page.css").read_text("utf-8"),
         scripts=scripts,
         # no other script can run, whatever a media is called
@@ -114,36 +113,27 @@ def page(figures: Figures) -> str:
 def _charts(figures: Figures) -> list[Chart]:
     days, window = figures.days, f"from {figures.start} to {figures.last}"
 
+    def by_day(
+        name: str, title: str, what: str, drawn: dict[str, str], form: str = ",d", columns: Sequence[str] = ()
+    ) -> Chart:
+        spec = charts.by_day(days, drawn, form)
+        return Chart(name, title, f"{what} by day, {window}.", _columns("date", *(columns or drawn)), days, spec)
+
     def audience(name: str, title: str, what: str, rows: list[Row]) -> Chart:
         columns = {"label": (title, "text"), **_columns("session_count", "share")}
-        drawn = charts.bars(rows, "label", "session_count", "Sessions")
-        return Chart(name, title, f"Viewing sessions by {what}, {window}.", columns, rows, drawn)
+        spec = charts.bars(rows, "label", "session_count", "Sessions")
+        return Chart(name, title, f"Viewing sessions by {what}, {window}.", columns, rows, spec)
 
     return [
-        Chart(
+        by_day(
             "plays",
             "Plays and viewing sessions",
-            f"Plays as Wistia counts them and viewing sessions by day, {window}.",
-            _columns("date", "play_count", "load_count", "session_count", "is_final"),
-            days,
-            charts.by_day(days, {"play_count": "Plays", "session_count": "Viewing sessions"}),
+            "Plays as Wistia counts them and viewing sessions",
+            {"play_count": "Plays", "session_count": "Viewing sessions"},
+            columns=("play_count", "load_count", "session_count", "is_final"),
         ),
-        Chart(
-            "viewers",
-            "Viewers",
-            f"Different viewers by day, {window}.",
-            _columns("date", "viewer_count"),
-            days,
-            charts.by_day(days, {"viewer_count": "Viewers"}),
-        ),
-        Chart(
-            "hours",
-            "Hours watched",
-            f"Hours watched by day, {window}.",
-            _columns("date", "watched_hours"),
-            days,
-            charts.by_day(days, {"watched_hours": "Hours"}, ",.1~f"),
-        ),
+        by_day("viewers", "Viewers", "Different viewers", {"viewer_count": "Viewers"}),
+        by_day("hours", "Hours watched", "Hours watched", {"watched_hours": "Hours"}, ",.1~f"),
         Chart(
             "medias",
             "Most played medias",
