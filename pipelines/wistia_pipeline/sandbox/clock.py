@@ -25,11 +25,6 @@ def stats_day(at: int) -> int:
     return (at - STATS_DAY_BEGINS) // DAY
 
 
-def day_number(day: date) -> int:
-    """Days since 1970 of a calendar day."""
-    return day.toordinal() - EPOCH
-
-
 def day_text(number: int) -> str:
     """A day since 1970 as YYYY-MM-DD."""
     return date.fromordinal(number + EPOCH).isoformat()
@@ -37,32 +32,21 @@ def day_text(number: int) -> str:
 
 def day_of(value: date | str) -> int:
     """Days since 1970 of a date or of text; ValueError if the text is not a plain YYYY-MM-DD."""
-    if isinstance(value, datetime):
-        raise ValueError(f"not a plain date: {value!r}")
-    if isinstance(value, date):
-        return day_number(value)
-    if len(value) != 10:
-        raise ValueError(f"not a plain date: {value!r}")
-    return day_number(date.fromisoformat(value))
-
-
-def _plain(at: int) -> str:
-    return datetime.fromtimestamp(at, UTC).isoformat()[:19]
-
-
-def stats_text(at: int) -> str:
-    """The form of Stats rows: milliseconds that are always zero."""
-    return _plain(at) + ".000Z"
-
-
-def old_stats_text(at: int) -> str:
-    """The form of Stats rows of years ago."""
-    return _plain(at) + "Z"
+    if isinstance(value, str):
+        if len(value) != 10:
+            raise ValueError(f"not a plain date: {value!r}")
+        value = date.fromisoformat(value)
+    return value.toordinal() - EPOCH
 
 
 def data_text(at: int) -> str:
     """The form of medias and projects."""
-    return _plain(at) + "+00:00"
+    return datetime.fromtimestamp(at, UTC).isoformat()
+
+
+def stats_text(at: int, milliseconds: str = ".000") -> str:
+    """The form of Stats rows: milliseconds that are always zero, and that rows of years ago lack."""
+    return f"{data_text(at)[:19]}{milliseconds}Z"
 
 
 def rhythm(at: int) -> float:

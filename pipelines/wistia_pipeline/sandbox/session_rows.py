@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from . import seeded
-from .clock import old_stats_text, stats_text
+from .clock import stats_text
 from .lists import Row
 from .media_rows import thumbnail
 from .visitors import Person, person
@@ -38,7 +38,7 @@ def event_row(history: History, row: int, now: int) -> Row:
     key = seeded.key(salt, identity, history.received[number])
     known = person(history.seed, visitor if number == row else history.visitor_of[number])
     country, region, city, lat, lon = known.place
-    event: Row = {"received_at": old_stats_text(at) if old and salt[50] < 128 else stats_text(at)}
+    event: Row = {"received_at": stats_text(at, "" if old and salt[50] < 128 else ".000")}
     if not (old and salt[51] < 96):
         event["event_key"] = key
     private = visitor == -1
