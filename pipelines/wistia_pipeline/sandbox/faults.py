@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import re
 import threading
+from collections import Counter
 from dataclasses import dataclass
 from typing import Literal
-
-Kind = Literal["status", "reset", "truncated", "html", "hang", "malformed"]
 
 
 @dataclass(frozen=True)
@@ -18,7 +17,7 @@ class Fault:
     """
 
     path: str
-    kind: Kind = "status"
+    kind: Literal["status", "reset", "truncated", "html", "hang", "malformed"] = "status"
     status: int = 500
     times: int | None = 1
     after: int = 0
@@ -33,17 +32,12 @@ class Faults:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._faults: list[Fault] = []
-        self._matches: list[int] = []
+        self._matches: Counter[int] = Counter()
 
     def add(self, fault: Fault) -> None:
-        """Put a fault in force."""
-        re.compile(fault.path)
-        with self._lock:
-            self._faults.append(fault)
-            self._matches.append(0)
+        self._faults.append(fault)
 
     def clear(self) -> None:
-        """Lift all faults."""
         with self._lock:
             self._faults.clear()
             self._matches.clear()
@@ -53,12 +47,10 @@ class Faults:
         with self._lock:
             suffered: Fault | None = None
             for index, fault in enumerate(self._faults):
-                if not re.search(fault.path, path):
-                    continue
                 seen = self._matches[index]
                 due = seen >= fault.after
-                spent = due and fault.times is not None and seen >= fault.after + fault.times
-                if spent or (due and suffered is not None):
+                spent = fault.times is not None and seen >= fault.after + fault.times
+                if spent or (due and suffered) or not re.search(fault.path, path):
                     continue
                 self._matches[index] += 1
                 if due:
