@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ from .view import NotFound
 
 if TYPE_CHECKING:
     from .lists import Row
+    from .server import Sandbox
     from .view import View
 
 DETAILED_STATS = "Read detailed stats"
@@ -36,13 +37,11 @@ class Refusal(Exception):
 class Request:
     """A request as far as an answer depends on it; `key` is the id in its path."""
 
+    sandbox: Sandbox
     view: View
-    version: str
-    release: str | None
+    v1: bool
+    edge: bool
     query: dict[str, list[str]]
-    page_cap: int
-    scopes: Collection[str]
-    project_by_date: bool
     key: str
 
     def one(self, name: str) -> str | None:
@@ -69,10 +68,6 @@ class Request:
         return self.one("start_date"), self.one("end_date")
 
     @property
-    def v1(self) -> bool:
-        return self.version == "v1"
-
-    @property
     def hashed_id(self) -> str:
         """The id in the path: the Data API does not know medias by number."""
         if len(self.key) != 10:
@@ -81,13 +76,13 @@ class Request:
 
     def page(self, rows: Sequence[Row], per_page: int, most: int | None = None) -> list[Row]:
         """One page; a request for more rows than the cap gets the cap, without a word."""
-        size = min(self.number("per_page", per_page), most or self.page_cap)
+        size = min(self.number("per_page", per_page), most or self.sandbox.page_cap)
         begin = (self.number("page", 1) - 1) * size
         return list(rows[begin : begin + size])
 
 
 def project_by_date(request: Request) -> list[Row]:
-    if not request.project_by_date:
+    if not request.sandbox.project_by_date:
         raise NotFound(request.key)
     return request.view.project_stats_by_date(request.key, *request.days())
 
@@ -161,7 +156,7 @@ def token(request: Request) -> Row:
     return {
         "type": "permanent",
         "name": "sandbox",
-        "scopes": sorted(request.scopes),
+        "scopes": sorted(request.sandbox.scopes),
         "application": None,
         "expires_at": None,
     }
@@ -223,8 +218,9 @@ class Route:
             raise Refusal(404, self.missing and f"{self.missing} with ID '{request.key}' not found.") from None
         if request.v1 or self.shape is None or isinstance(found, str):
             return found
-        edge = modern.is_edge(request.release)
-        return [self.shape(row, edge) for row in found] if isinstance(found, list) else self.shape(found, edge)
+        if isinstance(found, list):
+            return [self.shape(row, request.edge) for row in found]
+        return self.shape(found, request.edge)
 
 
 ID = "([^/]+)"

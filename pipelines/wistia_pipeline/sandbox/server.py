@@ -23,6 +23,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from .answers import DETAILED_STATS, FOLDERS_AND_MEDIAS, Refusal, Request, find_route
 from .faults import Fault, Faults
+from .modern import is_edge
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -88,7 +89,6 @@ class Sandbox:
         self.log: list[Call] = []
         self.faults = Faults()
         self._server: _Server | None = None
-        self._thread: threading.Thread | None = None
         self._granted: deque[float] = deque()
         self._rate_lock = threading.Lock()
 
@@ -101,23 +101,14 @@ class Sandbox:
         return f"http://{host if isinstance(host, str) else host.decode()}:{port}"
 
     def __enter__(self) -> Sandbox:
-        if self._server is not None:
-            raise RuntimeError("the sandbox is running already")
         self._server = _Server((self.host, self.port), self)
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
-        self._thread.start()
+        self._server.thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        server, thread = self._server, self._thread
-        if server is None or thread is None:
-            return
-        server.stopping.set()
-        server.shutdown()
-        server.server_close()
-        server.hang_up()
-        thread.join()
-        self._server = self._thread = None
+        if self._server is not None:
+            self._server.stop()
+            self._server = None
 
     def wait_for_permit(self) -> int | None:
         """None within the limit, else the seconds to wait; refused requests do not count."""
@@ -137,10 +128,9 @@ class Sandbox:
         try:
             found = self._answer(path, query, authorization, release)
         except Refusal as refusal:
-            if refusal.error is None:
-                return Reply(refusal.status)
-            error = {"error": refusal.error}
-            return Reply(refusal.status, _json({"code": refusal.code, **error} if refusal.code else error))
+            said = {"code": refusal.code, "error": refusal.error}
+            body = {name: text for name, text in said.items() if text}
+            return Reply(refusal.status, _json(body) if body else b"")
         if isinstance(found, str):
             return Reply(200, found.encode(), HTML)
         return Reply(200, _json(found))
@@ -159,9 +149,7 @@ class Sandbox:
             # a missing permission is a 401 here, not a 403
             raise Refusal(401, "Invalid credentials.", "unauthorized_scope")
         view = self.account.at(self.now())
-        return route.answer(
-            Request(view, version, release, query, self.page_cap, self.scopes, self.project_by_date, key)
-        )
+        return route.answer(Request(self, view, version == "v1", is_edge(release), query, key))
 
 
 def _json(value: Any) -> bytes:
@@ -178,30 +166,30 @@ class _Server(ThreadingTCPServer):
     def __init__(self, address: tuple[str, int], sandbox: Sandbox) -> None:
         self.sandbox = sandbox
         self.stopping = threading.Event()
+        self.thread = threading.Thread(target=self.serve_forever, args=(0.05,), daemon=True)
         self._open: set[socket.socket] = set()
-        self._open_lock = threading.Lock()
         super().__init__(address, _Handler)
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        with self._open_lock:
-            self._open.add(request)
+        self._open.add(request)
         super().process_request(request, client_address)
 
     def shutdown_request(self, request: Any) -> None:
-        with self._open_lock:
-            self._open.discard(request)
+        self._open.discard(request)
         super().shutdown_request(request)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Clients go away; that is no news."""
 
-    def hang_up(self) -> None:
-        """End the connections that clients keep open."""
-        with self._open_lock:
-            still_open = list(self._open)
-        for connection in still_open:
+    def stop(self) -> None:
+        """End it, and the connections that clients keep open."""
+        self.stopping.set()
+        self.shutdown()
+        self.server_close()
+        for connection in list(self._open):
             with suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
+        self.thread.join()
 
 
 class _Handler(BaseHTTPRequestHandler):
