@@ -23,7 +23,7 @@ class Account(History):
             view = self._view
             if view is None or view.now != moment or view.generation != self.generation:
                 self.advance(moment)
-                view = self._view = View(self, moment, self.counts)
+                view = self._view = View(self, moment)
             return view
 
     def counts(self, now: int) -> Counts:
@@ -76,7 +76,7 @@ class Account(History):
             self.extra_rows.append(row)
             lists = [self.order, media.sessions, *self.by_visitor[visitor : visitor + 1]]
             for rows in lists:
-                rows.insert(self.position(rows, at), row)
+                rows.insert(self.position(rows, at + 1), row)
             self.generation += 1
             return self.event_key(row)
 

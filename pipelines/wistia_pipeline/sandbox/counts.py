@@ -18,8 +18,10 @@ if TYPE_CHECKING:
 
 # percents are summed as whole millionths: the order in which rows were taken must not show in the last digit
 MILLION = 1_000_000
+# beside the numbers of medias
+ALL = -1
 
-COPIED = ["all_plays", "all_loads", "percents", "sessions", "visitor_plays", "visitor_loads", "first", "last", "active"]
+COPIED = ("plays", "loads", "percents", "sessions", "last", "active")
 
 
 def plays_of(identity: int) -> int:
@@ -41,18 +43,14 @@ class Counts:
         self.history = history
         self.generation = history.generation
         self.since = self.until = now
-        self.plays: dict[int, Days] = {}
-        self.loads: dict[int, Days] = {}
-        self.all_plays = Days(history.first_day, array("q"))
-        self.all_loads = Days(history.first_day, array("q"))
+        self.plays = {ALL: Days(history.first_day)}
+        self.loads = {ALL: Days(history.first_day)}
         self.percents: Counter[int] = Counter()
         self.sessions: Counter[int] = Counter()
-        self.visitor_plays = array("q")
-        self.visitor_loads = array("q")
-        self.first = array("q")
-        self.last = array("q")
         for (media, day), (loads, plays) in history.restated_days.items():
             self._count(media, day, loads, plays)
+        # of each visitor; -1 before there is one
+        self.last = array("q")
         # visitors, the one who was active longest ago first; sorted once, from then on kept in order
         self.active: list[int] | None = None
         self._take(rows)
@@ -63,11 +61,10 @@ class Counts:
         """The counts with some more rows; these here stay what they are."""
         later = copy(self)
         later.since = later.until = now
-        later.plays, later.loads = dict(self.plays), dict(self.loads)
-        for media in self.plays.keys() & {self.history.media_of[row] for row in rows}:
-            later.plays[media], later.loads[media] = copy(self.plays[media]), copy(self.loads[media])
         for name in COPIED:
             setattr(later, name, copy(getattr(self, name)))
+        for media in self.plays.keys() & {ALL, *(self.history.media_of[row] for row in rows)}:
+            later.plays[media], later.loads[media] = copy(self.plays[media]), copy(self.loads[media])
         later._take(rows)
         return later
 
@@ -75,17 +72,14 @@ class Counts:
         history = self.history
         received, media_of, visitor_of = history.received, history.media_of, history.visitor_of
         identities, percents = history.identity, history.percent
-        new = len(history.by_visitor) - len(self.last)
-        for counts, none in ((self.first, -1), (self.last, -1), (self.visitor_plays, 0), (self.visitor_loads, 0)):
-            counts.extend([none] * new)
+        self.last.extend([-1] * (len(history.by_visitor) - len(self.last)))
         for row in rows:
             identity, media = identities[row], media_of[row]
-            plays, loads = plays_of(identity), loads_of(identity)
-            self._count(media, stats_day(received[row]), loads, plays)
+            self._count(media, stats_day(received[row]), loads_of(identity), plays_of(identity))
             self.percents[media] += round(percents[row] * MILLION)
             self.sessions[media] += 1
             if visitor_of[row] >= 0:
-                self._meet(visitor_of[row], row, loads, plays)
+                self._meet(visitor_of[row], row)
 
     def _activity(self, visitor: int) -> tuple[int, int]:
         return self.history.received[self.last[visitor]], visitor
@@ -93,21 +87,15 @@ class Counts:
     def _count(self, media: int, day: int, loads: int, plays: int) -> None:
         if media not in self.plays:
             first = self.history.first_day
-            self.plays[media], self.loads[media] = Days(first, array("q")), Days(first, array("q"))
-        self.plays[media].add(day, plays)
-        self.loads[media].add(day, loads)
-        self.all_plays.add(day, plays)
-        self.all_loads.add(day, loads)
+            self.plays[media], self.loads[media] = Days(first), Days(first)
+        for number in (media, ALL):
+            self.plays[number].add(day, plays)
+            self.loads[number].add(day, loads)
 
-    def _meet(self, visitor: int, row: int, loads: int, plays: int) -> None:
-        self.visitor_plays[visitor] += plays
-        self.visitor_loads[visitor] += loads
+    def _meet(self, visitor: int, row: int) -> None:
         received = self.history.received
-        last, first = self.last[visitor], self.first[visitor]
-        if first < 0 or received[row] < received[first]:
-            self.first[visitor] = row
+        last, active = self.last[visitor], self.active
         if last < 0 or (received[row], row) > (received[last], last):
-            active = self.active
             if active is not None and last >= 0:
                 del active[bisect_left(active, self._activity(visitor), key=self._activity)]
             self.last[visitor] = row

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from array import array
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from copy import copy
 from datetime import datetime, timedelta
 from itertools import accumulate
@@ -229,8 +229,8 @@ class History:
     # what is known of it at a moment
 
     def position(self, rows: array[int], at: int) -> int:
-        """How many of these rows were received up to a moment."""
-        return bisect_right(rows, at, key=self.received.__getitem__)
+        """How many of these rows, in order of arrival, were received before a moment."""
+        return bisect_left(rows, at, key=self.received.__getitem__)
 
     def hidden(self, now: int) -> set[int]:
         """Rows received by now that do not show yet."""
@@ -241,10 +241,10 @@ class History:
         late = self.late
         begin = 0
         if after is not None:
-            begin = self.position(self.order, after)
+            begin = self.position(self.order, after + 1)
             hidden = self.hidden(after)
             yield from sorted(row for row in hidden if late[row] <= until)
-        for row in self.order[begin : self.position(self.order, until)]:
+        for row in self.order[begin : self.position(self.order, until + 1)]:
             if late.get(row, 0) <= until:
                 yield row
 

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 from . import seeded
 from .clock import stats_text
+from .counts import loads_of, plays_of
 from .lists import Row
 from .media_rows import thumbnail
 from .visitors import Person, person
 from .vocabulary import EMBED_URLS
 
 if TYPE_CHECKING:
-    from .counts import Counts
     from .history import History
 
 
@@ -100,20 +100,22 @@ def _percent(history: History, row: int, now: int, salt: bytes) -> float:
     return int(final) if final in (0, 1) and salt[56] < 32 else float(final)
 
 
-def visitor_row(history: History, counts: Counts, number: int) -> Row:
-    """One visitor."""
+def visitor_row(history: History, number: int, sessions: Sequence[int]) -> Row:
+    """One visitor, who has had these sessions."""
     known = person(history.seed, number)
     salt = seeded.draw(history.seed, "visitor row", number)
-    created = history.received[counts.first[number]]
+    identities = [history.identity[row] for row in sessions]
+    first, last = sessions[0], sessions[-1]
+    created = history.received[first]
     if salt[0] < 19:
         created += 1 + salt[1] % 2
     row: Row = {
         "visitor_key": history.visitor_key(number),
         "created_at": stats_text(created),
-        "last_active_at": stats_text(history.received[counts.last[number]]),
-        "last_event_key": history.event_key(counts.last[number]),
-        "load_count": counts.visitor_loads[number],
-        "play_count": counts.visitor_plays[number],
+        "last_active_at": stats_text(history.received[last]),
+        "last_event_key": history.event_key(last),
+        "load_count": sum(map(loads_of, identities)),
+        "play_count": sum(map(plays_of, identities)),
     }
     if salt[2] < 200:
         row["identifying_event_key"] = None

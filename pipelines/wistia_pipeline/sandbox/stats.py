@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 
 from .clock import day_of, day_text, stats_day
@@ -18,11 +18,12 @@ def tidy(value: float) -> float:
     return int(value) if value == int(value) else value
 
 
+@dataclass
 class Days:
     """A count for each day (days since 1970) from a first one on."""
 
-    def __init__(self, first: int, counts: array[int]) -> None:
-        self.first, self.counts = first, counts
+    first: int
+    counts: array[int] = field(default_factory=lambda: array("q"))
 
     def __getitem__(self, day: int) -> int:
         place = day - self.first

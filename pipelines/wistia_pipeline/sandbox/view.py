@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from array import array
-from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from . import seeded
 from .clock import DAY, day_of
-from .counts import MILLION, Counts
+from .counts import ALL, MILLION, Counts
 from .lists import Row, Rows
 from .media_rows import captions_of, media_row, project_row
 from .session_rows import event_row, matching, visitor_row
 from .stats import Day, Stats, tidy
 
 if TYPE_CHECKING:
-    from .history import History
+    from .account import Account
     from .media import Media
 
 
@@ -31,14 +30,12 @@ class View:
     What a test changes in the account afterwards needs a new view.
     """
 
-    def __init__(self, history: History, now: int, count: Callable[[int], Counts]) -> None:
-        """`count` makes the counts of a moment."""
+    def __init__(self, account: Account, now: int) -> None:
         self.now = now
-        self.generation = history.generation
-        self._history, self._count = history, count
-        self._hidden = history.hidden(now)
-        self._oldest = 0 if history.retention is None else now - history.retention
-        self._event_rows: array[int] | None = None
+        self.generation = account.generation
+        self._account = account
+        self._hidden = account.hidden(now)
+        self._oldest = 0 if account.retention is None else now - account.retention
 
     # lists
 
@@ -49,11 +46,11 @@ class View:
     @cached_property
     def _media_rows(self) -> list[Row]:
         # each page of the list needs all of them
-        return [media_row(self._history, media, self.now) for media in self._listed()]
+        return [media_row(self._account, media, self.now) for media in self._listed()]
 
     def media(self, media_id: str | int) -> Row:
         """One media."""
-        return media_row(self._history, self._media(media_id), self.now)
+        return media_row(self._account, self._media(media_id), self.now)
 
     def projects(self) -> list[Row]:
         """All projects, id ascending."""
@@ -63,7 +60,7 @@ class View:
                 counts[media.project.number] = counts.get(media.project.number, 0) + 1
         return [
             project_row(project, counts.get(project.number, 0))
-            for project in self._history.projects
+            for project in self._account.projects
             if project.created <= self.now
         ]
 
@@ -80,35 +77,33 @@ class View:
         end_date: Day | None = None,
     ) -> Rows:
         """Sessions, newest first, made as they are read; dates are inclusive UTC days."""
-        history = self._history
+        account = self._account
+        media = account.media_numbers.get(str(media_id))
         if visitor_key is not None:
-            visitor = history.visitor_of_key(visitor_key)
-            rows = array("q") if visitor is None else self._shown(history.by_visitor[visitor])
+            visitor = account.visitor_of_key(visitor_key)
+            rows = array("q") if visitor is None else self._kept(account.by_visitor[visitor])
             if media_id is not None:
-                number = history.media_numbers.get(str(media_id))
-                rows = array("q", (row for row in rows if history.media_of[row] == number))
+                rows = array("q", (row for row in rows if account.media_of[row] == media))
         elif media_id is not None:
-            number = history.media_numbers.get(str(media_id))
-            rows = array("q") if number is None else self._shown(history.medias[number].sessions)
+            rows = array("q") if media is None else self._kept(account.medias[media].sessions)
         else:
-            if self._event_rows is None:
-                self._event_rows = self._shown(history.order)
-            rows = self._event_rows
-        if start_date is not None or end_date is not None:
-            received = history.received.__getitem__
-            begin = 0 if start_date is None else bisect_left(rows, day_of(start_date) * DAY, key=received)
-            end = len(rows)
-            if end_date is not None:
-                end = bisect_left(rows, (day_of(end_date) + 1) * DAY, key=received)
-            rows = rows[begin:end]
-        return Rows(rows, lambda row: event_row(history, row, self.now))
+            rows = self._all_kept
+        if start_date is not None:
+            rows = rows[account.position(rows, day_of(start_date) * DAY) :]
+        if end_date is not None:
+            rows = rows[: account.position(rows, (day_of(end_date) + 1) * DAY)]
+        return Rows(rows, lambda row: event_row(account, row, self.now))
+
+    @cached_property
+    def _all_kept(self) -> array[int]:
+        return self._kept(self._account.order)
 
     def event(self, event_key: str) -> Row:
         """One session; where two share the key, the first."""
-        row = self._history.row_of_key(event_key)
-        if row is None or not self._shown(array("q", [row])):
+        row = self._account.row_of_key(event_key)
+        if row is None or not self._kept(array("q", [row])):
             raise NotFound(event_key)
-        return event_row(self._history, row, self.now)
+        return event_row(self._account, row, self.now)
 
     def visitors(self) -> list[Row]:
         """All visitors, last active first."""
@@ -116,16 +111,18 @@ class View:
 
     def visitor_rows(self, filter: str | None = None, search: str | None = None) -> Rows:
         """Visitors, last active first, made as they are read."""
-        numbers: Sequence[int] = self.counts.active or []
-        numbers = matching(self._history, numbers, filter, search)
-        return Rows(numbers, lambda number: visitor_row(self._history, self.counts, number))
+        numbers = matching(self._account, self.counts.active or [], filter, search)
+        return Rows(numbers, self._visitor_row)
 
     def visitor(self, visitor_key: str) -> Row:
         """One visitor."""
-        number = self._history.visitor_of_key(visitor_key)
-        if number is None or number >= len(self.counts.last) or self.counts.last[number] < 0:
+        number = self._account.visitor_of_key(visitor_key)
+        if number is None or not self._shown(self._account.by_visitor[number]):
             raise NotFound(visitor_key)
-        return visitor_row(self._history, self.counts, number)
+        return self._visitor_row(number)
+
+    def _visitor_row(self, number: int) -> Row:
+        return visitor_row(self._account, number, self._shown(self._account.by_visitor[number]))
 
     def captions(self, media_id: str | int) -> list[Row]:
         """The captions of one media, drafts too."""
@@ -136,12 +133,12 @@ class View:
     def account(self) -> Row:
         """The account itself."""
         return {
-            "id": self._history.account_id,
+            "id": self._account.account_id,
             "name": "Example Films & Söhne",
             "url": "https://example.wistia.com",
             "mediaCount": sum(1 for _ in self._listed()),
             "videoLimit": 5000,
-            "projectCount": sum(project.created <= self.now for project in self._history.projects),
+            "projectCount": sum(project.created <= self.now for project in self._account.projects),
             "channelCount": 2,
         }
 
@@ -195,20 +192,20 @@ class View:
     def media_engagement(self, media_id: str | int) -> Row:
         """How many watched each second; beyond 1,000 seconds, each thousandth."""
         media = self._media(media_id)
-        history = self._history
-        rows = self._shown(media.sessions)
+        account = self._account
+        rows = self._kept(media.sessions)
         if not rows or not media.duration:
             return {"engagement": self._engagement(media), "engagement_data": [], "rewatch_data": []}
         count = max(1, min(1000, int(media.duration)))
         left = [0] * (count + 1)
         for row in rows:
-            left[min(count, int(history.percent[row] * count))] += 1
+            left[min(count, int(account.percent[row] * count))] += 1
         watching = []
         still = len(rows)
         for cell in range(count):
             still -= left[cell]
             watching.append(still)
-        salt = seeded.draw(history.seed, "rewatch", media.number)
+        salt = seeded.draw(account.seed, "rewatch", media.number)
         again = [seen * salt[cell % 64] // 2048 for cell, seen in enumerate(watching)]
         return {
             "engagement": self._engagement(media),
@@ -236,21 +233,21 @@ class View:
     @cached_property
     def counts(self) -> Counts:
         """The counts behind the stats and the visitors."""
-        return self._count(self.now)
+        return self._account.counts(self.now)
 
     def _stats(self, medias: list[Media]) -> Stats:
         counts, shown = self.counts, [media for media in medias if media.number in self.counts.plays]
         return Stats(
             loads=[counts.loads[media.number] for media in shown]
-            + [self._history.ambient_loads(media, self.now) for media in medias if media.created <= self.now],
+            + [self._account.ambient_loads(media, self.now) for media in medias if media.created <= self.now],
             plays=[counts.plays[media.number] for media in shown],
             hours=sum(self._hours(media) for media in shown),
         )
 
     def _account_stats(self) -> Stats:
-        loads = [self.counts.all_loads, self._history.all_ambient_loads(self.now)]
-        hours = sum(self._hours(media) for media in self._history.medias if media.number in self.counts.plays)
-        return Stats(loads, [self.counts.all_plays], hours)
+        loads = [self.counts.loads[ALL], self._account.all_ambient_loads(self.now)]
+        hours = sum(self._hours(media) for media in self._account.medias if media.number in self.counts.plays)
+        return Stats(loads, [self.counts.plays[ALL]], hours)
 
     def _hours(self, media: Media) -> float:
         if not media.duration or not media.has_time:
@@ -264,27 +261,30 @@ class View:
     # who and what shows
 
     def _listed(self) -> Iterator[Media]:
-        return (media for media in self._history.medias if media.listed(self.now))
+        return (media for media in self._account.medias if media.listed(self.now))
 
     def _media(self, media_id: str | int) -> Media:
-        number = self._history.media_numbers.get(str(media_id))
-        if number is None or not self._history.medias[number].listed(self.now):
+        number = self._account.media_numbers.get(str(media_id))
+        if number is None or not self._account.medias[number].listed(self.now):
             raise NotFound(media_id)
-        return self._history.medias[number]
+        return self._account.medias[number]
 
     def _medias_of(self, project_id: str | int) -> list[Media]:
-        for project in self._history.projects:
+        for project in self._account.projects:
             if str(project_id) in (project.hashed_id, str(project.id)) and project.created <= self.now:
                 return [media for media in self._listed() if media.project is project]
         raise NotFound(project_id)
 
     def _shown(self, rows: array[int]) -> array[int]:
         """Of rows in the order received, those that show; only the newest hours can hold hidden ones."""
-        received = self._history.received.__getitem__
-        begin = bisect_left(rows, self._oldest, key=received)
-        end = bisect_right(rows, self.now, key=received)
-        tail = max(begin, bisect_left(rows, min(map(received, self._hidden), default=self.now + 1), key=received))
-        return rows[begin:tail] + array("q", (row for row in rows[tail:end] if row not in self._hidden))
+        account = self._account
+        end = account.position(rows, self.now + 1)
+        tail = account.position(rows, min((account.received[row] for row in self._hidden), default=self.now + 1))
+        return rows[:tail] + array("q", (row for row in rows[tail:end] if row not in self._hidden))
+
+    def _kept(self, rows: array[int]) -> array[int]:
+        """Those that show and are not too old."""
+        return self._shown(rows[self._account.position(rows, self._oldest) :])
 
 
 def _action(plays: int, kind: str, every: int) -> Row:
