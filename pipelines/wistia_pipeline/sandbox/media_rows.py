@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from . import seeded
 from .clock import DAY, data_text
@@ -15,6 +15,20 @@ if TYPE_CHECKING:
 
 
 MASS_UPDATE_EVERY = 30 * DAY
+
+# of each type of media: type, content, and where there is one the size
+ASSETS: dict[str, list[tuple[Any, ...]]] = {
+    "Audio": [("OriginalFile", "audio/mpeg"), ("Mp3AudioFile", "audio/mpeg")],
+    "Image": [("OriginalFile", "image/jpeg", 1600, 900)],
+    "PdfDocument": [("OriginalFile", "application/pdf", 1600, 900)],
+    "Video": [
+        ("OriginalFile", "video/mp4", 1920, 1080),
+        ("IphoneVideoFile", "video/mp4", 640, 360),
+        ("HdMp4VideoFile", "video/mp4", 1280, 720),
+        ("StoryboardFile", "image/jpg", 2000, 2260),
+        ("StillImageFile", "image/png", 1920, 1080),
+    ],
+}
 
 
 def media_row(history: History, media: Media, now: int) -> Row:
@@ -31,7 +45,7 @@ def media_row(history: History, media: Media, now: int) -> Row:
         "description": media.description,
         "progress": 1.0,
         "status": "ready",
-        "thumbnail": thumbnail(history, media, "200x120", 200, 120),
+        "thumbnail": thumbnail(history, media, 200, 120),
     }
     if media.duration is not None:
         row["duration"] = media.duration
@@ -69,40 +83,24 @@ def _mass_update(history: History, media: Media, now: int) -> int:
     return now - ago if now - ago > media.created else 0
 
 
-def thumbnail(history: History, media: Media, crop: str, width: int, height: int) -> Row:
+def thumbnail(history: History, media: Media, width: int, height: int) -> Row:
     """A picture of a media, cut to a size."""
     name = seeded.draw(history.seed, "thumbnail", media.number)[:16].hex()
-    url = f"https://embed-ssl.example.com/deliveries/{name}.jpg?image_crop_resized={crop}"
+    url = f"https://embed-ssl.example.com/deliveries/{name}.jpg?image_crop_resized={width}x{height}"
     return {"url": url, "width": width, "height": height}
 
 
 def _assets(history: History, media: Media) -> list[Row]:
-    kinds: list[tuple[str, tuple[int, int] | None, str]]
-    if media.type == "Audio":
-        kinds = [("OriginalFile", None, "audio/mpeg"), ("Mp3AudioFile", None, "audio/mpeg")]
-    elif media.type == "Video":
-        kinds = [
-            ("OriginalFile", (1920, 1080), "video/mp4"),
-            ("IphoneVideoFile", (640, 360), "video/mp4"),
-            ("HdMp4VideoFile", (1280, 720), "video/mp4"),
-            ("StoryboardFile", (2000, 2260), "image/jpg"),
-            ("StillImageFile", (1920, 1080), "image/png"),
-        ]
-    else:
-        content = "image/jpeg" if media.type == "Image" else "application/pdf"
-        kinds = [("OriginalFile", (1600, 900), content)]
     rows = []
-    for number, (kind, size, content) in enumerate(kinds):
+    for number, (kind, content, *size) in enumerate(ASSETS[media.type]):
         salt = seeded.draw(history.seed, "asset", media.number * 8 + number)
-        row: Row = {
+        row = {
             "type": kind,
             "url": f"http://embed.example.com/deliveries/{salt[:16].hex()}.bin",
             "fileSize": int.from_bytes(salt[16:19]) * 7 + 1000,
             "contentType": content,
         }
-        if size:
-            row["width"], row["height"] = size
-        rows.append(row)
+        rows.append(row | dict(zip(("width", "height"), size, strict=False)))
     return rows
 
 
@@ -129,25 +127,27 @@ def captions_of(media: Media) -> list[Row]:
     number = media.number
     if number % 5 not in (0, 2) or not media.has_time:
         return []
-    first = LANGUAGES[number % len(LANGUAGES)] if number else LANGUAGES[0]
-    # a draft beside the published text of the same language, for every fifth of them
-    second = first if number % 25 == 0 else LANGUAGES[(number + 1) % len(LANGUAGES)]
+    first, second = number % len(LANGUAGES), (number + 1) % len(LANGUAGES)
     rows = [_caption(media, 0, first, draft=False)]
-    if number % 5 == 0:
-        rows.append(_caption(media, 1, second, draft=second is first))
+    if number % 25 == 0:
+        # beside the published text of the same language
+        rows.append(_caption(media, 1, first, draft=True))
+    elif number % 5 == 0:
+        rows.append(_caption(media, 1, second, draft=False))
     return rows
 
 
-def _caption(media: Media, place: int, language: tuple[str, str, str], *, draft: bool) -> Row:
-    line = CAPTION_LINES[LANGUAGES.index(language)]
+def _caption(media: Media, place: int, language: int, *, draft: bool) -> Row:
+    line = CAPTION_LINES[language]
     text = f"1\n00:00:00,000 --> 00:00:02,400\n{line}\n\n2\n00:00:02,500 --> 00:00:05,000\n{media.name}\n"
     if media.number % 5 == 3:
         # people upload what other tools have made
         text = "\ufeff" + text.replace(line, f"{{\\an8}}<i>{line}</i> &amp; 1 < 2\u00a0> 0").replace("\n", "\r\n")
+    english, native, code = LANGUAGES[language]
     return {
-        "english_name": language[0],
-        "native_name": language[1],
-        "language": language[2],
+        "english_name": english,
+        "native_name": native,
+        "language": code,
         "text": None if media.number % 20 == 2 else text,
         "is_draft": draft,
         "id": str(940_000 + media.number * 2 + place),

@@ -65,7 +65,7 @@ def event_row(history: History, row: int, now: int) -> Row:
         "media_name": media.name,
         "media_url": f"https://example.wistia.com/medias/{media.hashed_id}",
         "thumbnail": {
-            **thumbnail(history, media, "1920x1080", 1920, 1080),
+            **thumbnail(history, media, 1920, 1080),
             "fileSize": 210_000 + media.number * 917,
             "contentType": "image/png",
             "type": "StillImageFile",
