@@ -57,7 +57,7 @@ class Media:
 
     def listed(self, at: int) -> bool:
         """Whether the account shows it at that moment."""
-        return self.created <= at and not self.gone and (self.retired is None or at < self.retired)
+        return self.plays_at(at) and not self.gone
 
     def plays_at(self, at: int) -> bool:
         """Whether sessions can start; deletions asked for by a test leave what was to happen as it was."""
@@ -111,5 +111,4 @@ def _kind_and_duration(number: int, rng: Random) -> tuple[str, float | None]:
     if number % 25 == 19:
         return "PdfDocument", rng.randrange(2, 60)
     length = rng.uniform(1050, 5400) if number % 20 == 5 else min(990.0, 25 + rng.expovariate(1 / 160))
-    duration = float(int(length)) if number % 4 == 0 else round(length, 3)
-    return ("Audio" if number % 25 == 7 else "Video"), (int(duration) if number % 4 == 0 else duration)
+    return "Audio" if number % 25 == 7 else "Video", int(length) if number % 4 == 0 else round(length, 3)

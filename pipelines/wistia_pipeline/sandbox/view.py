@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from array import array
+from collections import Counter
 from collections.abc import Iterator
 from functools import cached_property
+from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from . import seeded
@@ -17,7 +19,7 @@ from .stats import Day, Stats, tidy
 
 if TYPE_CHECKING:
     from .account import Account
-    from .media import Media
+    from .media import Media, Project
 
 
 class NotFound(KeyError):
@@ -49,20 +51,12 @@ class View:
         return [media_row(self._account, media, self.now) for media in self._listed()]
 
     def media(self, media_id: str | int) -> Row:
-        """One media."""
         return media_row(self._account, self._media(media_id), self.now)
 
     def projects(self) -> list[Row]:
         """All projects, id ascending."""
-        counts: dict[int, int] = {}
-        for media in self._listed():
-            if media.project:
-                counts[media.project.number] = counts.get(media.project.number, 0) + 1
-        return [
-            project_row(project, counts.get(project.number, 0))
-            for project in self._account.projects
-            if project.created <= self.now
-        ]
+        counts = Counter(media.project.number for media in self._listed() if media.project)
+        return [project_row(project, counts[project.number]) for project in self._projects()]
 
     def events(self) -> list[Row]:
         """All sessions, newest first."""
@@ -131,14 +125,13 @@ class View:
     # the account and its stats
 
     def account(self) -> Row:
-        """The account itself."""
         return {
             "id": self._account.account_id,
             "name": "Example Films & Söhne",
             "url": "https://example.wistia.com",
             "mediaCount": sum(1 for _ in self._listed()),
             "videoLimit": 5000,
-            "projectCount": sum(project.created <= self.now for project in self._account.projects),
+            "projectCount": len(self._projects()),
             "channelCount": 2,
         }
 
@@ -197,14 +190,8 @@ class View:
         if not rows or not media.duration:
             return {"engagement": self._engagement(media), "engagement_data": [], "rewatch_data": []}
         count = max(1, min(1000, int(media.duration)))
-        left = [0] * (count + 1)
-        for row in rows:
-            left[min(count, int(account.percent[row] * count))] += 1
-        watching = []
-        still = len(rows)
-        for cell in range(count):
-            still -= left[cell]
-            watching.append(still)
+        left = Counter(int(account.percent[row] * count) for row in rows)
+        watching = [len(rows) - gone for gone in accumulate(left[cell] for cell in range(count))]
         salt = seeded.draw(account.seed, "rewatch", media.number)
         again = [seen * salt[cell % 64] // 2048 for cell, seen in enumerate(watching)]
         return {
@@ -263,6 +250,9 @@ class View:
     def _listed(self) -> Iterator[Media]:
         return (media for media in self._account.medias if media.listed(self.now))
 
+    def _projects(self) -> list[Project]:
+        return [project for project in self._account.projects if project.created <= self.now]
+
     def _media(self, media_id: str | int) -> Media:
         number = self._account.media_numbers.get(str(media_id))
         if number is None or not self._account.medias[number].listed(self.now):
@@ -270,8 +260,8 @@ class View:
         return self._account.medias[number]
 
     def _medias_of(self, project_id: str | int) -> list[Media]:
-        for project in self._account.projects:
-            if str(project_id) in (project.hashed_id, str(project.id)) and project.created <= self.now:
+        for project in self._projects():
+            if str(project_id) in (project.hashed_id, str(project.id)):
                 return [media for media in self._listed() if media.project is project]
         raise NotFound(project_id)
 
