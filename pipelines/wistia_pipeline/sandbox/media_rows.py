@@ -140,9 +140,6 @@ def captions_of(media: Media) -> list[Row]:
 def _caption(media: Media, place: int, language: int, *, draft: bool) -> Row:
     line = CAPTION_LINES[language]
     text = f"1\n00:00:00,000 --> 00:00:02,400\n{line}\n\n2\n00:00:02,500 --> 00:00:05,000\n{media.name}\n"
-    if media.number % 5 == 3:
-        # people upload what other tools have made
-        text = "\ufeff" + text.replace(line, f"{{\\an8}}<i>{line}</i> &amp; 1 < 2\u00a0> 0").replace("\n", "\r\n")
     english, native, code = LANGUAGES[language]
     return {
         "english_name": english,
