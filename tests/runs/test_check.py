@@ -16,7 +16,6 @@ import pytest
 from wistia_pipeline.health.check import check
 from wistia_pipeline.health.check_results import ORDER, Check
 from wistia_pipeline.sandbox import Account, Fault, Sandbox
-from wistia_pipeline.sandbox.answers import DETAILED_STATS, FOLDERS_AND_MEDIAS
 from wistia_pipeline.warehouses.base import NotTried
 from wistia_pipeline.warehouses.postgres import require_tested
 
@@ -121,7 +120,7 @@ def test_without_a_token_nothing_is_asked(sandbox: Sandbox, token: str | None, m
 
 @pytest.mark.parametrize(
     ("kept", "missing", "permission"),
-    [(FOLDERS_AND_MEDIAS, "permission_stats", READ_STATS), (DETAILED_STATS, "permission_media", READ_MEDIA)],
+    [(READ_MEDIA, "permission_stats", READ_STATS), (READ_STATS, "permission_media", READ_MEDIA)],
 )
 def test_a_missing_permission_is_named_and_costs_one_request(
     sandbox: Sandbox, kept: str, missing: str, permission: str

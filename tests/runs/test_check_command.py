@@ -11,11 +11,10 @@ from pathlib import Path
 import pytest
 from wistia_pipeline.health.check_results import ORDER
 from wistia_pipeline.sandbox import Account, Sandbox
-from wistia_pipeline.sandbox.answers import FOLDERS_AND_MEDIAS
 
 from tests.support.folder import ESCAPE, Folder, empty_folder
 from tests.support.sandbox import TOKEN
-from wistia_source.endpoints import READ_STATS
+from wistia_source.endpoints import READ_MEDIA, READ_STATS
 
 
 @pytest.fixture
@@ -44,7 +43,7 @@ def test_as_a_user_sees_it(folder: Folder, sandbox: Sandbox) -> None:
     assert "A sync will work: 0 failed, 0 warnings, 13 requests." in done.stdout
     assert ESCAPE not in done.stdout
     assert "\\u2713 token " in folder.run("check", PYTHONIOENCODING="ascii").stdout
-    sandbox.scopes = (FOLDERS_AND_MEDIAS,)
+    sandbox.scopes = (READ_MEDIA,)
     done = folder.invoke("check")
     assert (done.returncode, done.stderr) == (1, "")
     assert f"✗ permission_stats       The access token lacks the permission {READ_STATS!r}\n  tick it in" in done.stdout

@@ -12,7 +12,7 @@ from typing import Any
 import duckdb
 import pytest
 from wistia_pipeline.sandbox import Sandbox
-from wistia_pipeline.sandbox.answers import FOLDERS_AND_MEDIAS
+from wistia_pipeline.sandbox.answers import READ_MEDIA
 from wistia_pipeline.warehouses.failures import explain
 
 from tests.support.commands import (
@@ -113,7 +113,7 @@ def test_bad_settings(loaded: Folder, name: str) -> None:
 
 
 def test_missing_permission_is_named(loaded: Folder, living: Sandbox) -> None:
-    before, living.scopes = contents(loaded.warehouse), (FOLDERS_AND_MEDIAS,)
+    before, living.scopes = contents(loaded.warehouse), (READ_MEDIA,)
     assert_told(loaded.invoke("sync"), "lacks the permission 'Read detailed stats'; tick it")
     assert contents(loaded.warehouse) == before
 

@@ -52,10 +52,10 @@ def _number(name: str, default: int, least: int, meaning: str) -> Callable[[Call
 def sandbox(lacking: tuple[str, ...], **options: Any) -> None:
     """A local Wistia API with made-up data that lives, for any client."""
     from ..sandbox import Account, Sandbox
-    from ..sandbox.answers import DETAILED_STATS, FOLDERS_AND_MEDIAS
+    from ..sandbox.answers import READ_MEDIA, READ_STATS
 
     account = {name: options.pop(name) for name in ("medias", "projects", "visitors", "events", "seed")}
-    permissions = {"stats": DETAILED_STATS, "media": FOLDERS_AND_MEDIAS}
+    permissions = {"stats": READ_STATS, "media": READ_MEDIA}
     scopes = [scope for name, scope in permissions.items() if name not in lacking]
     try:
         with Sandbox(Account(start=datetime.now(UTC), **account), **options, scopes=scopes) as server:

@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     from .server import Sandbox
     from .view import View
 
-DETAILED_STATS = "Read detailed stats"
-FOLDERS_AND_MEDIAS = "Read all folder and media data"
+# the permissions of a token
+READ_STATS = "Read detailed stats"
+READ_MEDIA = "Read all folder and media data"
 
 MEDIAS_A_PROJECT = 500
 
@@ -153,13 +154,8 @@ def captions(request: Request) -> list[Row]:
 
 
 def token(request: Request) -> Row:
-    return {
-        "type": "permanent",
-        "name": "sandbox",
-        "scopes": sorted(request.sandbox.scopes),
-        "application": None,
-        "expires_at": None,
-    }
+    scopes = sorted(request.sandbox.scopes)
+    return {"type": "permanent", "name": "sandbox", "scopes": scopes, "application": None, "expires_at": None}
 
 
 def _is_in(media: Row, project_id: str) -> bool:
@@ -223,43 +219,35 @@ class Route:
         return self.shape(found, request.edge)
 
 
-ID = "([^/]+)"
 ROUTES = (
-    Route("stats/account", DETAILED_STATS, lambda asked: asked.view.account_stats()),
-    Route("stats/account/by_date", DETAILED_STATS, lambda asked: asked.view.account_stats_by_date(*asked.days())),
-    Route(f"stats/projects/{ID}", DETAILED_STATS, lambda asked: asked.view.project_stats(asked.key)),
-    Route(f"stats/projects/{ID}/by_date", DETAILED_STATS, project_by_date),
-    Route(f"stats/medias/{ID}", DETAILED_STATS, lambda asked: asked.view.media_stats(asked.key), modern.media_stats),
+    Route("stats/account", READ_STATS, lambda asked: asked.view.account_stats()),
+    Route("stats/account/by_date", READ_STATS, lambda asked: asked.view.account_stats_by_date(*asked.days())),
+    Route("stats/projects/ID", READ_STATS, lambda asked: asked.view.project_stats(asked.key)),
+    Route("stats/projects/ID/by_date", READ_STATS, project_by_date),
+    Route("stats/medias/ID", READ_STATS, lambda asked: asked.view.media_stats(asked.key), modern.media_stats),
     Route(
-        f"stats/medias/{ID}/by_date",
-        DETAILED_STATS,
-        lambda asked: asked.view.media_stats_by_date(asked.key, *asked.days()),
+        "stats/medias/ID/by_date", READ_STATS, lambda asked: asked.view.media_stats_by_date(asked.key, *asked.days())
     ),
-    Route(f"stats/medias/{ID}/engagement", DETAILED_STATS, lambda asked: asked.view.media_engagement(asked.key)),
-    Route("stats/visitors", DETAILED_STATS, visitors, modern.visitor),
-    Route(f"stats/visitors/{ID}", DETAILED_STATS, lambda asked: asked.view.visitor(asked.key), modern.visitor),
-    Route("stats/events", DETAILED_STATS, events, modern.event),
-    Route(f"stats/events/{ID}", DETAILED_STATS, lambda asked: asked.view.event(asked.key), modern.event),
-    Route(f"stats/events/{ID}/iframe.html", DETAILED_STATS, event_iframe),
-    Route("medias", FOLDERS_AND_MEDIAS, medias, modern.media),
-    Route(f"medias/{ID}", FOLDERS_AND_MEDIAS, lambda asked: asked.view.media(asked.hashed_id), modern.media, "Media"),
-    Route(
-        f"medias/{ID}/stats",
-        FOLDERS_AND_MEDIAS,
-        lambda asked: asked.view.media_data_stats(asked.hashed_id),
-        missing="Media",
-    ),
-    Route(f"medias/{ID}/captions", FOLDERS_AND_MEDIAS, lambda asked: asked.view.captions(asked.hashed_id)),
-    Route("projects", FOLDERS_AND_MEDIAS, projects, versions=("v1",)),
-    Route(f"projects/{ID}", FOLDERS_AND_MEDIAS, project, missing="Project", versions=("v1",)),
-    Route("folders", FOLDERS_AND_MEDIAS, projects, modern.folder, versions=("modern",)),
-    Route(f"folders/{ID}", FOLDERS_AND_MEDIAS, folder, modern.folder, "Folder", ("modern",)),
-    Route("captions", FOLDERS_AND_MEDIAS, captions),
+    Route("stats/medias/ID/engagement", READ_STATS, lambda asked: asked.view.media_engagement(asked.key)),
+    Route("stats/visitors", READ_STATS, visitors, modern.visitor),
+    Route("stats/visitors/ID", READ_STATS, lambda asked: asked.view.visitor(asked.key), modern.visitor),
+    Route("stats/events", READ_STATS, events, modern.event),
+    Route("stats/events/ID", READ_STATS, lambda asked: asked.view.event(asked.key), modern.event),
+    Route("stats/events/ID/iframe.html", READ_STATS, event_iframe),
+    Route("medias", READ_MEDIA, medias, modern.media),
+    Route("medias/ID", READ_MEDIA, lambda asked: asked.view.media(asked.hashed_id), modern.media, "Media"),
+    Route("medias/ID/stats", READ_MEDIA, lambda asked: asked.view.media_data_stats(asked.hashed_id), missing="Media"),
+    Route("medias/ID/captions", READ_MEDIA, lambda asked: asked.view.captions(asked.hashed_id)),
+    Route("projects", READ_MEDIA, projects, versions=("v1",)),
+    Route("projects/ID", READ_MEDIA, project, missing="Project", versions=("v1",)),
+    Route("folders", READ_MEDIA, projects, modern.folder, versions=("modern",)),
+    Route("folders/ID", READ_MEDIA, folder, modern.folder, "Folder", ("modern",)),
+    Route("captions", READ_MEDIA, captions),
     Route("account", None, lambda asked: asked.view.account(), modern.account),
     Route("token", None, token, versions=("modern",)),
 )
 
-PATTERNS = [(re.compile(route.path), route) for route in ROUTES]
+PATTERNS = [(re.compile(route.path.replace("ID", "([^/]+)")), route) for route in ROUTES]
 
 
 def find_route(version: str, path: str) -> tuple[Route, str] | None:

@@ -21,7 +21,7 @@ from socketserver import ThreadingTCPServer
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from .answers import DETAILED_STATS, FOLDERS_AND_MEDIAS, Refusal, Request, find_route
+from .answers import READ_MEDIA, READ_STATS, Refusal, Request, find_route
 from .faults import Fault, Faults
 from .modern import is_edge
 
@@ -75,7 +75,7 @@ class Sandbox:
     account: Account = field(kw_only=False)
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     token: str = "sandbox-token"  # noqa: S105
-    scopes: Collection[str] = (DETAILED_STATS, FOLDERS_AND_MEDIAS)
+    scopes: Collection[str] = (READ_STATS, READ_MEDIA)
     plan_has_stats: bool = True
     page_cap: int = 100
     rate_limit: int | None = 600
@@ -120,8 +120,7 @@ class Sandbox:
             if limit is None or len(self._granted) < limit:
                 self._granted.append(now)
                 return None
-            oldest = self._granted[-limit] if limit else now
-            return max(1, ceil(oldest + 60 - now))
+            return max(1, ceil(self._granted[-limit] + 60 - now))
 
     def answer(self, path: str, query: dict[str, list[str]], authorization: str | None, release: str | None) -> Reply:
         """The answer to a GET, whatever the faults in force."""
@@ -143,7 +142,7 @@ class Sandbox:
         if found is None:
             raise Refusal(404, "Not found.")
         route, key = found
-        if route.scope == DETAILED_STATS and not self.plan_has_stats:
+        if route.scope == READ_STATS and not self.plan_has_stats:
             raise Refusal(403, "Stats are not available on your current plan")
         if route.scope is not None and route.scope not in self.scopes:
             # a missing permission is a 401 here, not a 403
