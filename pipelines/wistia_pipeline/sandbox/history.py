@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from . import seeded
 from .clock import DAY, HOUR, STATS_DAY_BEGINS, rhythm, seconds, stats_day
-from .media import Media, Project, make_media, make_projects
+from .media import NEVER, Media, make_media, make_projects
 from .stats import Days
 from .visitors import is_known
 
@@ -54,8 +54,8 @@ class History:
         self._popularity = popularity
         self.start = start
         self.hourly_events = max(1, events // 500) if hourly_events is None else hourly_events
-        self.retention = None if retention is None else int(retention.total_seconds())
-        self._loads_until = None if loads_until is None else stats_day(seconds(loads_until))
+        self.retention = NEVER if retention is None else int(retention.total_seconds())
+        self._loads_until = stats_day(NEVER if loads_until is None else seconds(loads_until))
         self.account_id = 210_000 + seed
         self.public_token = f"sandbox{seed}public"
 
@@ -73,7 +73,6 @@ class History:
         self.restated_days: dict[tuple[int, int], tuple[int, int]] = {}
         self.generation = 0
         self.lock = threading.RLock()
-
         self.extra_rows: list[int] = []
 
         self._start = seconds(start)
@@ -83,7 +82,7 @@ class History:
         self._expected_visitors = max(1, visitors)
         self._days = max(1, days)
 
-        self.projects: list[Project] = make_projects(seed, projects, self._start, days)
+        self.projects = make_projects(seed, projects, self._start, days)
         self.medias: list[Media] = []
         self.media_numbers: dict[str, int] = {}
         self._all_ambient: Days | None = None
@@ -258,10 +257,10 @@ class History:
                 rng = Random(f"{self.seed}:ambient:{media.number}:{len(days)}")
                 most = 3 + int(min(media.weight, 12))
                 days.extend(max(0, rng.randrange(-3, most)) for _ in range(365))
-        end = min(today, stats_day(media.retired)) if media.retired is not None else today
+        end = min(today, stats_day(media.retired))
         shown = days[: max(0, end - born + 1)]
-        if self._loads_until is not None and (quiet := born + len(shown) - max(born, self._loads_until + 1)) > 0:
-            shown[-quiet:] = array("q", bytes(quiet * shown.itemsize))
+        for place in range(max(0, self._loads_until + 1 - born), len(shown)):
+            shown[place] = 0
         if shown and end == today:
             shown[-1] = shown[-1] * ((now - STATS_DAY_BEGINS) % DAY) // DAY
         return Days(born, shown)
@@ -283,16 +282,6 @@ class History:
         total.counts[-1] = sum(self.ambient_loads(media, now)[today] for media in born)
         return total
 
-    def row_of(self, identity: int) -> int | None:
-        """The row with that identity."""
-        if identity >= FIRST_EXTRA:
-            index = identity - FIRST_EXTRA
-            return self.extra_rows[index] if index < len(self.extra_rows) else None
-        row = identity
-        for extra in self.extra_rows:
-            row += extra <= row
-        return row if row < len(self.received) and self.identity[row] == identity else None
-
     def event_key(self, row: int) -> str:
         """The key of a session; two sessions can share one."""
         row = self.twin_of.get(row, row)
@@ -301,9 +290,16 @@ class History:
 
     def row_of_key(self, event_key: str) -> int | None:
         """The first session with that key."""
-        identity = seeded.number_in(event_key)
-        row = None if identity is None else self.row_of(identity)
-        return row if row is not None and self.event_key(row) == event_key else None
+        row = seeded.number_in(event_key)
+        if row is None:
+            return None
+        if row >= FIRST_EXTRA:
+            place = row - FIRST_EXTRA
+            row = self.extra_rows[place] if place < len(self.extra_rows) else len(self.received)
+        else:
+            for extra in self.extra_rows:
+                row += extra <= row
+        return row if row < len(self.received) and self.event_key(row) == event_key else None
 
     def visitor_key(self, visitor: int) -> str:
         """The key of a visitor."""

@@ -10,6 +10,9 @@ from .clock import DAY
 from .seeded import draw, hashed_id
 from .vocabulary import DESCRIPTIONS, FORMATS, PROJECT_NAMES, SUBJECTS
 
+NEVER = 1 << 40
+"""A second that no sandbox lives to see."""
+
 # ids that a spreadsheet or a type guesser would take for numbers
 NUMBER_LIKE = {3: "482e619377", 7: "0071938264", 12: "9103847265"}
 
@@ -45,7 +48,7 @@ class Media:
     created: int
     updated: int
     weight: float
-    retired: int | None = None
+    retired: int = NEVER
     gone: bool = False
     sessions: array[int] = field(default_factory=lambda: array("q"))
     ambient: array[int] = field(default_factory=lambda: array("q"))
@@ -61,7 +64,7 @@ class Media:
 
     def plays_at(self, at: int) -> bool:
         """Whether sessions can start; deletions asked for by a test leave what was to happen as it was."""
-        return self.created <= at and (self.retired is None or at < self.retired)
+        return self.created <= at < self.retired
 
 
 def make_projects(seed: int, count: int, start: int, days: int) -> list[Project]:

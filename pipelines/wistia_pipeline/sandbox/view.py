@@ -37,7 +37,7 @@ class View:
         self.generation = account.generation
         self._account = account
         self._hidden = account.hidden(now)
-        self._oldest = 0 if account.retention is None else now - account.retention
+        self._oldest = now - account.retention
 
     # lists
 
