@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
 # percents are summed as whole millionths: the order in which rows were taken must not show in the last digit
 MILLION = 1_000_000
-# beside the numbers of medias
-ALL = -1
 
 COPIED = ("plays", "loads", "percents", "sessions", "last", "active")
 
@@ -43,8 +41,8 @@ class Counts:
         self.history = history
         self.generation = history.generation
         self.since = self.until = now
-        self.plays = {ALL: Days(history.first_day)}
-        self.loads = {ALL: Days(history.first_day)}
+        self.plays: dict[int, Days] = {}
+        self.loads: dict[int, Days] = {}
         self.percents: Counter[int] = Counter()
         self.sessions: Counter[int] = Counter()
         for (media, day), (loads, plays) in history.restated_days.items():
@@ -63,7 +61,7 @@ class Counts:
         later.since = later.until = now
         for name in COPIED:
             setattr(later, name, copy(getattr(self, name)))
-        for media in self.plays.keys() & {ALL, *(self.history.media_of[row] for row in rows)}:
+        for media in self.plays.keys() & {self.history.media_of[row] for row in rows}:
             later.plays[media], later.loads[media] = copy(self.plays[media]), copy(self.loads[media])
         later._take(rows)
         return later
@@ -88,9 +86,8 @@ class Counts:
         if media not in self.plays:
             first = self.history.first_day
             self.plays[media], self.loads[media] = Days(first), Days(first)
-        for number in (media, ALL):
-            self.plays[number].add(day, plays)
-            self.loads[number].add(day, loads)
+        self.plays[media].add(day, plays)
+        self.loads[media].add(day, loads)
 
     def _meet(self, visitor: int, row: int) -> None:
         received = self.history.received

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from array import array
 from bisect import bisect_left, bisect_right
-from copy import copy
 from datetime import datetime, timedelta
 from itertools import accumulate
 from random import Random
@@ -85,7 +84,6 @@ class History:
         self.projects = make_projects(seed, projects, self._start, days)
         self.medias: list[Media] = []
         self.media_numbers: dict[str, int] = {}
-        self._all_ambient: Days | None = None
         self._make_first_medias(medias)
         self._founders = len(self.medias)
         self._cumulated = list(accumulate(media.weight for media in self.medias))
@@ -264,23 +262,6 @@ class History:
         if shown and end == today:
             shown[-1] = shown[-1] * ((now - STATS_DAY_BEGINS) % DAY) // DAY
         return Days(born, shown)
-
-    def all_ambient_loads(self, now: int) -> Days:
-        """Loads without a play of all medias."""
-        today = stats_day(now)
-        born = [media for media in self.medias if media.created <= now]
-        with self.lock:
-            total = self._all_ambient
-            if total is None or total.first + len(total.counts) - 1 != today:
-                first = min((stats_day(media.created) for media in born), default=today)
-                total = self._all_ambient = Days(first, array("q", [0]) * (today - first + 1))
-                for media in born:
-                    days = self.ambient_loads(media, now)
-                    for place, loads in enumerate(days.counts, days.first - first):
-                        total.counts[place] += loads
-            total = copy(total)
-        total.counts[-1] = sum(self.ambient_loads(media, now)[today] for media in born)
-        return total
 
     def event_key(self, row: int) -> str:
         """The key of a session; two sessions can share one."""

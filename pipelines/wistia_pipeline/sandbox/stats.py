@@ -25,10 +25,6 @@ class Days:
     first: int
     counts: array[int] = field(default_factory=lambda: array("q"))
 
-    def __getitem__(self, day: int) -> int:
-        place = day - self.first
-        return self.counts[place] if 0 <= place < len(self.counts) else 0
-
     def add(self, day: int, count: int) -> None:
         """Count more on a day."""
         place = day - self.first

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from . import seeded
 from .clock import DAY, day_of
-from .counts import ALL, MILLION, Counts
+from .counts import MILLION, Counts
 from .lists import Row, Rows
 from .media_rows import captions_of, media_row, project_row
 from .session_rows import event_row, matching, visitor_row
@@ -137,11 +137,11 @@ class View:
 
     def account_stats(self) -> Row:
         """Lifetime counts of all medias, deleted ones too."""
-        return self._account_stats().lifetime()
+        return self._stats(self._account.medias).lifetime()
 
     def account_stats_by_date(self, start_date: Day | None = None, end_date: Day | None = None) -> list[Row]:
         """Daily counts of all medias, deleted ones too, newest first."""
-        return self._account_stats().by_date(self.now, start_date, end_date)[::-1]
+        return self._stats(self._account.medias).by_date(self.now, start_date, end_date)[::-1]
 
     def project_stats(self, project_id: str | int) -> Row:
         """Lifetime counts of the medias that a project shows."""
@@ -230,11 +230,6 @@ class View:
             plays=[counts.plays[media.number] for media in shown],
             hours=sum(self._hours(media) for media in shown),
         )
-
-    def _account_stats(self) -> Stats:
-        loads = [self.counts.loads[ALL], self._account.all_ambient_loads(self.now)]
-        hours = sum(self._hours(media) for media in self._account.medias if media.number in self.counts.plays)
-        return Stats(loads, [self.counts.plays[ALL]], hours)
 
     def _hours(self, media: Media) -> float:
         if not media.duration or not media.has_time:
