@@ -36,7 +36,6 @@ HTML = "text/html; charset=utf-8"
 
 ERROR_PAGE = "<!DOCTYPE html><html><head><title>Wistia</title></head><body>We'll be right back.</body></html>"
 TOO_MANY = b"Rate limit exceeded"
-NO_STATUS = 0
 
 
 @dataclass(frozen=True)
@@ -66,11 +65,7 @@ class Reply:
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class Sandbox:
-    """A Wistia API for one account, on a local port, while the context lasts.
-
-    `now`, `scopes`, `plan_has_stats`, `page_cap`, `rate_limit`, `latency` and `project_by_date` may be set
-    at any time.
-    """
+    """A Wistia API for one account, on a local port, while the context lasts; how it answers may be set at any time."""
 
     account: Account = field(kw_only=False)
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
@@ -207,24 +202,26 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(Reply(429, TOO_MANY, TEXT, str(wait)), call)
             return
         fault = sandbox.faults.claim(call.path)
-        if fault is not None and fault.kind in ("reset", "hang"):
+        if fault and fault.kind in ("reset", "hang"):
             sandbox.log.append(call)
+            self.close_connection = True
             if fault.kind == "hang":
                 stopping.wait(fault.seconds)
-            self._break_off(abruptly=fault.kind == "reset")
+            else:
+                self._reset()
             return
-        if fault is not None and fault.kind in ("status", "html"):
-            reply = _faulty(fault)
-        else:
-            try:
-                authorization = self.headers.get("Authorization")
-                reply = sandbox.answer(call.path, query, authorization, self.headers.get("X-Wistia-API-Version"))
-            except Exception as error:
-                reply = Reply(500, _json({"error": f"Internal server error: {error!r}"}))
-        if fault is not None and fault.kind == "malformed":
+        if fault and fault.kind in ("status", "html"):
+            self._send(_faulty(fault), call)
+            return
+        try:
+            authorization = self.headers.get("Authorization")
+            reply = sandbox.answer(call.path, query, authorization, self.headers.get("X-Wistia-API-Version"))
+        except Exception as error:
+            reply = Reply(500, _json({"error": f"Internal server error: {error!r}"}))
+        if fault and fault.kind == "malformed":
             text = reply.body[:-1] if fault.body is None else fault.body.encode()
-            reply = Reply(200, text or b'{"', JSON)
-        self._send(reply, call, whole=fault is None or fault.kind != "truncated")
+            reply = Reply(200, text or b'{"')
+        self._send(reply, call, whole=not fault or fault.kind != "truncated")
 
     def _not_allowed(self) -> None:
         # a body may follow that nobody reads
@@ -239,7 +236,7 @@ class _Handler(BaseHTTPRequestHandler):
         query = parse_qs(parts.query, keep_blank_values=True)
         flat = {name: ",".join(values) for name, values in query.items()}
         headers = {name.lower(): value for name, value in self.headers.items() if name.lower() != "authorization"}
-        return Call(arrived, self.command, parts.path, flat, NO_STATUS, headers), query
+        return Call(arrived, self.command, parts.path, flat, 0, headers), query
 
     def _send(self, reply: Reply, call: Call, *, whole: bool = True) -> None:
         self.server.sandbox.log.append(replace(call, status=reply.status))
@@ -252,21 +249,18 @@ class _Handler(BaseHTTPRequestHandler):
         ]
         if reply.retry_after is not None:
             lines.append(f"Retry-After: {reply.retry_after}")
-        if self.close_connection or not whole:
+        self.close_connection |= not whole
+        if self.close_connection:
             lines.append("Connection: close")
         head = "\r\n".join([*lines, "", ""]).encode("latin-1")
         body = b"" if self.command == "HEAD" else reply.body if whole else reply.body[: len(reply.body) // 2]
         # in one piece: two sends wait for each other's acknowledgement, 40 ms a request
         self.wfile.write(head + body)
-        if not whole:
-            self._break_off(abruptly=False)
 
-    def _break_off(self, *, abruptly: bool) -> None:
-        self.close_connection = True
-        if abruptly:
-            # closing without lingering sends a reset instead of a goodbye
-            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            os.close(self.connection.detach())
+    def _reset(self) -> None:
+        # closing without lingering sends a reset instead of a goodbye
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        os.close(self.connection.detach())
 
     def log_message(self, format: str, *args: Any) -> None:
         """Say nothing; `Sandbox.log` has it."""
