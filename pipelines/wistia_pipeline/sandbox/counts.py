@@ -49,11 +49,10 @@ class Counts:
             self._count(media, day, loads, plays)
         # of each visitor; -1 before there is one
         self.last = array("q")
-        # visitors, the one who was active longest ago first; sorted once, from then on kept in order
-        self.active: list[int] | None = None
         self._take(rows)
-        self.active = [visitor for visitor, row in enumerate(self.last) if row >= 0]
-        self.active.sort(key=self._activity)
+        # visitors, the one who was active longest ago first; sorted once, from then on kept in order
+        seen = [visitor for visitor, row in enumerate(self.last) if row >= 0]
+        self.active = array("q", sorted(seen, key=self._activity))
 
     def carried_on(self, rows: Sequence[int], now: int) -> Counts:
         """The counts with some more rows; these here stay what they are."""
@@ -64,6 +63,12 @@ class Counts:
         for media in self.plays.keys() & {self.history.media_of[row] for row in rows}:
             later.plays[media], later.loads[media] = copy(self.plays[media]), copy(self.loads[media])
         later._take(rows)
+        met = {self.history.visitor_of[row] for row in rows} - {-1}
+        for visitor in met:
+            if visitor < len(self.last) and self.last[visitor] >= 0:
+                del later.active[bisect_left(later.active, self._activity(visitor), key=self._activity)]
+        for visitor in met:
+            insort(later.active, visitor, key=later._activity)
         return later
 
     def _take(self, rows: Iterable[int]) -> None:
@@ -72,12 +77,14 @@ class Counts:
         identities, percents = history.identity, history.percent
         self.last.extend([-1] * (len(history.by_visitor) - len(self.last)))
         for row in rows:
-            identity, media = identities[row], media_of[row]
+            identity, media, visitor = identities[row], media_of[row], visitor_of[row]
             self._count(media, stats_day(received[row]), loads_of(identity), plays_of(identity))
             self.percents[media] += round(percents[row] * MILLION)
             self.sessions[media] += 1
-            if visitor_of[row] >= 0:
-                self._meet(visitor_of[row], row)
+            if visitor >= 0:
+                last = self.last[visitor]
+                if last < 0 or (received[row], row) > (received[last], last):
+                    self.last[visitor] = row
 
     def _activity(self, visitor: int) -> tuple[int, int]:
         return self.history.received[self.last[visitor]], visitor
@@ -88,13 +95,3 @@ class Counts:
             self.plays[media], self.loads[media] = Days(first), Days(first)
         self.plays[media].add(day, plays)
         self.loads[media].add(day, loads)
-
-    def _meet(self, visitor: int, row: int) -> None:
-        received = self.history.received
-        last, active = self.last[visitor], self.active
-        if last < 0 or (received[row], row) > (received[last], last):
-            if active is not None and last >= 0:
-                del active[bisect_left(active, self._activity(visitor), key=self._activity)]
-            self.last[visitor] = row
-            if active is not None:
-                insort(active, visitor, key=self._activity)
