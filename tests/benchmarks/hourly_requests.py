@@ -45,12 +45,12 @@ def pages(rows: int) -> int:
 def least(earlier: View, view: View) -> Counter[str]:
     """Requests of an hour that can be right, from what the account showed before and shows now."""
     first = datetime.fromtimestamp(view.now, UTC).date() - LATEST
-    before, events = list(earlier.event_rows(start_date=first)), list(view.event_rows(start_date=first))
-    oldest, since = _at(before[0]["received_at"]) - LOOKBACK, _at(earlier.visitor_rows()[0]["last_active_at"])
+    before, events = earlier.events(start_date=first), view.events(start_date=first)
+    oldest, since = _at(before[0]["received_at"]) - LOOKBACK, _at(earlier.visitors()[0]["last_active_at"])
     known = set(map(_key, before))
     new = [event for event in events if _key(event) not in known]
     fresh = list(takewhile(lambda event: _at(event["received_at"]) >= oldest, events))
-    active = list(takewhile(lambda row: _at(row["last_active_at"]) >= since, view.visitor_rows()))
+    active = list(takewhile(lambda row: _at(row["last_active_at"]) >= since, view.visitors()))
     medias = {media["hashed_id"]: media for media in view.medias()}
     watched = {event["media_id"] for event in new} & medias.keys()
     played = {(medias[media_id].get("project") or {}).get("hashed_id") for media_id in watched} - {None}

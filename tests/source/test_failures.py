@@ -84,7 +84,7 @@ def test_visitors_who_remain_are_read_though_the_list_has_shrunk(
     there = view_at(living).visitors()
     stop_after_four_pages(duckdb_warehouse, living)
     # the last twenty are all that is left
-    monkeypatch.setattr(type(view_at(living)), "visitor_rows", lambda *_: there[-20:])
+    monkeypatch.setattr(type(view_at(living)), "visitors", lambda *_, page: there[-20:][page])
     go_on(duckdb_warehouse, living)
     assert wanted(there[-20:]) <= {row["visitor_key"] for row in duckdb_warehouse.rows("visitors")}
 
@@ -96,7 +96,7 @@ def test_visitors_who_have_moved_up_by_pages_are_read(
     there = view_at(living).visitors()
     stop_after_four_pages(duckdb_warehouse, living)
     # those who come next are now before the page on which a load goes on
-    monkeypatch.setattr(type(view_at(living)), "visitor_rows", lambda *_: there[25:])
+    monkeypatch.setattr(type(view_at(living)), "visitors", lambda *_, page: there[25:][page])
     pages = go_on(duckdb_warehouse, living)
     assert wanted(there[25:]) <= {row["visitor_key"] for row in duckdb_warehouse.rows("visitors")}
     # what is new; a page back, which would have been enough had fewer gone; then all of it

@@ -154,14 +154,14 @@ def test_a_visitor_from_the_future_hides_nobody(
     duckdb_warehouse: Warehouse, living: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     view = type(view_at(living))
-    all_there = view.visitor_rows
+    all_there = view.visitors
 
-    def with_one_ahead(now: Any, *filters: str | None) -> list[dict[str, Any]]:
-        there = list(all_there(now, *filters))
-        return [there[0] | {"visitor_key": "ahead", "last_active_at": "2030-01-01T00:00:00.000Z"}, *there]
+    def with_one_ahead(now: Any, *filters: str | None, page: slice = slice(None)) -> list[dict[str, Any]]:
+        there = all_there(now, *filters)
+        return [there[0] | {"visitor_key": "ahead", "last_active_at": "2030-01-01T00:00:00.000Z"}, *there][page]
 
     load_once(duckdb_warehouse, living)
-    monkeypatch.setattr(view, "visitor_rows", with_one_ahead)
+    monkeypatch.setattr(view, "visitors", with_one_ahead)
     for day in (1, 2):
         now = NOW + timedelta(days=day)
         sync(duckdb_warehouse, living, now, only=("visitors",))

@@ -209,7 +209,7 @@ class World:
 
     def _restated_session(self, number: int, ago: timedelta) -> None:
         text = self._before_newest(ago).isoformat()
-        for event in self._view().event_rows():
+        for event in self._view().events():
             if event.get("event_key") and event["received_at"][:19] <= text[:19]:
                 self.account.restate_event(event["event_key"], percent_viewed=self._changes % 97 / 97)
                 return

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +13,8 @@ from .clock import day_of
 from .view import NotFound
 
 if TYPE_CHECKING:
-    from .lists import Row
     from .server import Sandbox
+    from .stats import Row
     from .view import View
 
 # the permissions of a token
@@ -75,11 +75,11 @@ class Request:
             raise NotFound(self.key)
         return self.key
 
-    def page(self, rows: Sequence[Row], per_page: int, most: int | None = None) -> list[Row]:
-        """One page; a request for more rows than the cap gets the cap, without a word."""
+    def page(self, per_page: int, most: int | None = None) -> slice:
+        """The place of a page in the list; a request for more rows than the cap gets the cap, without a word."""
         size = min(self.number("per_page", per_page), most or self.sandbox.page_cap)
         begin = (self.number("page", 1) - 1) * size
-        return list(rows[begin : begin + size])
+        return slice(begin, begin + size)
 
 
 def project_by_date(request: Request) -> list[Row]:
@@ -90,15 +90,18 @@ def project_by_date(request: Request) -> list[Row]:
 
 def visitors(request: Request) -> list[Row]:
     # media_id is taken and ignored: the list is always that of the account
-    return request.page(request.view.visitor_rows(request.one("filter"), request.one("search")), 10)
+    return request.view.visitors(request.one("filter"), request.one("search"), page=request.page(10))
 
 
 def events(request: Request) -> list[Row]:
     start, end = request.days(422)
-    rows = request.view.event_rows(
-        media_id=request.one("media_id"), visitor_key=request.one("visitor_key"), start_date=start, end_date=end
+    return request.view.events(
+        media_id=request.one("media_id"),
+        visitor_key=request.one("visitor_key"),
+        start_date=start,
+        end_date=end,
+        page=request.page(10),
     )
-    return request.page(rows, 10)
 
 
 def event_iframe(request: Request) -> str:
@@ -144,13 +147,13 @@ def project(request: Request) -> Row:
         for media in request.view.medias()
         if _is_in(media, request.key) and not media["archived"]
     ]
-    return {**row, "medias": request.page(inside, MEDIAS_A_PROJECT, MEDIAS_A_PROJECT)}
+    return {**row, "medias": inside[request.page(MEDIAS_A_PROJECT, MEDIAS_A_PROJECT)]}
 
 
 def captions(request: Request) -> list[Row]:
     view, wanted = request.view, request.one("media_id")
     ids = [row["hashed_id"] for row in view.medias()]
-    return request.page([row for key in ids if wanted in (None, key) for row in view.captions(key)], 100)
+    return [row for key in ids if wanted in (None, key) for row in view.captions(key)][request.page(100)]
 
 
 def token(request: Request) -> Row:
@@ -173,12 +176,12 @@ def _sorted_page(request: Request, rows: list[Row], fields: tuple[str, ...]) -> 
         if after is not None:
             seen = _cursor_id(after)
             rows = [row for row in rows if (row["id"] > seen) is ascending and row["id"] != seen]
-        return [{**row, "cursor": _cursor(row["id"])} for row in request.page(rows, 100)]
+        return [{**row, "cursor": _cursor(row["id"])} for row in rows[request.page(100)]]
     by = request.one("sort_by") or "id"
     by = {"media_count": "mediaCount"}.get(by, by)
     if by in fields:
         rows = sorted(rows, key=lambda row: (row[by], row["id"]))
-    return request.page(rows if ascending else rows[::-1], 100)
+    return (rows if ascending else rows[::-1])[request.page(100)]
 
 
 def _cursor(number: int) -> str:

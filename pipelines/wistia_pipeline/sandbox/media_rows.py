@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import seeded
 from .clock import DAY, data_text
-from .lists import Row
+from .stats import Row
 from .vocabulary import CAPTION_LINES, LANGUAGES, SECTIONS, TAGS
 
 if TYPE_CHECKING:

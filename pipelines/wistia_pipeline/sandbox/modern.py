@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from .lists import Row
+from .stats import Row
 
 # releases after this one have the shapes of the "edge" description
 LAST_OLD_RELEASE = "2026-03"

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from . import seeded
 from .clock import stats_text
 from .counts import loads_of, plays_of
-from .lists import Row
 from .media_rows import thumbnail
+from .stats import Row
 from .visitors import Person, person
 from .vocabulary import EMBED_URLS
 
@@ -126,7 +127,7 @@ def visitor_row(history: History, number: int, sessions: Sequence[int]) -> Row:
     return row
 
 
-def matching(history: History, visitors: Sequence[int], filter: str | None, search: str | None) -> Sequence[int]:
+def matching(history: History, visitors: array[int], filter: str | None, search: str | None) -> array[int]:
     """The visitors that pass the filter and whose name or email starts with the search term."""
     if filter not in FILTERS and not search:
         return visitors
@@ -134,8 +135,9 @@ def matching(history: History, visitors: Sequence[int], filter: str | None, sear
     if filter in FILTERS:
         people = [(visitor, known) for visitor, known in people if FILTERS[filter](known)]
     start = (search or "").casefold()
-    return [
+    found = [
         visitor
         for visitor, known in people
         if known.name.casefold().startswith(start) or (known.email or "").casefold().startswith(start)
     ]
+    return array("q", found)

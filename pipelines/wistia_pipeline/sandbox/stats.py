@@ -6,10 +6,11 @@ from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date
+from typing import Any
 
 from .clock import day_of, day_text, stats_day
-from .lists import Row
 
+Row = dict[str, Any]
 Day = date | str
 
 

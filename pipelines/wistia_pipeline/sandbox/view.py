@@ -12,14 +12,16 @@ from typing import TYPE_CHECKING
 from . import seeded
 from .clock import DAY, day_of
 from .counts import MILLION, Counts
-from .lists import Row, Rows
 from .media_rows import captions_of, media_row, project_row
 from .session_rows import event_row, matching, visitor_row
-from .stats import Day, Stats, tidy
+from .stats import Day, Row, Stats, tidy
 
 if TYPE_CHECKING:
     from .account import Account
     from .media import Media, Project
+
+
+EVERYTHING = slice(None)
 
 
 class NotFound(KeyError):
@@ -58,19 +60,16 @@ class View:
         counts = Counter(media.project.number for media in self._listed() if media.project)
         return [project_row(project, counts[project.number]) for project in self._projects()]
 
-    def events(self) -> list[Row]:
-        """All sessions, newest first."""
-        return list(self.event_rows())
-
-    def event_rows(
+    def events(
         self,
         *,
         media_id: str | int | None = None,
         visitor_key: str | None = None,
         start_date: Day | None = None,
         end_date: Day | None = None,
-    ) -> Rows:
-        """Sessions, newest first, made as they are read; dates are inclusive UTC days."""
+        page: slice = EVERYTHING,
+    ) -> list[Row]:
+        """Sessions, newest first; dates are inclusive UTC days."""
         account = self._account
         media = account.media_numbers.get(str(media_id))
         if visitor_key is not None:
@@ -86,7 +85,7 @@ class View:
             rows = rows[account.position(rows, day_of(start_date) * DAY) :]
         if end_date is not None:
             rows = rows[: account.position(rows, (day_of(end_date) + 1) * DAY)]
-        return Rows(rows, lambda row: event_row(account, row, self.now))
+        return [event_row(account, row, self.now) for row in memoryview(rows)[::-1][page]]
 
     @cached_property
     def _all_kept(self) -> array[int]:
@@ -99,14 +98,10 @@ class View:
             raise NotFound(event_key)
         return event_row(self._account, row, self.now)
 
-    def visitors(self) -> list[Row]:
-        """All visitors, last active first."""
-        return list(self.visitor_rows())
-
-    def visitor_rows(self, filter: str | None = None, search: str | None = None) -> Rows:
-        """Visitors, last active first, made as they are read."""
-        numbers = matching(self._account, self.counts.active or [], filter, search)
-        return Rows(numbers, self._visitor_row)
+    def visitors(self, filter: str | None = None, search: str | None = None, *, page: slice = EVERYTHING) -> list[Row]:
+        """Visitors, last active first."""
+        numbers = matching(self._account, self.counts.active, filter, search)
+        return [self._visitor_row(number) for number in memoryview(numbers)[::-1][page]]
 
     def visitor(self, visitor_key: str) -> Row:
         """One visitor."""

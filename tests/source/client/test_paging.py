@@ -76,7 +76,7 @@ def test_all_rows_come_once_for_hardly_any_request_more_than_it_takes(
 ) -> None:
     listed.page_cap = cap
     last = (START - timedelta(days=days)).date().isoformat()
-    rows = list(listed.account.at(START).event_rows(end_date=last))
+    rows = listed.account.at(START).events(end_date=last)
     with closing(Connection(TOKEN, listed.url, "v1", RequestBudget(100_000))) as client:
         for _ in range(walks):
             listed.log.clear()

@@ -47,7 +47,7 @@ def test_each_walk_is_in_sequence_within_itself(client: Connection, sandbox: San
     sandbox.page_cap = 10
     days = [f"2026-06-{day:02}" for day in range(1, 16)]
     all_are_there = threading.Barrier(len(days), timeout=LONG)
-    rows = {day: list(sandbox.account.at(START).event_rows(end_date=day)) for day in days}
+    rows = {day: sandbox.account.at(START).events(end_date=day) for day in days}
 
     def walk(day: str) -> Iterator[tuple[str, list[Row]]]:
         for number, page in enumerate(client.pages(EVENTS, {"end_date": day}, Metrics())):

@@ -81,7 +81,7 @@ def test_late_rows_show_long_after_they_were_received() -> None:
     seen: set[str] = set()
     for step in range(60):
         now = START + timedelta(hours=step)
-        rows = account.at(now).event_rows(start_date="2025-03-01")
+        rows = account.at(now).events(start_date="2025-03-01")
         newest = {row["event_key"]: row["received_at"] for row in rows if "event_key" in row}
         if seen:
             for key in newest.keys() - seen:
