@@ -24,14 +24,13 @@ READ_MEDIA = "Read all folder and media data"
 MEDIAS_A_PROJECT = 500
 
 
+@dataclass(eq=False)
 class Refusal(Exception):
     """A request that is answered with an error; no text means an empty body."""
 
-    def __init__(self, status: int, error: str | None = None, code: str | None = None) -> None:
-        super().__init__(error)
-        self.status = status
-        self.error = error
-        self.code = code
+    status: int
+    error: str | None = None
+    code: str | None = None
 
 
 @dataclass(frozen=True)
@@ -151,9 +150,9 @@ def project(request: Request) -> Row:
 
 
 def captions(request: Request) -> list[Row]:
-    view, wanted = request.view, request.one("media_id")
-    ids = [row["hashed_id"] for row in view.medias()]
-    return [row for key in ids if wanted in (None, key) for row in view.captions(key)][request.page(100)]
+    wanted = request.one("media_id")
+    ids = [row["hashed_id"] for row in request.view.medias() if wanted in (None, row["hashed_id"])]
+    return [row for media_id in ids for row in request.view.captions(media_id)][request.page(100)]
 
 
 def token(request: Request) -> Row:
@@ -210,7 +209,6 @@ class Route:
     versions: tuple[str, ...] = ("v1", "modern")
 
     def answer(self, request: Request) -> Any:
-        """What the path answers, in the shape of the requested version."""
         try:
             found = self.rows(request)
         except NotFound:

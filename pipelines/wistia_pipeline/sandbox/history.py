@@ -283,12 +283,10 @@ class History:
         return row if row < len(self.received) and self.event_key(row) == event_key else None
 
     def visitor_key(self, visitor: int) -> str:
-        """The key of a visitor."""
         at = self._start - 1_000_000 + visitor
         return seeded.key(seeded.draw(self.seed, "visitor", visitor), visitor, at)
 
     def visitor_of_key(self, visitor_key: str) -> int | None:
-        """The visitor with that key."""
         visitor = seeded.number_in(visitor_key)
         if visitor is None or visitor >= len(self.by_visitor) or self.visitor_key(visitor) != visitor_key:
             return None

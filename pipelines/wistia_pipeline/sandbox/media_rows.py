@@ -32,7 +32,6 @@ ASSETS: dict[str, list[tuple[Any, ...]]] = {
 
 
 def media_row(history: History, media: Media, now: int) -> Row:
-    """One media of a list."""
     number = media.number
     row: Row = {
         "id": media.id,
@@ -84,7 +83,6 @@ def _mass_update(history: History, media: Media, now: int) -> int:
 
 
 def thumbnail(history: History, media: Media, width: int, height: int) -> Row:
-    """A picture of a media, cut to a size."""
     name = seeded.draw(history.seed, "thumbnail", media.number)[:16].hex()
     url = f"https://embed-ssl.example.com/deliveries/{name}.jpg?image_crop_resized={width}x{height}"
     return {"url": url, "width": width, "height": height}

@@ -54,7 +54,6 @@ def folder(row: Row, edge: bool) -> Row:
 
 
 def account(row: Row, edge: bool) -> Row:
-    """The account."""
     return _renamed(row)
 
 

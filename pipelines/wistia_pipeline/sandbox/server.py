@@ -92,8 +92,8 @@ class Sandbox:
         """Where it listens; paths begin with /v1 or /modern."""
         if self._server is None:
             raise RuntimeError("the sandbox is not running: enter it as a context manager")
-        host, port = self._server.server_address[:2]
-        return f"http://{host if isinstance(host, str) else host.decode()}:{port}"
+        host, port = self._server.socket.getsockname()
+        return f"http://{host}:{port}"
 
     def __enter__(self) -> Sandbox:
         self._server = _Server((self.host, self.port), self)

@@ -27,7 +27,6 @@ FILTERS: dict[str | None, Callable[[Person], bool]] = {
 
 
 def event_row(history: History, row: int, now: int) -> Row:
-    """One session."""
     number = history.twin_of.get(row, row)
     identity = history.identity[number]
     salt = seeded.draw(history.seed, "event", identity)

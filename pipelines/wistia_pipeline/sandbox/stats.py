@@ -27,7 +27,6 @@ class Days:
     counts: array[int] = field(default_factory=lambda: array("q"))
 
     def add(self, day: int, count: int) -> None:
-        """Count more on a day."""
         place = day - self.first
         if place >= len(self.counts):
             self.counts.extend([0] * (place + 1 - len(self.counts)))
@@ -46,7 +45,6 @@ class Stats:
     hours: float
 
     def lifetime(self) -> Row:
-        """The counts of all days."""
         return {
             "load_count": sum(sum(days.counts) for days in self.loads),
             "play_count": sum(sum(days.counts) for days in self.plays),

@@ -104,7 +104,6 @@ class View:
         return [self._visitor_row(number) for number in memoryview(numbers)[::-1][page]]
 
     def visitor(self, visitor_key: str) -> Row:
-        """One visitor."""
         number = self._account.visitor_of_key(visitor_key)
         if number is None or not self._shown(self._account.by_visitor[number]):
             raise NotFound(visitor_key)
@@ -150,7 +149,6 @@ class View:
         return self._stats(self._medias_of(project_id)).by_date(self.now, start_date, end_date)
 
     def media_stats(self, media_id: str | int) -> Row:
-        """Lifetime counts of one media."""
         media = self._media(media_id)
         lifetime = self._stats([media]).lifetime()
         loads, plays = lifetime["load_count"], lifetime["play_count"]
@@ -214,7 +212,6 @@ class View:
 
     @cached_property
     def counts(self) -> Counts:
-        """The counts behind the stats and the visitors."""
         return self._account.counts(self.now)
 
     def _stats(self, medias: list[Media]) -> Stats:

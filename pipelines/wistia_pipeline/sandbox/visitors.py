@@ -8,7 +8,7 @@ from typing import Any
 from unicodedata import normalize
 
 from . import seeded
-from .vocabulary import AGENTS, COMPANIES, FIRST_NAMES, LAST_NAMES, NETWORKS, PLACES, TITLES
+from .vocabulary import AGENT, AGENTS, COMPANIES, FIRST_NAMES, LAST_NAMES, NETWORKS, PLACES, TITLES
 
 # the blocks set aside for documentation; no packet ever comes from them
 ADDRESSES = ("192.0.2.{}", "198.51.100.{}", "203.0.113.{}", "2001:db8::{:x}")
@@ -43,7 +43,6 @@ def is_known(seed: int, number: int) -> bool:
 
 @lru_cache(maxsize=20_000)
 def person(seed: int, number: int) -> Person:
-    """The visitor with that number."""
     salt = seeded.draw(seed, "person", number)
     first, last = FIRST_NAMES[salt[0] % len(FIRST_NAMES)], LAST_NAMES[salt[1] % len(LAST_NAMES)]
     luck = _luck(salt)
@@ -52,7 +51,6 @@ def person(seed: int, number: int) -> Person:
     mailbox = normalize("NFKD", f"{first}.{last}").encode("ascii", "ignore").decode().lower().replace("'", "")
     domain = "example.com" if salt[4] % 2 else "example.org"
     employed = named and salt[5] % 2 == 0
-    browser, version, platform, mobile = AGENTS[salt[6] % len(AGENTS)]
     return Person(
         name=f"{first} {last}" if named else "",
         first_name=first if named else "",
@@ -64,5 +62,5 @@ def person(seed: int, number: int) -> Person:
         ip=ADDRESSES[salt[9] % 4].format(salt[10] % 254 + 1),
         network=NETWORKS[salt[11] % len(NETWORKS)],
         place=PLACES[salt[12] % len(PLACES)],
-        agent={"browser": browser, "browser_version": version, "platform": platform, "mobile": mobile},
+        agent=dict(zip(AGENT, AGENTS[salt[6] % len(AGENTS)], strict=True)),
     )

@@ -51,7 +51,7 @@ NETWORKS: tuple[str, ...] = (
     "",
 )
 
-# browser, browser_version, platform, mobile
+AGENT = ("browser", "browser_version", "platform", "mobile")
 AGENTS: tuple[tuple[str, str, str, bool], ...] = (
     ("Chrome", "131", "Windows", False),
     ("Chrome", "131", "Mac OS", False),

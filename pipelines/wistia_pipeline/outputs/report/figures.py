@@ -197,7 +197,6 @@ class Figures:
 
     @property
     def last(self) -> date:
-        """The last day of the window."""
         return self.end - timedelta(days=1)
 
 
