@@ -33,7 +33,7 @@ class Account(History):
             recent = [counts for counts in self._recent if counts.generation == self.generation]
             last = max((counts for counts in recent if counts.since <= now), key=lambda c: c.since, default=None)
             if last is None:
-                last = Counts(self, self.appeared(None, now), now)
+                last = Counts(self, self.appeared(0, now), now)
                 recent.append(last)
             elif last.until < now:
                 rows = list(self.appeared(last.until, now))

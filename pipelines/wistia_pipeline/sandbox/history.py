@@ -233,17 +233,11 @@ class History:
         """Rows received by now that do not show yet."""
         return {row for row, visible in self.late.items() if self.received[row] <= now < visible}
 
-    def appeared(self, after: int | None, until: int) -> Iterator[int]:
-        """Rows that show at `until` and did not at `after` (None: at the beginning)."""
-        late = self.late
-        begin = 0
-        if after is not None:
-            begin = self.position(self.order, after + 1)
-            hidden = self.hidden(after)
-            yield from sorted(row for row in hidden if late[row] <= until)
-        for row in self.order[begin : self.position(self.order, until + 1)]:
-            if late.get(row, 0) <= until:
-                yield row
+    def appeared(self, after: int, until: int) -> Iterator[int]:
+        """Rows that show at `until` and did not at `after`."""
+        yield from sorted(row for row in self.hidden(after) if self.late[row] <= until)
+        begin, end = self.position(self.order, after + 1), self.position(self.order, until + 1)
+        yield from (row for row in self.order[begin:end] if self.late.get(row, 0) <= until)
 
     def ambient_loads(self, media: Media, now: int) -> Days:
         """Loads without a play of one media from its first day on, the begun day in part."""
