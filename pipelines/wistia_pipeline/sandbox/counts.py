@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left, insort
-from collections import Counter
+from collections import Counter, defaultdict
 from copy import copy
 from typing import TYPE_CHECKING
 
@@ -41,8 +41,8 @@ class Counts:
         self.history = history
         self.generation = history.generation
         self.since = self.until = now
-        self.plays: dict[int, Days] = {}
-        self.loads: dict[int, Days] = {}
+        self.plays = defaultdict[int, Days](lambda: Days(history.first_day))
+        self.loads = defaultdict[int, Days](lambda: Days(history.first_day))
         self.percents: Counter[int] = Counter()
         self.sessions: Counter[int] = Counter()
         for (media, day), (loads, plays) in history.restated_days.items():
@@ -90,8 +90,5 @@ class Counts:
         return self.history.received[self.last[visitor]], visitor
 
     def _count(self, media: int, day: int, loads: int, plays: int) -> None:
-        if media not in self.plays:
-            first = self.history.first_day
-            self.plays[media], self.loads[media] = Days(first), Days(first)
         self.plays[media].add(day, plays)
         self.loads[media].add(day, loads)
