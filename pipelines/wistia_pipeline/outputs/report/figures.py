@@ -58,7 +58,6 @@ _MEASURES = """
     count(*) as session_count,
     count(distinct case when not is_anonymous then account_id || ' ' || visitor_key end) as viewer_count,
     coalesce(sum(watched_seconds), 0) / 3600 as watched_hours,
-    count(case when is_completed then 1 end) as completed_session_count,
     cast(count(case when is_completed then 1 end) as double precision) / nullif(count(viewed_fraction), 0)
         as completed_fraction
 """
