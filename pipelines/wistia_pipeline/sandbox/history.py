@@ -56,7 +56,6 @@ class History:
         self.retention = NEVER if retention is None else int(retention.total_seconds())
         self._loads_until = stats_day(NEVER if loads_until is None else seconds(loads_until))
         self.account_id = 210_000 + seed
-        self.public_token = f"sandbox{seed}public"
 
         self.received = array("q")
         self.media_of = array("i")
@@ -127,8 +126,6 @@ class History:
         for hour, weight in zip(hours, weights, strict=True):
             owed += weight * share
             count = max(0, round(owed - len(self.received)))
-            if hour == -1:
-                count = max(0, self.events - len(self.received))
             self._make_hour(hour, count, Random(f"{self.seed}:{hour}"))
 
     def advance(self, moment: int) -> None:
