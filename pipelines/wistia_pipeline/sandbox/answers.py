@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from . import modern
 from .clock import day_of
-from .view import NotFound
+from .stats import Row
+from .view import NotFound, View
 
 if TYPE_CHECKING:
     from .server import Sandbox
-    from .stats import Row
-    from .view import View
 
 # the permissions of a token
 READ_STATS = "Read detailed stats"

@@ -5,16 +5,12 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left, insort
 from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
 from copy import copy
-from typing import TYPE_CHECKING
 
 from .clock import stats_day
+from .history import History
 from .stats import Days
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
-    from .history import History
 
 # percents are summed as whole millionths: the order in which rows were taken must not show in the last digit
 MILLION = 1_000_000

@@ -5,19 +5,16 @@ from __future__ import annotations
 import threading
 from array import array
 from bisect import bisect_left, bisect_right
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from itertools import accumulate
 from random import Random
-from typing import TYPE_CHECKING
 
 from . import seeded
 from .clock import DAY, HOUR, STATS_DAY_BEGINS, rhythm, seconds, stats_day
 from .media import NEVER, Media, make_media, make_projects
 from .stats import Days
 from .visitors import is_known
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 NEWCOMER_EVERY = 6 * HOUR
 LONGEST_DELAY = 30 * HOUR

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from . import seeded
 from .clock import DAY, data_text
+from .history import History
+from .media import Media, Project
 from .stats import Row
 from .vocabulary import CAPTION_LINES, LANGUAGES, SECTIONS, TAGS
-
-if TYPE_CHECKING:
-    from .history import History
-    from .media import Media, Project
-
 
 MASS_UPDATE_EVERY = 30 * DAY
 

@@ -10,6 +10,7 @@ import struct
 import threading
 import time
 from collections import deque
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -18,17 +19,13 @@ from http.client import responses
 from http.server import BaseHTTPRequestHandler
 from math import ceil
 from socketserver import ThreadingTCPServer
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from .account import Account
 from .answers import READ_MEDIA, READ_STATS, Refusal, Request, find_route
 from .faults import Fault, Faults
 from .modern import is_edge
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
-
-    from .account import Account
 
 JSON = "application/json; charset=utf-8"
 TEXT = "text/plain; charset=utf-8"

@@ -4,19 +4,15 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
 
 from . import seeded
 from .clock import stats_text
 from .counts import loads_of, plays_of
+from .history import History
 from .media_rows import thumbnail
 from .stats import Row
 from .visitors import Person, person
 from .vocabulary import EMBED_URLS
-
-if TYPE_CHECKING:
-    from .history import History
-
 
 # of visitors; any other filter is ignored
 FILTERS: dict[str | None, Callable[[Person], bool]] = {

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 from . import seeded
 from .clock import DAY, day_of
 from .counts import MILLION, Counts
+from .media import Media, Project
 from .media_rows import captions_of, media_row, project_row
 from .session_rows import event_row, matching, visitor_row
 from .stats import Day, Row, Stats, tidy
 
 if TYPE_CHECKING:
     from .account import Account
-    from .media import Media, Project
 
 
 EVERYTHING = slice(None)
