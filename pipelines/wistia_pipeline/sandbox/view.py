@@ -1,4 +1,4 @@
-"""Shows the account at one moment, as the objects that v1 answers with, without paging."""
+"""Shows the account at one moment, as the objects that v1 answers with."""
 
 from __future__ import annotations
 
