@@ -80,8 +80,8 @@ watched as (
 )
 
 select
-    counted.account_id,
-    counted.media_id,
+    account_id,
+    media_id,
     counted.media_name,
     counted.play_count,
     coalesce(watched.session_count, 0) as session_count,
@@ -89,9 +89,9 @@ select
     coalesce(watched.watched_hours, 0) as watched_hours,
     watched.completed_fraction
 from counted
-left join watched on counted.account_id = watched.account_id and counted.media_id = watched.media_id
+left join watched using (account_id, media_id)
 where counted.play_count > 0 or watched.session_count > 0
-order by coalesce(counted.play_count, 0) desc, session_count desc, counted.media_id
+order by coalesce(counted.play_count, 0) desc, session_count desc, media_id
 limit {most}
 """
 
@@ -144,9 +144,8 @@ select
     count(case when leads.qualified_at <= watching.last_at then 1 end) as lead_count,
     count(case when leads.qualified_at between watching.first_at and watching.last_at then 1 end) as new_lead_count
 from watching
-left join {marts}.wistia__viewers as viewers
-    on watching.account_id = viewers.account_id and watching.visitor_key = viewers.visitor_key
-left join leads on watching.account_id = leads.account_id and watching.visitor_key = leads.visitor_key
+left join {marts}.wistia__viewers as viewers using (account_id, visitor_key)
+left join leads using (account_id, visitor_key)
 """
 
 _RECONCILIATION = """
