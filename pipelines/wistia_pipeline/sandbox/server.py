@@ -228,12 +228,11 @@ class _Handler(BaseHTTPRequestHandler):
     do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = _not_allowed
 
     def _arrived(self) -> tuple[Call, dict[str, list[str]]]:
-        arrived = time.monotonic()
         parts = urlsplit(self.path)
         query = parse_qs(parts.query, keep_blank_values=True)
         flat = {name: ",".join(values) for name, values in query.items()}
         headers = {name.lower(): value for name, value in self.headers.items() if name.lower() != "authorization"}
-        return Call(arrived, self.command, parts.path, flat, 0, headers), query
+        return Call(time.monotonic(), self.command, parts.path, flat, 0, headers), query
 
     def _send(self, reply: Reply, call: Call, *, whole: bool = True) -> None:
         self.server.sandbox.log.append(replace(call, status=reply.status))
