@@ -32,7 +32,7 @@ def event_row(history: History, row: int, now: int) -> Row:
     # the oldest rows have the form of years ago
     old = identity < history.events // 100
     key = seeded.key(salt, identity, history.received[number])
-    known = person(history.seed, visitor if number == row else history.visitor_of[number])
+    known = person(history.seed, history.visitor_of[number])
     country, region, city, lat, lon = known.place
     event: Row = {"received_at": stats_text(at, "" if old and salt[50] < 128 else ".000")}
     if not (old and salt[51] < 96):
