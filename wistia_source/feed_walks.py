@@ -2,46 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 
 import pyarrow as pa
 
+from .client import Params
 from .endpoints import Endpoint, Row
 from .progress import Read
 from .task import Task
 from .values import timestamp
-from .windows import Days, days_asked, midnight
+from .windows import midnight
 
 PAGES_AT_LEAST = 4
 """Of a list without days in each load package: the first two may be known already."""
 
 
-@dataclass(frozen=True)
-class Stretch:
-    """One walk through a feed: what to ask for, and the oldest cursor value that is wanted of it."""
+def walk_down(task: Task, queries: Iterable[Params], oldest: datetime | None = None) -> Iterator[pa.Table | None]:
+    """The rows of several walks side by side, one for each query, down to the oldest cursor value that is wanted."""
 
-    params: Mapping[str, str]
-    oldest: datetime | None = None
-
-    @classmethod
-    def of_days(cls, days: Days, oldest: datetime | None = None) -> Stretch:
-        """A walk through whole days, both ends included."""
-        return cls(days_asked(*days), oldest)
-
-
-def walk_down(task: Task, stretches: Iterable[Stretch]) -> Iterator[pa.Table | None]:
-    """The rows of several walks side by side, each down to the oldest row that is wanted."""
-
-    def walk(stretch: Stretch) -> Iterator[list[Row]]:
-        for page in task.pages(stretch.params):
-            wanted = _wanted(page, task.endpoint, stretch.oldest)
+    def walk(query: Params) -> Iterator[list[Row]]:
+        for page in task.pages(query):
+            wanted = _wanted(page, task.endpoint, oldest)
             yield wanted
             if len(wanted) < len(page):
                 return
 
-    return typed_walks(task, map(walk, stretches))
+    return typed_walks(task, map(walk, queries))
 
 
 def typed_walks(task: Task, walks: Iterable[Iterator[list[Row]]]) -> Iterator[pa.Table | None]:

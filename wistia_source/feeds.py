@@ -7,15 +7,16 @@ from datetime import date, datetime
 import dlt
 import pyarrow as pa
 
+from .client import Params
 from .errors import NotFound, SettingInvalid
-from .feed_walks import Descent, Stretch, typed_feed, typed_walks, walk_down
+from .feed_walks import Descent, typed_feed, typed_walks, walk_down
 from .memory import Outcome
 from .paging import PAGE_SIZE
 from .progress import DONE, Backfilled, Read
 from .task import Batch, Task, tracked
 from .volume import walks, windows
 from .warehouse import Held
-from .windows import DEEP_EVERY, ONE_DAY, Days, cut, midnight
+from .windows import DEEP_EVERY, ONE_DAY, Days, cut, days_asked, midnight
 
 
 @tracked
@@ -77,9 +78,9 @@ def _news(task: Task, read: Read) -> Iterator[Batch]:
     if deep:
         oldest = min(oldest, deep)
     task.metrics.note_asked(oldest, run.clock())
-    stretches = [Stretch({}, oldest)]
+    queries: list[Params] = [{}]
     if endpoint.takes_days:
-        stretches = [Stretch.of_days(walk, oldest) for walk in walks(task, oldest.date(), today + ONE_DAY)]
+        queries = [days_asked(*walk) for walk in walks(task, oldest.date(), today + ONE_DAY)]
     held = run.memory.warehouse.held(endpoint, since=oldest)
 
     def see(table: pa.Table, fresh: pa.Table) -> None:
@@ -87,7 +88,7 @@ def _news(task: Task, read: Read) -> Iterator[Batch]:
         task.count_restated(fresh, held, lambda _: (read.since, before))
         task.learn(fresh)
 
-    yield from _changed(task, held, walk_down(task, stretches), see)
+    yield from _changed(task, held, walk_down(task, queries, oldest), see)
     if deep:
         run.memory.note(endpoint, Outcome("", at=run.memory.started))
 
@@ -126,10 +127,10 @@ def _missing_days(task: Task, read: Read) -> Iterator[Batch]:
     left = left or walks(task, run.start_date, read.since.date() - ONE_DAY)
     begun: list[Days] = []
 
-    def stretches() -> Iterator[Stretch]:
+    def queries() -> Iterator[Params]:
         while left and not (begun and package.is_full):
             begun.append(left.pop(0))
-            yield Stretch.of_days(begun[-1])
+            yield days_asked(*begun[-1])
 
     held = run.memory.warehouse.held(endpoint, since=midnight(run.start_date), before=read.since)
 
@@ -138,7 +139,7 @@ def _missing_days(task: Task, read: Read) -> Iterator[Batch]:
         # numbers that were asked after these sessions hold them already
         task.learn(fresh, run.memory.stats_known_since)
 
-    yield from _changed(task, held, walk_down(task, stretches()), see)
+    yield from _changed(task, held, walk_down(task, queries()), see)
     read.since = midnight(begun[-1][0])
     if left:
         package.left[endpoint.name] = left
@@ -182,7 +183,7 @@ def backfilled_feed(task: Task) -> Iterator[Batch]:
             # the next run finds them known already
             task.learn(fresh, run.memory.stats_known_since)
 
-        yield from _changed(task, held, walk_down(task, map(Stretch.of_days, window)), see)
+        yield from _changed(task, held, walk_down(task, [days_asked(*walk) for walk in window]), see)
         progress.reach(since.date().isoformat())
         task.metrics.note_asked(since, min(before, run.clock()))
     if left:
@@ -208,7 +209,7 @@ def filtered_feed(task: Task, params: Mapping[str, str]) -> Iterator[Batch]:
         return
     task.declare_table()
     held = task.run.memory.warehouse.held(task.endpoint)
-    yield from _changed(task, held, walk_down(task, [Stretch(params)]))
+    yield from _changed(task, held, walk_down(task, [params]))
 
 
 @tracked
