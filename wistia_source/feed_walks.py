@@ -60,38 +60,28 @@ def typed_feed(task: Task, rows: list[Row]) -> pa.Table:
     return task.typed(rows)
 
 
-class Descent:
-    """A walk down a list without days, which may stop when the package is full and go on in the next one."""
-
-    def __init__(self, task: Task, read: Read) -> None:
-        self.start = midnight(task.run.start_date)
-        self.since, self.page, self.at_the_end = read.since, read.page, False
-        self._task = task
-
-    def __iter__(self) -> Iterator[list[Row]]:
-        # one page back: rows that went away meanwhile have moved others up
-        yield from self._from(max(1, self.page - 1))
-
-    def _from(self, first: int) -> Iterator[list[Row]]:
-        endpoint = self._task.endpoint
-        any_came = False
-        for number, page in enumerate(self._task.pages({}, first), first):
-            if number == first > 1 and (not page or _is_older(page[0], endpoint, self.since)):
-                # too many have gone
-                break
-            any_came = True
-            wanted = _wanted(page, endpoint, self.start)
-            yield wanted
-            if len(wanted) < len(page):
-                break
-            oldest = _at(page[-1], endpoint) if page else None
-            self.since, self.page = min(self.since, oldest or self.since), number
-            if number - first + 1 >= PAGES_AT_LEAST and self._task.run.package.is_full:
-                return
-        if first > 1 and not any_came:
-            yield from self._from(1)
+def descend(task: Task, read: Read, first: int) -> Iterator[list[Row]]:
+    """Walks down a list without days from page `first` on, and moves what is read of it. It may stop when the package
+    is full, and go on in the next one."""
+    endpoint, start = task.endpoint, midnight(task.run.start_date)
+    any_came = False
+    for number, page in enumerate(task.pages({}, first), first):
+        if number == first > 1 and (not page or _is_older(page[0], endpoint, read.since)):
+            # too many have gone
+            break
+        any_came = True
+        wanted = _wanted(page, endpoint, start)
+        yield wanted
+        if len(wanted) < len(page):
+            break
+        oldest = _at(page[-1], endpoint) if page else None
+        read.since, read.page = min(read.since, oldest or read.since), number
+        if number - first + 1 >= PAGES_AT_LEAST and task.run.package.is_full:
             return
-        self.since, self.page, self.at_the_end = self.start, 1, True
+    if first > 1 and not any_came:
+        yield from descend(task, read, 1)
+        return
+    read.since, read.page = start, 1
 
 
 def _wanted(page: list[Row], endpoint: Endpoint, oldest: datetime | None) -> list[Row]:

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from .client import Params
 from .errors import NotFound, SettingInvalid
-from .feed_walks import Descent, typed_feed, typed_walks, walk_down
+from .feed_walks import descend, typed_feed, typed_walks, walk_down
 from .memory import Outcome
 from .paging import PAGE_SIZE
 from .progress import DONE, Backfilled, Read
@@ -147,18 +147,18 @@ def _missing_days(task: Task, read: Read) -> Iterator[Batch]:
 
 def _missing_pages(task: Task, read: Read) -> Iterator[Batch]:
     """The rows before `read.since`, by one walk that goes on from the page where it stopped."""
-    run, endpoint = task.run, task.endpoint
+    run, endpoint, start = task.run, task.endpoint, midnight(task.run.start_date)
     run.package.left.pop(endpoint.name, None)
-    walk = Descent(task, read)
-    held = run.memory.warehouse.held(endpoint, since=walk.start)
+    held = run.memory.warehouse.held(endpoint, since=start)
+    # one page back: rows that went away meanwhile have moved others up
+    walk = descend(task, read, max(1, read.page - 1))
 
     def see(table: pa.Table, _: pa.Table) -> None:
         read.saw(endpoint, table, run.clock())
 
-    yield from _changed(task, held, typed_walks(task, [iter(walk)]), see)
-    read.since, read.page = walk.since, walk.page
-    if not walk.at_the_end:
-        run.package.left[endpoint.name] = [walk.page]
+    yield from _changed(task, held, typed_walks(task, [walk]), see)
+    if read.since > start:
+        run.package.left[endpoint.name] = [read.page]
 
 
 @tracked
