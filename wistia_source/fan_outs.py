@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from datetime import date, datetime
-from functools import partial
 from itertools import product
 from typing import Any
 
@@ -273,7 +272,7 @@ def _delta(task: Task, outcomes: Sequence[Outcome]) -> pa.Table:
     }
     table = task.typed([row for rows in by_parent.values() for row in rows])
     if endpoint.tells:
-        task.learn(table)
+        memory.learn(endpoint, table, are_new=True)
         task.run.package.reach(endpoint.name, "told")
     if not memory.warehouse.holds(endpoint.name):
         return table
@@ -281,7 +280,7 @@ def _delta(task: Task, outcomes: Sequence[Outcome]) -> pa.Table:
     held = memory.warehouse.held(endpoint, parents=parents if endpoint.parent else None, since=_since(endpoint, table))
     fresh = held.changed(table)
     if endpoint.cursor:
-        task.count_restated(fresh, held, partial(memory.days_read, endpoint))
+        memory.count_restated(endpoint, fresh, held, memory.days_read(endpoint, parents))
     if not endpoint.complete:
         return fresh
     present = set(zip(*(table[name].to_pylist() for name in endpoint.primary_key), strict=True))

@@ -1,7 +1,7 @@
 """Loads feeds: paged lists with a timestamp cursor, newest first."""
 
 # no postponed annotations here: dlt finds a resource's incremental cursor by its annotation
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import date, datetime
 
 import dlt
@@ -81,14 +81,9 @@ def _news(task: Task, read: Read) -> Iterator[Batch]:
     queries: list[Params] = [{}]
     if endpoint.takes_days:
         queries = [days_asked(*walk) for walk in walks(task, oldest.date(), today + ONE_DAY)]
+    tables = walk_down(task, queries, oldest)
     held = run.memory.warehouse.held(endpoint, since=oldest)
-
-    def see(table: pa.Table, fresh: pa.Table) -> None:
-        read.saw(endpoint, table, run.clock())
-        task.count_restated(fresh, held, lambda _: (read.since, before))
-        task.learn(fresh)
-
-    yield from _changed(task, held, walk_down(task, queries, oldest), see)
+    yield from _changed(task, held, tables, read, read_before=(read.since, before), are_new=True)
     if deep:
         run.memory.note(endpoint, Outcome("", at=run.memory.started))
 
@@ -108,15 +103,24 @@ def _changed(
     task: Task,
     held: Held,
     tables: Iterable[pa.Table | None],
-    see: Callable[[pa.Table, pa.Table], None] = lambda table, fresh: None,
+    read: Read | None = None,
+    *,
+    read_before: tuple[datetime, datetime] | None = None,
+    are_new: bool = False,
 ) -> Iterator[Batch]:
-    """What the warehouse does not hold of these rows; `see` is shown each table, and what is fresh of it, first."""
+    """What the warehouse does not hold of these rows, and what follows from it: the watermark of `read` moves, rows are
+    counted as restated that earlier runs have read, and other resources learn which medias were played."""
+    endpoint, memory = task.endpoint, task.run.memory
     for table in tables:
         if table is None:
             yield None
             continue
         fresh = held.changed(table)
-        see(table, fresh)
+        if read:
+            read.saw(endpoint, table, task.run.clock())
+        if read_before:
+            memory.count_restated(endpoint, fresh, held, {"": read_before})
+        memory.learn(endpoint, fresh, are_new)
         yield task.counted(fresh)
 
 
@@ -133,13 +137,7 @@ def _missing_days(task: Task, read: Read) -> Iterator[Batch]:
             yield days_asked(*begun[-1])
 
     held = run.memory.warehouse.held(endpoint, since=midnight(run.start_date), before=read.since)
-
-    def see(table: pa.Table, fresh: pa.Table) -> None:
-        read.saw(endpoint, table, run.clock())
-        # numbers that were asked after these sessions hold them already
-        task.learn(fresh, run.memory.stats_known_since)
-
-    yield from _changed(task, held, walk_down(task, queries()), see)
+    yield from _changed(task, held, walk_down(task, queries()), read)
     read.since = midnight(begun[-1][0])
     if left:
         package.left[endpoint.name] = left
@@ -152,11 +150,7 @@ def _missing_pages(task: Task, read: Read) -> Iterator[Batch]:
     held = run.memory.warehouse.held(endpoint, since=start)
     # one page back: rows that went away meanwhile have moved others up
     walk = descend(task, read, max(1, read.page - 1))
-
-    def see(table: pa.Table, _: pa.Table) -> None:
-        read.saw(endpoint, table, run.clock())
-
-    yield from _changed(task, held, typed_walks(task, [walk]), see)
+    yield from _changed(task, held, typed_walks(task, [walk]), read)
     if read.since > start:
         run.package.left[endpoint.name] = [read.page]
 
@@ -175,15 +169,10 @@ def backfilled_feed(task: Task) -> Iterator[Batch]:
         window = left.pop(0)
         since, before = midnight(window[-1][0]), midnight(window[0][1] + ONE_DAY)
         known = Read.of(account_id)
+        tables = walk_down(task, [days_asked(*walk) for walk in window])
         held = run.memory.warehouse.held(endpoint, since=since, before=before)
-
-        def see(_: pa.Table, fresh: pa.Table) -> None:
-            if known:
-                task.count_restated(fresh, held, lambda _: (known.since, known.watermark))
-            # the next run finds them known already
-            task.learn(fresh, run.memory.stats_known_since)
-
-        yield from _changed(task, held, walk_down(task, [days_asked(*walk) for walk in window]), see)
+        # the next run finds these sessions known already: what they tell is learned now
+        yield from _changed(task, held, tables, read_before=(known.since, known.watermark) if known else None)
         progress.reach(since.date().isoformat())
         task.metrics.note_asked(since, min(before, run.clock()))
     if left:
@@ -225,5 +214,5 @@ def one_row(task: Task, key: str) -> Iterator[Batch]:
         name = task.endpoint.name
         raise SettingInvalid(f"Wistia has no row of {name} with the key {key!r}; check the key.") from None
     table = typed_feed(task, rows)
-    task.learn(table)
+    task.run.memory.learn(task.endpoint, table, are_new=True)
     yield task.counted(table)

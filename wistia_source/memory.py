@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
@@ -16,8 +16,8 @@ from .endpoints import BY_NAME, ENDPOINTS, EVENTS, MEDIAS, Endpoint, Row
 from .forgotten import Forgotten
 from .listings import Listings
 from .schedule import BusyDays, Decision, Refresh, decide
-from .warehouse import Warehouse
-from .windows import AGES, OLDER, age_of, from_the_past
+from .warehouse import Held, Warehouse
+from .windows import age_of, from_the_past
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,8 @@ class Memory:
         self._run_id, self._listings, self._start_date, self._clock = run_id, listings, start_date, clock
         self.started = clock()
         self._notes: list[Row] = []
-        self._restated: Counter[tuple[str, str, str]] = Counter()
+        self._restated: defaultdict[tuple[str, str], Counter[str]] = defaultdict(Counter)
+        """By resource and age: how many rows were added or have changed behind the watermark."""
         self._played: dict[str, datetime] = {}
         """By media: when its last new or changed session of this run landed."""
         self._busy_days: BusyDays | None = None
@@ -97,12 +98,14 @@ class Memory:
         """When a parent was last refreshed, in an earlier run."""
         return self._refreshes.get(endpoint.name, {}).get(parent_id)
 
-    def days_read(self, endpoint: Endpoint, parent_id: str) -> tuple[date, date] | None:
-        """From which day on, and before which, a parent's days were read by earlier runs."""
-        asked = self.asked(endpoint, parent_id)
-        if asked is None or asked.from_date is None or asked.through_date is None:
-            return None
-        return asked.from_date, asked.through_date
+    def days_read(self, endpoint: Endpoint, parent_ids: Iterable[str]) -> dict[str, tuple[date, date]]:
+        """By parent: from which day on, and before which, its days were read by earlier runs."""
+        known = self._refreshes.get(endpoint.name, {})
+        return {
+            parent_id: (asked.from_date, asked.through_date)
+            for parent_id in parent_ids
+            if (asked := known.get(parent_id)) and asked.from_date and asked.through_date
+        }
 
     def decide(self, endpoint: Endpoint) -> list[Decision]:
         """Which parents of a fan-out to refresh now: see `schedule.decide`."""
@@ -151,16 +154,17 @@ class Memory:
             }
         )
 
-    def learn(self, endpoint: Endpoint, table: pa.Table, since: datetime | None = None) -> None:
-        """Learns what rows tell, if they do: which medias have sessions, received at `since` or later; or on which days
-        the account was loaded or played."""
+    def learn(self, endpoint: Endpoint, table: pa.Table, are_new: bool) -> None:
+        """Learns what rows tell, if they do: which medias have sessions; or on which days the account was loaded or
+        played."""
         if endpoint.tells == "busy days":
             rows = table.select(["date", "load_count", "play_count"]).to_pylist()
             days = {row["date"]: (row["load_count"] or 0) + (row["play_count"] or 0) for row in rows}
             self._busy_days = BusyDays(self.warehouse.days(endpoint) | days)
         elif endpoint.tells == "sessions":
-            if since:
-                bound = pa.scalar(since, pa.timestamp("us", "UTC"))
+            if not are_new:
+                # numbers that were asked after these sessions hold them already
+                bound = pa.scalar(self.stats_known_since, pa.timestamp("us", "UTC"))
                 table = table.filter(pc.greater_equal(table[endpoint.cursor or ""], bound))
             found: list[Any] = table["media_id"].unique().drop_null().to_pylist()
             medias = [id_ for id_ in found if id_ not in self._played]
@@ -172,9 +176,21 @@ class Memory:
         """Takes medias for played, without a note of it in the warehouse."""
         self._played |= dict.fromkeys(media_ids, self._clock())
 
-    def count_restated(self, endpoint: Endpoint, at: datetime | date, is_new: bool) -> None:
-        """Counts a row behind the watermark that was added or has changed."""
-        self._restated[endpoint.name, age_of(at, self._clock()), "rows_added" if is_new else "rows_changed"] += 1
+    def count_restated(
+        self, endpoint: Endpoint, fresh: pa.Table, held: Held, read_before: Mapping[str, tuple[Any, Any]]
+    ) -> None:
+        """Counts the rows behind the watermark that are new or have changed.
+
+        `read_before` says for a parent from when on, and before when, its rows were read by earlier runs.
+        """
+        if not read_before:
+            return
+        names = (*endpoint.primary_key, endpoint.cursor or "")
+        for *key, at in zip(*(fresh[name].to_pylist() for name in names), strict=True):
+            bounds = read_before.get(key[0] if endpoint.parent else "")
+            if bounds and at is not None and bounds[0] <= at < bounds[1]:
+                change = "rows_changed" if tuple(key) in held.hashes else "rows_added"
+                self._restated[endpoint.name, age_of(at, self._clock())][change] += 1
 
     def take_refreshes(self) -> list[Row]:
         """Rows of `refreshes` for this load package."""
@@ -183,13 +199,16 @@ class Memory:
 
     def restatements(self) -> list[Row]:
         """Rows of `restatements`, for all of the run so far."""
-        kinds = ("rows_added", "rows_changed")
         return [
-            {"run_id": self._run_id, "run_at": self.started.isoformat(), "resource": name, "age": age}
-            | {kind: self._restated[name, age, kind] for kind in kinds}
-            for name in sorted({name for name, *_ in self._restated})
-            for age in (*AGES, OLDER)
-            if any(self._restated[name, age, kind] for kind in kinds)
+            {
+                "run_id": self._run_id,
+                "run_at": self.started.isoformat(),
+                "resource": name,
+                "age": age,
+                "rows_added": changes["rows_added"],
+                "rows_changed": changes["rows_changed"],
+            }
+            for (name, age), changes in self._restated.items()
         ]
 
     def take_forgotten(self) -> list[Row]:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from functools import wraps
 from time import monotonic
-from typing import Any, Concatenate, ParamSpec
+from typing import Concatenate, ParamSpec
 
 import dlt
 import pyarrow as pa
@@ -19,7 +18,6 @@ from .load_package import Pause
 from .metrics import Metrics
 from .rows import LOAD_ID, all_columns, to_table, with_key
 from .run import Run
-from .warehouse import Held
 
 Batch = pa.Table | None
 """Rows for dlt, or None: nothing yet, let other resources go on."""
@@ -81,26 +79,6 @@ class Task:
         keyed = with_key(self.endpoint, rows)
         self.metrics.count(left_out=len(rows) - len(keyed))
         return to_table(self.endpoint, keyed, self.ask_account())
-
-    def count_restated(self, fresh: pa.Table, held: Held, read_before: Callable[[str], tuple[Any, Any] | None]) -> None:
-        """Counts the rows behind the watermark that are new or have changed.
-
-        `read_before` says for a parent from when on, and before when, its rows were read by earlier runs.
-        """
-        endpoint = self.endpoint
-        parents: list[Any] = fresh[endpoint.primary_key[0]].unique().to_pylist() if endpoint.parent else [""]
-        read = {parent: bounds for parent in parents if (bounds := read_before(parent))}
-        if not read:
-            return
-        names = (*endpoint.primary_key, endpoint.cursor or "")
-        for *key, at in zip(*(fresh[name].to_pylist() for name in names), strict=True):
-            bounds = read.get(key[0] if endpoint.parent else "")
-            if bounds and at is not None and bounds[0] <= at < bounds[1]:
-                self.run.memory.count_restated(endpoint, at, tuple(key) not in held.hashes)
-
-    def learn(self, table: pa.Table, since: datetime | None = None) -> None:
-        """Tells the other resources what they learn from these rows."""
-        self.run.memory.learn(self.endpoint, table, since)
 
     def counted(self, table: pa.Table) -> Batch:
         """The batch, its rows counted and its undeclared fields named in the metrics."""
