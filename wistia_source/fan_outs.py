@@ -159,12 +159,12 @@ def _due(task: Task, progress: Backfilled | None) -> list[str]:
         return [id_ for id_ in _backfilled_parents(task) if not progress.has_passed(id_)]
     if endpoint.parent is None:
         return [""]
-    decisions = run.memory.decide(endpoint)
-    task.metrics.reasons = dict(Counter(decision.why for decision in decisions))
-    for decision in decisions:
-        if not decision.is_asked:
-            run.memory.note(endpoint, Outcome(decision.parent_id, result=decision.why))
-    return [decision.parent_id for decision in decisions if decision.is_asked]
+    reasons = run.memory.decide(endpoint)
+    task.metrics.reasons = dict(Counter(reasons.values()))
+    for parent_id, why in reasons.items():
+        if why == "quiet":
+            run.memory.note(endpoint, Outcome(parent_id, result=why))
+    return [parent_id for parent_id, why in reasons.items() if why != "quiet"]
 
 
 def _backfilled_parents(task: Task) -> list[str]:

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from .endpoints import BY_NAME, ENDPOINTS, EVENTS, MEDIAS, Endpoint, Row
 from .forgotten import Forgotten
 from .listings import Listings
-from .schedule import BusyDays, Decision, Refresh, decide
+from .schedule import Refresh, Why, decide
 from .warehouse import Held, Warehouse
 from .windows import age_of, from_the_past
 
@@ -46,8 +46,8 @@ class Memory:
         """By resource and age: how many rows were added or have changed behind the watermark."""
         self._played: dict[str, datetime] = {}
         """By media: when its last new or changed session of this run landed."""
-        self._busy_days: BusyDays | None = None
-        """When the account was loaded or played; null before its days are read."""
+        self._busy_days: Mapping[date, int] | None = None
+        """How often the account was loaded and played on each day; null before its days are read."""
 
     @cached_property
     def warehouse(self) -> Warehouse:
@@ -107,7 +107,7 @@ class Memory:
             if (asked := known.get(parent_id)) and asked.from_date and asked.through_date
         }
 
-    def decide(self, endpoint: Endpoint) -> list[Decision]:
+    def decide(self, endpoint: Endpoint) -> dict[str, Why]:
         """Which parents of a fan-out to refresh now: see `schedule.decide`."""
         parents = self._listings.ids(BY_NAME[endpoint.parent or ""])
         asked = self._refreshes.get(endpoint.name, {})
@@ -160,7 +160,7 @@ class Memory:
         if endpoint.tells == "busy days":
             rows = table.select(["date", "load_count", "play_count"]).to_pylist()
             days = {row["date"]: (row["load_count"] or 0) + (row["play_count"] or 0) for row in rows}
-            self._busy_days = BusyDays(self.warehouse.days(endpoint) | days)
+            self._busy_days = self.warehouse.days(endpoint) | days
         elif endpoint.tells == "sessions":
             if not are_new:
                 # numbers that were asked after these sessions hold them already

@@ -28,31 +28,6 @@ class Refresh:
     history_at: datetime | None
 
 
-@dataclass(frozen=True)
-class Decision:
-    """What is decided of one parent of an endpoint."""
-
-    parent_id: str
-    why: Why
-
-    @property
-    def is_asked(self) -> bool:
-        """Whether it costs a request."""
-        return self.why != "quiet"
-
-
-@dataclass(frozen=True)
-class BusyDays:
-    """How often the account was loaded and played on each by_date day that is known."""
-
-    counts: Mapping[date, int]
-
-    def were_none(self, since: date, known_through: date) -> bool:
-        """Whether nothing happened from a day on; where a day up to `known_through` is not known nobody can tell."""
-        days = (since + number * ONE_DAY for number in range((known_through - since) // ONE_DAY + 1))
-        return self.counts.keys() >= set(days) and not any(count and day >= since for day, count in self.counts.items())
-
-
 def decide(
     endpoint: Endpoint,
     parents: Iterable[str],
@@ -60,45 +35,41 @@ def decide(
     played: Mapping[str, datetime],
     start_date: date,
     now: datetime,
-    busy: BusyDays | None = None,
-) -> list[Decision]:
+    busy_days: Mapping[date, int] | None = None,
+) -> dict[str, Why]:
     """The parents of a fan-out that are due, those never refreshed first, then by id.
 
-    `asked` is when each was last refreshed, `played` when its last new or changed session landed; without `busy` every
-    regular refresh costs a request.
+    `asked` is when each was last refreshed, `played` when its last new or changed session landed, `busy_days` how often
+    the account was loaded and played on each by_date day that is known; without it every regular refresh costs a
+    request.
     """
-    decisions = [
-        Decision(parent_id, why)
-        for parent_id in parents
-        if (why := _why(endpoint, parent_id, asked.get(parent_id), played, start_date, now, busy))
-    ]
-    return sorted(decisions, key=lambda decision: (decision.why != "new", decision.parent_id))
+
+    def why(parent_id: str) -> Why | None:
+        last = asked.get(parent_id)
+        if last is None:
+            return "new"
+        if last.from_date is not None and start_date < last.from_date:
+            return "earlier start"
+        if endpoint.follows_plays and played.get(parent_id, last.refreshed_at) > last.refreshed_at:
+            return "watched"
+        if not is_due(parent_id, last.refreshed_at, endpoint.refresh_within, now):
+            return None
+        if not endpoint.spared_when_quiet or busy_days is None:
+            return "turn"
+        # what a quiet account shows is still read once in a while, should Wistia restate what is older
+        if is_due(parent_id, last.history_at, endpoint.history_within, now):
+            return "turn"
+        # what Wistia counts of a media changes when somebody loads or plays it, and recent days when they are restated
+        since = min(last.through_date or date.max, by_date_today(last.refreshed_at)) - max(endpoint.lookback, RESTATED)
+        # the day that has just begun may have no row yet
+        was_quiet = _were_quiet(busy_days, max(since, start_date), by_date_today(now) - ONE_DAY)
+        return "quiet" if was_quiet else "turn"
+
+    due = {parent_id: reason for parent_id in parents if (reason := why(parent_id))}
+    return dict(sorted(due.items(), key=lambda item: (item[1] != "new", item[0])))
 
 
-def _why(
-    endpoint: Endpoint,
-    parent_id: str,
-    asked: Refresh | None,
-    played: Mapping[str, datetime],
-    start_date: date,
-    now: datetime,
-    busy: BusyDays | None,
-) -> Why | None:
-    if asked is None:
-        return "new"
-    if asked.from_date is not None and start_date < asked.from_date:
-        return "earlier start"
-    if endpoint.follows_plays and played.get(parent_id, asked.refreshed_at) > asked.refreshed_at:
-        return "watched"
-    if not is_due(parent_id, asked.refreshed_at, endpoint.refresh_within, now):
-        return None
-    # what a quiet account shows is still read once in a while, should Wistia restate what is older
-    if not endpoint.spared_when_quiet or busy is None:
-        return "turn"
-    if is_due(parent_id, asked.history_at, endpoint.history_within, now):
-        return "turn"
-    # what Wistia counts of a media changes when somebody loads or plays it, and recent days when they are restated
-    since = min(asked.through_date or date.max, by_date_today(asked.refreshed_at)) - max(endpoint.lookback, RESTATED)
-    # the day that has just begun may have no row yet
-    was_quiet = busy.were_none(max(since, start_date), by_date_today(now) - ONE_DAY)
-    return "quiet" if was_quiet else "turn"
+def _were_quiet(busy_days: Mapping[date, int], since: date, known_through: date) -> bool:
+    """Whether nothing happened from a day on; where a day up to `known_through` is not known nobody can tell."""
+    days = (since + number * ONE_DAY for number in range((known_through - since) // ONE_DAY + 1))
+    return busy_days.keys() >= set(days) and not any(count and day >= since for day, count in busy_days.items())
