@@ -18,7 +18,7 @@ from .memory import Outcome
 from .paging import no_rows
 from .progress import DONE, Backfilled
 from .rows import carried_rows, is_row_of, joined, to_table, with_key
-from .task import Batch, Task, filled, tracked
+from .task import Batch, Task, tracked
 from .windows import by_date_range, by_date_today, days_asked, is_due
 
 
@@ -66,10 +66,11 @@ def fan_out(task: Task) -> Iterator[Batch]:
     if not due:
         yield from _read_parents(task)
         if not run.backfill:
-            yield from task.wait_for_the_others()
+            yield from package.wait(endpoint.after, "told")
         due = _due(task, progress)
         task.expect(len(due))
-        yield from task.wait_for_estimates()
+        if run.backfill:
+            yield from package.wait(BY_NAME, "estimated")
         if run.dry and endpoint.parent:
             return
     reached = DONE
@@ -132,7 +133,9 @@ def record(task: Task, rows: Callable[[], list[Row]]) -> Iterator[Batch]:
             return
         # reading all of them for each load package would cost more with every package
         held = task.run.memory.warehouse.held(task.endpoint, since=_since(task.endpoint, table))
-        yield filled(held.changed(table))
+        fresh = held.changed(table)
+        if fresh.num_rows:
+            yield fresh
 
 
 def _read_parents(task: Task) -> Pause:

@@ -8,6 +8,7 @@ import dlt
 import pyarrow as pa
 
 from .client import Params
+from .endpoints import BY_NAME
 from .errors import NotFound, SettingInvalid
 from .feed_walks import descend, typed_feed, typed_walks, walk_down
 from .memory import Outcome
@@ -164,7 +165,7 @@ def backfilled_feed(task: Task) -> Iterator[Batch]:
     left: list[list[Days]] = run.package.left.pop(endpoint.name, [])
     if not left:
         left = windows(task, *_days_left(task, progress.reached))
-        yield from task.wait_for_estimates()
+        yield from run.package.wait(BY_NAME, "estimated")
     if left and not run.dry:
         window = left.pop(0)
         since, before = midnight(window[-1][0]), midnight(window[0][1] + ONE_DAY)

@@ -63,6 +63,9 @@ class LoadPackage:
         self._reached.add((name, milestone))
 
     def wait(self, names: Iterable[str], milestone: Milestone) -> Pause:
-        """Waits until each of these resources has come this far, or does not run."""
+        """Waits until each of these resources has come this far, or does not run.
+
+        A backfill waits for all estimates: it makes no request of its own before it is known how many it will take.
+        """
         while any(name in self.running and (name, milestone) not in self._reached for name in names):
             yield None

@@ -79,15 +79,10 @@ class Memory:
         for learned in ("_refreshes", "stats_known_since", "forgotten"):
             self.__dict__.pop(learned, None)
 
-    def close(self) -> None:
-        """Leaves the warehouse to others."""
+    def close(self, idle_seconds: float = 0.0) -> None:
+        """Leaves the warehouse to others, if nothing was asked of it for so long."""
         if "warehouse" in self.__dict__:
-            self.warehouse.close()
-
-    def close_when_idle(self) -> None:
-        """Leaves the warehouse to others after a while without a question."""
-        if "warehouse" in self.__dict__:
-            self.warehouse.let_go_when_idle()
+            self.warehouse.close(idle_seconds)
 
     def end_package(self) -> None:
         """Drops what was known of the warehouse, which changes now."""

@@ -48,12 +48,8 @@ class Metrics:
 
     @classmethod
     def of(cls, published: Mapping[str, Any]) -> Metrics:
-        """Reads back what `publish` wrote into a resource's `custom_metrics`."""
-        return cls(**{name: published[name] for name in (one.name for one in fields(cls)) if name in published})
-
-    def publish(self, custom_metrics: dict[str, Any]) -> None:
-        """Writes all counts where dlt, and any other program, looks for them."""
-        custom_metrics.update(vars(self))
+        """Reads back the counts from a resource's `custom_metrics`."""
+        return cls(**{one.name: published[one.name] for one in fields(cls) if one.name in published})
 
     def count(self, *, requests: int = 0, retries: int = 0, wait_seconds: float = 0.0, left_out: int = 0) -> None:
         """Adds to the counts, from any thread."""

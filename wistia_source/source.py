@@ -25,8 +25,7 @@ from .personal import Pii
 from .request import RunRequest, past_day
 from .retry import Patience
 from .rows import all_columns, primary_key
-from .run import Run
-from .task import Task
+from .task import Run, Task
 from .tuning import Tuning
 from .walks import Walks
 from .windows import RETENTION, midnight

@@ -1,27 +1,58 @@
-"""Does for every resource what all of them do: follows its run, types and counts its rows, declares its table."""
+"""One run of the source, and what all its resources do: take turns, type and count rows, declare their table."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import date, datetime
 from functools import wraps
+from threading import Lock
 from time import monotonic
-from typing import Concatenate, ParamSpec
+from typing import Any
 
 import dlt
 import pyarrow as pa
 
-from .client import Params
-from .endpoints import BY_NAME, Endpoint, Row
+from .client import Client, Params
+from .endpoints import Endpoint, Row
 from .errors import PlanLacksFeature, ResourceLost
-from .load_package import Pause
+from .listings import Listings
+from .load_package import LoadPackage
+from .memory import Memory
 from .metrics import Metrics
+from .paging import Lists
+from .personal import Pii
 from .rows import LOAD_ID, all_columns, to_table, with_key
-from .run import Run
+from .tuning import Tuning
+from .walks import Walks
+from .warehouse import IDLE_SECONDS
+from .windows import Days
 
 Batch = pa.Table | None
 """Rows for dlt, or None: nothing yet, let other resources go on."""
-P = ParamSpec("P")
+
+
+@dataclass(frozen=True)
+class Run:
+    """What the resources of one run share, in one load package or several."""
+
+    client: Client
+    lists: Lists
+    walks: Walks
+    package: LoadPackage
+    listings: Listings
+    memory: Memory
+    clock: Callable[[], datetime]
+    start_date: date
+    backfill: Days | None
+    """The days to read again instead of what is new, whatever was read before."""
+    dry: bool
+    """Whether it only counts what it would ask: it asks what it needs for that, the lists above all."""
+    keep_public_token: bool
+    pii: Pii
+    tuning: Tuning
+    turn: Lock = field(default_factory=Lock)
+    """Held by the resource that works: they learn from one another, also where `parallelize()` gives each a thread."""
 
 
 @dataclass(frozen=True)
@@ -45,14 +76,6 @@ class Task:
         """The pages of the list: see `Lists.pages`."""
         path = self.run.client.path(self.endpoint)
         return self.run.lists.pages(path, params, self.metrics, self.endpoint.permission, first)
-
-    def wait_for_the_others(self) -> Pause:
-        """Waits for what other resources tell, as the table of endpoints declares."""
-        return self.run.package.wait(self.endpoint.after, "told")
-
-    def wait_for_estimates(self) -> Pause:
-        """A backfill makes no request of its own before all its resources know how many it will take."""
-        return self.run.package.wait(BY_NAME if self.run.backfill else (), "estimated")
 
     def expect(self, requests: int) -> None:
         """Notes how many requests are still to come, about, and how long the quota makes them take."""
@@ -82,68 +105,64 @@ class Task:
 
     def counted(self, table: pa.Table) -> Batch:
         """The batch, its rows counted and its undeclared fields named in the metrics."""
+        if not table.num_rows:
+            # an empty file would make work, and stop a load into Postgres
+            return None
         self.metrics.rows += table.num_rows
         self.run.package.rows += table.num_rows
         held = self.run.memory.warehouse.columns(self.endpoint.name)
         known = held.union(column.name for column in all_columns(self.endpoint))
-        new = [name for name in table.column_names if name not in known]
-        if new and table.num_rows:
-            self.metrics.new_fields = sorted({*new, *self.metrics.new_fields})
-        return filled(table)
+        new = set(table.column_names) - known
+        self.metrics.new_fields = sorted(new.union(self.metrics.new_fields))
+        return table
 
 
-def filled(table: pa.Table) -> Batch:
-    """The table, or None where it is empty: an empty file would make work, and stop a load into Postgres."""
-    return table if table.num_rows else None
-
-
-def tracked(
-    generate: Callable[Concatenate[Task, P], Iterator[Batch]],
-) -> Callable[Concatenate[Task, P], Iterator[Batch]]:
+def tracked(generate: Callable[..., Iterator[Batch]]) -> Callable[..., Iterator[Batch]]:
     """Marks a resource as running from when dlt makes its generator, so before any of them is iterated."""
 
     @wraps(generate)
-    def start(task: Task, /, *args: P.args, **kwargs: P.kwargs) -> Iterator[Batch]:
-        task.run.begin(task.endpoint)
+    def start(task: Task, /, *args: Any, **kwargs: Any) -> Iterator[Batch]:
+        if task.run.package.begin(task.endpoint.name):
+            # the same source may be run again: what it has learned before is old
+            task.run.listings.forget()
+            task.run.memory.forget()
         return _until_done(task, generate(task, *args, **kwargs))
 
     return start
 
 
 def _until_done(task: Task, batches: Iterator[Batch]) -> Iterator[Batch]:
-    run, endpoint, metrics = task.run, task.endpoint, task.metrics
+    run, name, metrics = task.run, task.endpoint.name, task.metrics
+    # where dlt, and any other program, looks for the counts
     published, started = dlt.current.resource_metrics(), monotonic()
     metrics.unfinished = True
     try:
-        for batch in _in_turns(run, batches):
-            metrics.publish(published)
+        while True:
+            with run.turn:
+                batch = next(batches)
+            published.update(vars(metrics))
             if batch is None:
-                # an open DuckDB file shuts out its readers
-                run.memory.close_when_idle()
+                run.memory.close(IDLE_SECONDS)
             yield batch
+    except StopIteration:
+        pass
     except ResourceLost as error:
         # the other resources go on; a feed that failed has not moved its watermark
         metrics.note_failure("", str(error))
         metrics.refused = isinstance(error, PlanLacksFeature)
-        run.package.left.pop(endpoint.name, None)
+        run.package.left.pop(name, None)
     except GeneratorExit:
         # whoever stops reading one resource may go on with the others
         raise
     except BaseException:
-        run.stop()
+        # one failure ends the run: nobody waits on for the budget, and the warehouse is left to others
+        run.client.close()
+        run.walks.close()
+        run.memory.close()
         raise
     finally:
-        run.end(endpoint)
+        if run.package.end(name):
+            run.memory.end_package()
         metrics.seconds += monotonic() - started
-        metrics.unfinished = endpoint.name in run.package.left
-        metrics.publish(published)
-
-
-def _in_turns(run: Run, batches: Iterator[Batch]) -> Iterator[Batch]:
-    while True:
-        with run.turn:
-            try:
-                batch = next(batches)
-            except StopIteration:
-                return
-        yield batch
+        metrics.unfinished = name in run.package.left
+        published.update(vars(metrics))

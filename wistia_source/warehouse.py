@@ -41,6 +41,7 @@ from .rows import ARROW_TYPES, LOAD_ID, ROW_HASH, all_columns, primary_key
 from .schedule import Refresh
 
 IDLE_SECONDS = 0.5
+"""How long a connection is kept for the next question: an open DuckDB file shuts out its readers."""
 READERS_LEAVE_SECONDS = 15.0
 
 T = TypeVar("T")
@@ -99,14 +100,9 @@ class Warehouse:
                     if not merged and LOAD_ID in self._columns[name]:
                         self._keys[name] = ", ".join(primary_key(endpoint))
 
-    def let_go_when_idle(self) -> None:
-        """Closes a connection that nothing was asked on for a while: an open DuckDB file shuts out its readers."""
-        if self._client is not None and monotonic() - self._asked_at > IDLE_SECONDS:
-            self.close()
-
-    def close(self) -> None:
-        """Closes the connection; the next question opens another."""
-        if self._client is not None:
+    def close(self, idle_seconds: float = 0.0) -> None:
+        """Closes a connection that nothing was asked on for so long; the next question opens another."""
+        if self._client is not None and monotonic() - self._asked_at >= idle_seconds:
             self._client.close_connection()
             self._client = None
 
