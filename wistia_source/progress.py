@@ -59,32 +59,25 @@ class Backfilled:
 
     def __init__(self, task: Task) -> None:
         assert task.run.backfill is not None
-        self._members = task.run.package.members - {companion.name for companion in COMPANIONS}
+        members = task.run.package.members - {companion.name for companion in COMPANIONS}
         first, last = task.run.backfill
-        self._key = f"{first} {last} {' '.join(sorted(self._members))}"
+        key = f"{first} {last} {' '.join(sorted(members))}"
         backfills = dlt.current.source_state().setdefault("backfills", {}).setdefault(task.ask_account(), {})
-        parts = backfills.get(self._key, {})
-        if self._members == {name for name, part in parts.items() if part["reached"] == DONE and not part["failed"]}:
+        parts = backfills.get(key, {})
+        if members == {name for name, part in parts.items() if part["reached"] == DONE and not part["failed"]}:
             # it has ended: the next one of the same days shall read them again
-            del backfills[self._key]
-        self._part: dict[str, Any] = backfills.setdefault(self._key, {}).setdefault(
+            del backfills[key]
+        self._part: dict[str, Any] = backfills.setdefault(key, {}).setdefault(
             task.endpoint.name, {"reached": None, "failed": []}
         )
-
-    @property
-    def reached(self) -> str | None:
+        self.reached: str | None = self._part["reached"]
         """What the last committed part reached: a day, or a parent's id; `DONE` at the end, null before the first."""
-        reached: str | None = self._part["reached"]
-        return reached
+        self.failed = frozenset(self._part["failed"])
+        """Parents that committed parts could not read: whoever carries on asks them again."""
 
     def reach(self, where: str, failed: Iterable[str] = ()) -> None:
         """Notes how far the part that is loaded now reaches, and the parents in it that could not be read."""
         self._part |= {"reached": where, "failed": sorted(failed)}
-
-    @property
-    def failed(self) -> frozenset[str]:
-        """Parents that committed parts could not read: whoever carries on asks them again."""
-        return frozenset(self._part["failed"])
 
     def has_passed(self, parent_id: str) -> bool:
         """Whether a committed part holds this parent; they are asked in the order of their ids."""
