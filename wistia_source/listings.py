@@ -17,12 +17,24 @@ from .rows import value_of
 from .walks import Walks
 
 
+def request_account_id(client: Client, metrics: Metrics) -> str:
+    """The account's own id. Raises `SettingInvalid` where there is no Wistia API."""
+    try:
+        account = client.get("account", {}, metrics)
+    except NotFound:
+        raise SettingInvalid("There is no Wistia API at base_url (HTTP 404); correct it.") from None
+    if not isinstance(account, dict) or account.get("id") is None:
+        raise RequestFailed("GET account answered without an account id; check base_url.")
+    return str(account["id"])
+
+
 class Listings:
     """The account and its lists. Whoever needs one first pays the requests; a failure fails all who need the same."""
 
     def __init__(self, client: Client, lists: Lists, walks: Walks, package: LoadPackage) -> None:
         self._client, self._lists, self._walks, self._package = client, lists, walks, package
-        self._account_id: str | None = None
+        self.known_account_id: str | None = None
+        """The account's own id, null before it has answered."""
         self._ids: dict[str, dict[str, str | None] | None] = {}
         """By list: the ids in it, each with the project that it is in; null while it is being read."""
         self._pages: dict[str, list[bytes]] = {}
@@ -37,22 +49,11 @@ class Listings:
         """The account's own id."""
         if error := self._failed.get("account"):
             raise error
-        if self._account_id is None:
+        if self.known_account_id is None:
             with self._remembering("account"):
-                try:
-                    account = self._client.get("account", {}, metrics)
-                except NotFound:
-                    raise SettingInvalid("There is no Wistia API at base_url (HTTP 404); correct it.") from None
-                if not isinstance(account, dict) or account.get("id") is None:
-                    raise RequestFailed("GET account answered without an account id; check base_url.")
-            self._account_id = str(account["id"])
-        metrics.account_id = self._account_id
-        return self._account_id
-
-    @property
-    def known_account_id(self) -> str | None:
-        """The account's own id, null before it has answered."""
-        return self._account_id
+                self.known_account_id = request_account_id(self._client, metrics)
+        metrics.account_id = self.known_account_id
+        return self.known_account_id
 
     def read(self, endpoint: Endpoint, metrics: Metrics) -> Pause:
         """Walks a list once a run; whoever else wants it waits for the first."""

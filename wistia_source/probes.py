@@ -4,19 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from functools import cached_property
 
 from .client import Client, Params
 from .endpoints import Endpoint, Row
 from .errors import RequestFailed
 from .fan_outs import completed
-from .listings import Listings
-from .load_package import LoadPackage
 from .memory import Outcome
 from .metrics import Metrics
 from .paging import Lists
 from .rows import is_row_of, to_table, with_key
-from .walks import Walks
 from .windows import by_date_today, days_asked
 
 DAYS_PROBED = timedelta(days=30)
@@ -31,18 +27,10 @@ class Probes:
     now: datetime
     metrics: Metrics = field(default_factory=Metrics)
 
-    @cached_property
-    def _lists(self) -> Lists:
-        return Lists(self.client)
-
-    def account_id(self) -> str:
-        """The account's own id. Raises `SettingInvalid` where there is no Wistia API."""
-        return Listings(self.client, self._lists, Walks(), LoadPackage()).account_id(self.metrics)
-
     def ask(self, endpoint: Endpoint, account_id: str, parent_id: str | None = None) -> list[Row]:
         """The first row of an endpoint, or its newest days. Raises `RowUnusable` where it could not be loaded."""
         path = self.client.path(endpoint, parent_id)
-        rows = self._lists.rows(path, self._fewest(endpoint), self.metrics, endpoint.permission)
+        rows = Lists(self.client).rows(path, self._fewest(endpoint), self.metrics, endpoint.permission)
         if not all(is_row_of(endpoint, row) for row in rows):
             raise RequestFailed(f"GET {path} answered with something else than rows; please report it.")
         found = completed(endpoint, Outcome(parent_id or "", [dict(row) for row in rows]), self.now)

@@ -10,6 +10,7 @@ from time import monotonic
 
 from wistia_source.endpoints import ACCOUNT_STATS, BY_NAME, ENDPOINTS, MEDIAS, READ_STATS, Endpoint, Row
 from wistia_source.errors import CredentialsRejected, NotFound, PermissionMissing, PlanLacksFeature
+from wistia_source.listings import request_account_id
 from wistia_source.probes import Probes
 from wistia_source.rows import value_of
 from wistia_source.windows import CLOCK_SKEW
@@ -25,7 +26,7 @@ def check_account(found: Checks, probes: Probes, version: str) -> None:
     """Requests the account, then one row of each endpoint that the token may read."""
     began, account_id, refusal = monotonic(), "", None
     try:
-        account_id = probes.account_id()
+        account_id = request_account_id(probes.client, probes.metrics)
     except (CredentialsRejected, PermissionMissing, PlanLacksFeature) as error:
         refusal = error
     except Exception as error:
