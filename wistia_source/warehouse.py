@@ -34,6 +34,7 @@ from .endpoints import (
     EVENTS,
     FORGOTTEN,
     REFRESHES,
+    DataType,
     Endpoint,
 )
 from .forgotten import Forgotten
@@ -108,11 +109,11 @@ class Warehouse:
 
     def refreshes(self) -> dict[tuple[str, str], Refresh]:
         """Every (endpoint, parent id) asked so far."""
-        columns = ["endpoint", "parent_id", *(field.name for field in fields(Refresh))]
-        rows = self._rows(REFRESHES.name, columns, f" and {self._hash(REFRESHES.name)} is not null")
+        kinds = {field.name: REFRESHES.column(field.name).data_type for field in fields(Refresh)}
+        where = f" and {self._hash(REFRESHES.name)} is not null"
         return {
-            (endpoint, parent): Refresh(_moment(refreshed_at), _day(first), _day(last), _moment(history_at))
-            for endpoint, parent, refreshed_at, first, last, history_at in rows
+            (endpoint, parent): Refresh(*map(_as_loaded, kinds.values(), asked))
+            for endpoint, parent, *asked in self._rows(REFRESHES.name, ["endpoint", "parent_id", *kinds], where)
         }
 
     def forgotten(self) -> Forgotten:
@@ -172,23 +173,20 @@ class Warehouse:
     def days(self, endpoint: Endpoint) -> dict[date, int]:
         """Loads and plays of each by_date day held, added up."""
         counts = "coalesce(load_count, 0) + coalesce(play_count, 0)"
-        return {_day(row[0]): row[1] for row in self._rows(endpoint.name, ["date", counts])}
+        return {_as_loaded("date", day): count for day, count in self._rows(endpoint.name, ["date", counts])}
 
     def as_deleted(self, endpoint: Endpoint, ids: Collection[str], now: datetime) -> pa.Table:
         """A listing's rows as they are held, marked as deleted; without a hash, so that they count as changed if they
         come back."""
         (key,) = endpoint.primary_key
         columns = sorted(self.columns(endpoint.name) - {LOAD_ID})
-        types = {column.name: ARROW_TYPES[column.data_type] for column in all_columns(endpoint)}
+        declared = {column.name: column.data_type for column in all_columns(endpoint)}
+        kinds = {name: declared.get(name, "text") for name in columns}
         rows = self._rows(endpoint.name, columns, f" and {key} in ({', '.join(['%s'] * len(ids))})", *ids)
-        reads = {column.name: _READS[column.data_type] for column in endpoint.columns if column.data_type in _READS}
         marks = {DELETED_AT.name: now, ROW_HASH.name: None}
         return pa.Table.from_pylist(
-            [
-                {name: reads.get(name, _same)(value) for name, value in zip(columns, row, strict=True)} | marks
-                for row in rows
-            ],
-            schema=pa.schema([pa.field(name, types.get(name, pa.string())) for name in columns]),
+            [dict(zip(columns, map(_as_loaded, kinds.values(), row), strict=True)) | marks for row in rows],
+            schema=pa.schema([(name, ARROW_TYPES[kind]) for name, kind in kinds.items()]),
         )
 
     def _hash(self, table: str) -> str:
@@ -221,8 +219,7 @@ class Warehouse:
             rows, bounds = self._newest(table, rows, since)
             values = (*bounds, *values)
         query = f"select {', '.join(columns)} from {rows} where {where}"  # noqa: S608
-        if "{loads}" in query:
-            query = query.format(loads=client.make_qualified_table_name(self._loads))
+        query = query.format(loads=client.make_qualified_table_name(self._loads))
         try:
             return client.execute_sql(query, *values) or ()
         except DatabaseUndefinedRelation:
@@ -246,52 +243,36 @@ class Warehouse:
         # resolving dlt's configuration for each question costs more than the questions
         self._asked_at = monotonic()
         if self._client is None:
-            self._client = opened(self._pipeline.sql_client())
+            client = self._pipeline.sql_client()
+            when_free(client.open_connection)
+            self._client = client
         return self._client
 
 
-def _moment(value: Any) -> Any:
-    """A moment as drivers give it: some have none of a zone, and some have texts."""
-    if isinstance(value, str):
-        value = datetime.fromisoformat(value)
-    return value.replace(tzinfo=UTC) if isinstance(value, datetime) and value.tzinfo is None else value
-
-
-def _day(value: Any) -> Any:
-    return date.fromisoformat(value) if isinstance(value, str) else value
-
-
-def _text(value: Any) -> Any:
-    """A document as it is loaded, which some drivers read."""
-    return value if value is None or isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-
-
-def _flag(value: Any) -> Any:
-    return None if value is None else bool(value)
-
-
-def _same(value: Any) -> Any:
-    return value
-
-
-_READS: dict[str, Callable[[Any], Any]] = {"timestamp": _moment, "date": _day, "json": _text, "bool": _flag}
-"""By type: a value as it was loaded, from what a driver makes of it."""
+def _as_loaded(data_type: DataType, value: Any) -> Any:
+    """A value as it was loaded: some drivers have texts for moments and days, or no zones and flags, and some read
+    documents."""
+    if value is None:
+        return None
+    if data_type == "timestamp":
+        moment = datetime.fromisoformat(value) if isinstance(value, str) else value
+        return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    if data_type == "date" and isinstance(value, str):
+        return date.fromisoformat(value)
+    if data_type == "json" and not isinstance(value, str):
+        return json.dumps(value, ensure_ascii=False)
+    return bool(value) if data_type == "bool" else value
 
 
 @contextmanager
 def connected(pipeline: dlt.Pipeline) -> Iterator[SqlClientBase[Any]]:
     """A client of the pipeline's destination with an open connection. Raises `SqlClientNotAvailable`."""
-    client = opened(pipeline.sql_client())
+    client = pipeline.sql_client()
+    when_free(client.open_connection)
     try:
         yield client
     finally:
         client.close_connection()
-
-
-def opened(client: SqlClientBase[Any]) -> SqlClientBase[Any]:
-    """The client with an open connection."""
-    when_free(client.open_connection)
-    return client
 
 
 def when_free(connect: Callable[[], T]) -> T:
