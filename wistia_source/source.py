@@ -1,6 +1,6 @@
 """Declares the dlt source: makes a resource of each endpoint. Makes no request while building."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from math import inf
@@ -13,7 +13,7 @@ from dlt.extract import DltResource
 
 from .budget import RequestBudget
 from .client import Client
-from .endpoints import DELETED, ENDPOINTS, FORGOTTEN, REFRESHES, RESTATEMENTS, Column, Endpoint
+from .endpoints import DELETED, ENDPOINTS, FORGOTTEN, REFRESHES, RESTATEMENTS, Endpoint
 from .errors import SettingInvalid
 from .fan_outs import carried, fan_out, listing, record
 from .feeds import backfilled_feed, filtered_feed, incremental_feed, one_row
@@ -30,10 +30,6 @@ from .tuning import Tuning
 from .walks import Walks
 from .windows import RETENTION, midnight
 
-DEFAULT_REQUESTS_PER_MINUTE = 540
-"""Wistia allows 600 an account (docs); the rest is left to its owner's other tools."""
-MAX_HOURS = 24 * 36_525
-
 
 @dlt.source(name="wistia", max_table_nesting=1)
 def wistia(
@@ -41,7 +37,7 @@ def wistia(
     base_url: str = "https://api.wistia.com",
     api_version: str = "v1",
     start_date: str | None = None,
-    requests_per_minute: int = DEFAULT_REQUESTS_PER_MINUTE,
+    requests_per_minute: int = 540,
     visitor_filter: str | None = None,
     visitor_search: str | None = None,
     visitor_key: str | None = None,
@@ -74,9 +70,9 @@ def wistia(
         access_token: a token with the permissions "Read detailed stats" and "Read all folder and media data".
         base_url: scheme and host of the API, without a path.
         api_version: `v1`, or a release of the dated modern API such as `2026-03`. Tables are the same.
-        start_date: first day to load, `YYYY-MM-DD`; two years ago by default, which is all the events that
-            Wistia keeps.
-        requests_per_minute: the most requests sent in any 60 seconds.
+        start_date: first day to load, `YYYY-MM-DD`; two years ago by default: Wistia keeps events no longer.
+        requests_per_minute: the most requests sent in any 60 seconds. Wistia allows an account 600 (docs); the rest is
+            left to its owner's other tools.
         visitor_filter: only visitors that `has_name`, `has_email` or are `identified_by_email_gate`; all such
             are read each run, and the cursor of the full list stays where it is.
         visitor_search: only visitors whose name or email starts with this; else as `visitor_filter`.
@@ -92,20 +88,19 @@ def wistia(
             their history.
         captions_refresh_within_hours: each media's captions are asked at least this often.
         history_refresh_within_hours: each media's and project's days are asked from the first at least this often.
-        backfill_start: read the days from this one on again, `YYYY-MM-DD`, instead of what is new: of `events` and the
-            by_date resources, which then are all there is. Watermarks and turns stay as they are.
+        backfill_start: read the days from this one (`YYYY-MM-DD`) on again, of `events` and the by_date resources,
+            which then are all there is. Watermarks and turns stay as they are.
         backfill_end: the day after the last one of them.
         package_seconds: begin nothing new after this long and keep the rest for the next time that the same source is
-            run: its resources then have `unfinished` in their metrics. No limit by default.
-        dry_run: only count what would be asked, and load nothing of use: `expected` requests and the `reasons` of the
-            fan-outs are in the metrics of the resources. The listings are read for that.
+            run: its resources then have `unfinished` in their metrics.
+        dry_run: only read the listings and count what would be asked: the resources' metrics have `expected` requests
+            and the `reasons` of fan-outs.
         keep_public_token: keep the account's public token inside `events.iframe_heatmap_url`.
-        pii: what becomes of personal data of visitors and events: `keep`; `hash`, so that equal values still are equal;
-            or `drop`. Rows that were loaded before change when they are read again.
+        pii: `keep`, `hash` (equal values still are equal) or `drop` personal data of visitors and events. Rows that
+            were loaded before change when they are read again.
         pii_secret: what it is hashed with, at least 16 characters; also who is forgotten by hash. Another one makes
             other hashes of all values.
-        backoff_seconds: half the longest first pause after a failure, more than 0; doubled with each further one,
-            up to a minute.
+        backoff_seconds: half the longest first pause after a failure; doubled with each further one, up to a minute.
         run_id: what `restatements` calls this run; a random name by default.
         tuning: how the work is cut and how long an answer is waited for; see `Tuning`.
         now: the time of the run, for tests; the clock by default.
@@ -214,39 +209,34 @@ def _with_settings(endpoint: Endpoint, hours: Mapping[str, Mapping[str, float]])
     """The endpoint with the lookbacks and turns that are set for all, for by_date endpoints, or for it alone."""
     group = "by_date" if endpoint.kind == "daily" else endpoint.name
     chosen = {**hours[""], **hours.get(group, {})}
-    if wrong := [
-        value
-        for name, value in chosen.items()
-        if not 0 <= value <= MAX_HOURS or (value == 0 and name.endswith("_within"))
-    ]:
-        raise SettingInvalid(
-            f"A lookback or refresh time of {endpoint.name} is {wrong[0]}, but lookbacks must be 0 or more, refresh "
-            "times more than 0, and all of them at most a century."
-        )
+    century = 24 * 36_525
+    for name, value in chosen.items():
+        if not 0 <= value <= century or (value == 0 and name.endswith("_within")):
+            raise SettingInvalid(
+                f"A lookback or refresh time of {endpoint.name} is {value}, but lookbacks must be 0 or more, refresh "
+                "times more than 0, and all of them at most a century."
+            )
     changes: dict[str, Any] = {name: timedelta(hours=value) for name, value in chosen.items()}
     return replace(endpoint, **changes)
 
 
 def _resource(endpoint: Endpoint, generate: Callable[..., Any]) -> Callable[..., DltResource]:
     """A dlt resource with everything that the table of endpoints declares."""
+    columns: dict[str, TColumnSchema] = {}
+    for column in all_columns(endpoint):
+        columns[column.name] = {
+            "name": column.name,
+            "data_type": column.data_type,
+            "description": column.description,
+            "nullable": column.name not in primary_key(endpoint),
+        }
+        if column is DELETED:
+            columns[column.name]["hard_delete"] = True
     return dlt.resource(
         generate,
         name=endpoint.name,
         primary_key=primary_key(endpoint),
         write_disposition={"disposition": "merge", "strategy": "delete-insert"},
-        columns=_hints(all_columns(endpoint), primary_key(endpoint)),
+        columns=columns,
         schema_contract={"tables": "evolve", "columns": "evolve", "data_type": "freeze"},
     )
-
-
-def _hints(columns: Iterable[Column], key: Sequence[str]) -> dict[str, TColumnSchema]:
-    return {
-        column.name: {
-            "name": column.name,
-            "data_type": column.data_type,
-            "description": column.description,
-            "nullable": column.name not in key,
-            **({"hard_delete": True} if column is DELETED else {}),
-        }
-        for column in columns
-    }
