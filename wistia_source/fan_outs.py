@@ -18,11 +18,10 @@ from .memory import Outcome
 from .paging import no_rows
 from .progress import DONE, Backfilled
 from .rows import carried_rows, is_row_of, joined, to_table, with_key
-from .task import Batch, Task, tracked
+from .task import Batch, Task
 from .windows import by_date_range, by_date_today, days_asked, is_due
 
 
-@tracked
 def listing(task: Task) -> Iterator[Batch]:
     """A complete paged list of the account."""
     run, endpoint, metrics = task.run, task.endpoint, task.metrics
@@ -56,7 +55,6 @@ def _look_again(task: Task, id_: str) -> Iterator[tuple[str, list[Row]]]:
         task.metrics.note_failure(id_, str(error))
 
 
-@tracked
 def fan_out(task: Task) -> Iterator[Batch]:
     """An endpoint asked once for each parent that is due, or once for the account."""
     run, endpoint, metrics, package = task.run, task.endpoint, task.metrics, task.run.package
@@ -111,7 +109,6 @@ def fan_out(task: Task) -> Iterator[Batch]:
         progress.reach(max(reached, progress.reached or "") if due else DONE, failed)
 
 
-@tracked
 def carried(task: Task, carrier: Endpoint) -> Iterator[Batch]:
     """A table whose rows are lists inside another resource's rows, as that one brings them."""
     task.declare_table()
@@ -121,7 +118,6 @@ def carried(task: Task, carrier: Endpoint) -> Iterator[Batch]:
         yield task.counted(_isolated(task, outcomes)) if outcomes else None
 
 
-@tracked
 def record(task: Task, rows: Callable[[], list[Row]]) -> Iterator[Batch]:
     """What the run says of itself, in the load package of the data it speaks of."""
     yield from task.run.package.wait(task.endpoint.after, "ended")
@@ -277,7 +273,7 @@ def _delta(task: Task, outcomes: Sequence[Outcome]) -> pa.Table:
     if endpoint.tells:
         memory.learn(endpoint, table, are_new=True)
         task.run.package.reach(endpoint.name, "told")
-    if not memory.warehouse.holds(endpoint.name):
+    if endpoint.name not in memory.warehouse.tables:
         return table
     parents = [outcome.parent_id for outcome in outcomes]
     held = memory.warehouse.held(endpoint, parents=parents if endpoint.parent else None, since=_since(endpoint, table))
@@ -290,19 +286,15 @@ def _delta(task: Task, outcomes: Sequence[Outcome]) -> pa.Table:
     gone = {key for key in held.hashes.keys() - present if key[0] not in unclear}
     if not gone:
         return fresh
-    marks = [{**_as_sent(endpoint, key), DELETED.name: True} for key in gone]
+    # keys in the form of the API's rows
+    fields = [endpoint.column(name).sources[0][0] for name in endpoint.primary_key]
+    marks = [{**dict(zip(fields, key, strict=True)), DELETED.name: True} for key in gone]
     return pa.concat_tables([fresh, to_table(endpoint, marks, task.ask_account())], promote_options="default")
 
 
 def _since(endpoint: Endpoint, table: pa.Table) -> Any:
     """The oldest of the rows, by their cursor: what is held from then on is what they can differ from."""
     return pc.min(table[endpoint.cursor]).as_py() if endpoint.cursor else None
-
-
-def _as_sent(endpoint: Endpoint, key: Sequence[Any]) -> Row:
-    """A primary key in the form of the API's rows."""
-    columns = map(endpoint.column, endpoint.primary_key)
-    return {column.sources[0][0]: value for column, value in zip(columns, key, strict=True)}
 
 
 def completed(endpoint: Endpoint, outcome: Outcome, now: datetime) -> list[Row]:

@@ -14,13 +14,12 @@ from .feed_walks import descend, typed_feed, typed_walks, walk_down
 from .memory import Outcome
 from .paging import PAGE_SIZE
 from .progress import DONE, Backfilled, Read
-from .task import Batch, Task, tracked
+from .task import Batch, Task
 from .volume import walks, windows
 from .warehouse import Held
 from .windows import DEEP_EVERY, ONE_DAY, Days, cut, days_asked, midnight
 
 
-@tracked
 def incremental_feed(task: Task, cursor: dlt.sources.incremental[datetime]) -> Iterator[Batch]:
     """A feed from its watermark on; then what is missing of its history, newest first, as far as the time allows."""
     run, endpoint, account_id = task.run, task.endpoint, task.ask_account()
@@ -34,7 +33,7 @@ def incremental_feed(task: Task, cursor: dlt.sources.incremental[datetime]) -> I
         run.memory.note(endpoint, Outcome("", at=run.memory.started))
     if run.dry:
         run.package.reach(endpoint.name, "told")
-        _count_pages(task, None if is_new else read)
+        _count_pages(task, read, is_new)
         return
     # from here on dlt leaves the cut to us: its own would drop the late rows behind its watermark
     cursor.advance(read.watermark)
@@ -50,23 +49,22 @@ def incremental_feed(task: Task, cursor: dlt.sources.incremental[datetime]) -> I
         task.metrics.note_asked(read.since, run.clock())
 
 
-def _count_pages(task: Task, read: Read | None) -> None:
+def _count_pages(task: Task, read: Read, is_new: bool) -> None:
     """Says how many pages of a feed would be read, about: as many rows an hour as on the day before the watermark. A
     list without days that was never read does not say how long it is."""
     run, endpoint, warehouse = task.run, task.endpoint, task.run.memory.warehouse
     start, now, pages = midnight(run.start_date), run.clock(), 0
-    since = read.since if read else midnight(now.date() + 2 * ONE_DAY)
-    if endpoint.takes_days and start < since:
-        walks(task, run.start_date, since.date() - ONE_DAY)
+    if endpoint.takes_days and start < read.since:
+        walks(task, run.start_date, read.since.date() - ONE_DAY)
         pages += (task.metrics.expected or task.metrics.requests) - task.metrics.requests
-    if read:
+    if not is_new:
         gap = now - read.watermark
-        deep = _deep_cut(task, read.watermark)
-        oldest = min(cut(read.watermark, endpoint.lookback, now), deep or now)
-        new = warehouse.count(endpoint, read.watermark - ONE_DAY, read.watermark) * gap / ONE_DAY
-        pages += 1 + int(warehouse.count(endpoint, oldest, now) + new) // PAGE_SIZE
+        oldest, _ = _oldest(task, read.watermark)
+        of_a_day = len(warehouse.held(endpoint, since=read.watermark - ONE_DAY, before=read.watermark).hashes)
+        again = len(warehouse.held(endpoint, since=oldest, before=now).hashes)
+        pages += 1 + int(again + of_a_day * gap / ONE_DAY) // PAGE_SIZE
         run.memory.expect_sessions(warehouse.watched(read.watermark - gap, read.watermark))
-    if not endpoint.has_unknown_length or read:
+    if not (endpoint.has_unknown_length and is_new):
         task.expect(pages)
 
 
@@ -74,10 +72,7 @@ def _news(task: Task, read: Read) -> Iterator[Batch]:
     """What is new since the watermark, and again what is shortly behind it."""
     run, endpoint = task.run, task.endpoint
     before, today = read.watermark, run.clock().date()
-    oldest = cut(before, endpoint.lookback, run.clock())
-    deep = _deep_cut(task, before)
-    if deep:
-        oldest = min(oldest, deep)
+    oldest, is_deep = _oldest(task, before)
     task.metrics.note_asked(oldest, run.clock())
     queries: list[Params] = [{}]
     if endpoint.takes_days:
@@ -85,19 +80,19 @@ def _news(task: Task, read: Read) -> Iterator[Batch]:
     tables = walk_down(task, queries, oldest)
     held = run.memory.warehouse.held(endpoint, since=oldest)
     yield from _changed(task, held, tables, read, read_before=(read.since, before), are_new=True)
-    if deep:
+    if is_deep:
         run.memory.note(endpoint, Outcome("", at=run.memory.started))
 
 
-def _deep_cut(task: Task, watermark: datetime) -> datetime | None:
-    """From when on the feed's deep lookback reads; null where it has none, or was read within the day."""
-    endpoint, memory = task.endpoint, task.run.memory
-    asked = memory.asked(endpoint, "")
+def _oldest(task: Task, watermark: datetime) -> tuple[datetime, bool]:
+    """From when on the feed is read again, and whether that is its deep lookback, which is due once a day."""
+    endpoint, memory, now = task.endpoint, task.run.memory, task.run.clock()
+    oldest, asked = cut(watermark, endpoint.lookback, now), memory.asked(endpoint, "")
     if not endpoint.deep_lookback or (asked and memory.started - asked.refreshed_at < DEEP_EVERY):
-        return None
+        return oldest, False
     # back from the last deep one: what was not there yet then may have been as late as this by now
     last = min(watermark, asked.refreshed_at) if asked else watermark
-    return cut(last, endpoint.deep_lookback, task.run.clock())
+    return min(oldest, cut(last, endpoint.deep_lookback, now)), True
 
 
 def _changed(
@@ -156,7 +151,6 @@ def _missing_pages(task: Task, read: Read) -> Iterator[Batch]:
         run.package.left[endpoint.name] = [read.page]
 
 
-@tracked
 def backfilled_feed(task: Task) -> Iterator[Batch]:
     """A feed's days of a backfill, one window in each load package, newest first; its watermark stays."""
     run, endpoint, account_id = task.run, task.endpoint, task.ask_account()
@@ -164,7 +158,15 @@ def backfilled_feed(task: Task) -> Iterator[Batch]:
     progress = Backfilled(task)
     left: list[list[Days]] = run.package.left.pop(endpoint.name, [])
     if not left:
-        left = windows(task, *_days_left(task, progress.reached))
+        assert run.backfill is not None
+        first, last = run.backfill
+        if progress.reached == DONE:
+            last = first - ONE_DAY
+        elif progress.reached:
+            last = date.fromisoformat(progress.reached) - ONE_DAY
+        else:
+            last = min(last, run.clock().date())
+        left = windows(task, first, last)
         yield from run.package.wait(BY_NAME, "estimated")
     if left and not run.dry:
         window = left.pop(0)
@@ -182,16 +184,6 @@ def backfilled_feed(task: Task) -> Iterator[Batch]:
         progress.reach(DONE)
 
 
-def _days_left(task: Task, reached: str | None) -> Days:
-    """The days that are left of a backfill; the first is after the last where none are."""
-    assert task.run.backfill is not None
-    first, last = task.run.backfill
-    if reached == DONE:
-        return first, first - ONE_DAY
-    return first, date.fromisoformat(reached) - ONE_DAY if reached else min(last, task.run.clock().date())
-
-
-@tracked
 def filtered_feed(task: Task, params: Mapping[str, str]) -> Iterator[Batch]:
     """A feed narrowed by a filter, whole: its rows say nothing about how far the full one was read."""
     task.ask_account()
@@ -202,7 +194,6 @@ def filtered_feed(task: Task, params: Mapping[str, str]) -> Iterator[Batch]:
     yield from _changed(task, held, walk_down(task, [params]))
 
 
-@tracked
 def one_row(task: Task, key: str) -> Iterator[Batch]:
     """One row of a feed, by its key."""
     task.ask_account()

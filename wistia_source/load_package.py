@@ -19,13 +19,13 @@ Milestone = Literal["estimated", "told", "ended"]
 class LoadPackage:
     """One load package after another, as the resources of a run fill them."""
 
-    seconds: float = inf
+    seconds: float
     """After this long nothing new is begun: what is left goes into the next package."""
-    most_rows: float = inf
+    most_rows: int
     rows: int = 0
     """Rows in the package so far."""
     running: set[str] = field(default_factory=set)
-    """Resources that have not ended their part of the package."""
+    """Resources that have not ended their part of the package, well or not."""
     members: set[str] = field(default_factory=set)
     """Resources that the run began with."""
     left: dict[str, list[Any]] = field(default_factory=dict)
@@ -37,21 +37,15 @@ class LoadPackage:
 
     def begin(self, name: str) -> bool:
         """A resource begins its part; the first one starts the package's time. Returns whether a run begins with it."""
-        is_first = not self.running
-        if is_first:
+        begins_run = not self.running and not self.left
+        if begins_run:
+            self._reached.clear()
+        if not self.running:
             self._ends = monotonic() + self.seconds
             self.rows = 0
         self.running.add(name)
         self.members.add(name)
-        if is_first and not self.left:
-            self._reached.clear()
-            return True
-        return False
-
-    def end(self, name: str) -> bool:
-        """A resource has ended its part, well or not. Returns whether it was the last one."""
-        self.running.discard(name)
-        return not self.running
+        return begins_run
 
     @property
     def is_full(self) -> bool:

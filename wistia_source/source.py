@@ -25,7 +25,7 @@ from .personal import Pii
 from .request import RunRequest, past_day
 from .retry import Patience
 from .rows import all_columns, primary_key
-from .task import Run, Task
+from .task import Run, Task, tracked
 from .tuning import Tuning
 from .walks import Walks
 from .windows import RETENTION, midnight
@@ -175,12 +175,11 @@ def wistia(
             yield _resource(endpoint, fan_out)(task)
         for child in endpoint.children:
             yield _resource(child, carried)(Task(run, child), endpoint)
-    records = (
+    for endpoint, rows in (
         (REFRESHES, memory.take_refreshes),
         (RESTATEMENTS, memory.restatements),
         (FORGOTTEN, memory.take_forgotten),
-    )
-    for endpoint, rows in records:
+    ):
         yield _resource(endpoint, record)(Task(run, endpoint), rows)
 
 
@@ -233,7 +232,7 @@ def _resource(endpoint: Endpoint, generate: Callable[..., Any]) -> Callable[...,
         if column is DELETED:
             columns[column.name]["hard_delete"] = True
     return dlt.resource(
-        generate,
+        tracked(generate),
         name=endpoint.name,
         primary_key=primary_key(endpoint),
         write_disposition={"disposition": "merge", "strategy": "delete-insert"},

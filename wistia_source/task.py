@@ -90,7 +90,7 @@ class Task:
         """
         # the tables are those of one account
         self.ask_account()
-        if not self.run.memory.warehouse.holds(self.endpoint.name):
+        if self.endpoint.name not in self.run.memory.warehouse.tables:
             table = dlt.current.resource().compute_table_schema()
             if dlt.config.get("normalize.parquet_normalizer.add_dlt_load_id", bool):
                 # dlt would add it to Arrow batches when the first one comes
@@ -110,7 +110,7 @@ class Task:
             return None
         self.metrics.rows += table.num_rows
         self.run.package.rows += table.num_rows
-        held = self.run.memory.warehouse.columns(self.endpoint.name)
+        held = self.run.memory.warehouse.columns[self.endpoint.name]
         known = held.union(column.name for column in all_columns(self.endpoint))
         new = set(table.column_names) - known
         self.metrics.new_fields = sorted(new.union(self.metrics.new_fields))
@@ -161,7 +161,8 @@ def _until_done(task: Task, batches: Iterator[Batch]) -> Iterator[Batch]:
         run.memory.close()
         raise
     finally:
-        if run.package.end(name):
+        run.package.running.discard(name)
+        if not run.package.running:
             run.memory.end_package()
         metrics.seconds += monotonic() - started
         metrics.unfinished = name in run.package.left

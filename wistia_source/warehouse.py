@@ -8,6 +8,7 @@ and loaded.
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
@@ -69,9 +70,10 @@ class Warehouse:
         self._account_id = account_id
         self._client: SqlClientBase[Any] | None = None
         self._asked_at = 0.0
-        self._tables: dict[str, str] = {}
+        self.tables: dict[str, str] = {}
         """By resource: its table, where an earlier run has made it."""
-        self._columns: dict[str, frozenset[str]] = {}
+        self.columns: defaultdict[str, frozenset[str]] = defaultdict(frozenset)
+        """By resource: the columns that its table had when the run began."""
         self._keys: dict[str, str] = {}
         """By resource: its primary key, where loads only add rows to its table, as they do to files."""
         self._loads = ""
@@ -95,10 +97,10 @@ class Warehouse:
                 called = resources[name].table_name if name in resources else name
                 table = schema.naming.normalize_tables_path(called if isinstance(called, str) else name)
                 if table in made:
-                    self._tables[name] = table
-                    self._columns[name] = frozenset(schema.get_table_columns(table))
+                    self.tables[name] = table
+                    self.columns[name] = frozenset(schema.get_table_columns(table))
                     merged = resolve_merge_strategy(schema.tables, schema.get_table(table), capabilities)
-                    if not merged and LOAD_ID in self._columns[name]:
+                    if not merged and LOAD_ID in self.columns[name]:
                         self._keys[name] = ", ".join(primary_key(endpoint))
 
     def close(self, idle_seconds: float = 0.0) -> None:
@@ -122,14 +124,6 @@ class Warehouse:
             return Forgotten()
         columns = ["kind", "digest", "mode", "salt"]
         return Forgotten.of(self._select(FORGOTTEN.name, columns, f"{ACCOUNT_ID.name} in (%s, '')", self._account_id))
-
-    def holds(self, table: str) -> bool:
-        """Whether the resource's table was made by an earlier run."""
-        return table in self._tables
-
-    def columns(self, table: str) -> frozenset[str]:
-        """Columns that the table had when the run began."""
-        return self._columns.get(table, frozenset())
 
     def held(
         self,
@@ -158,12 +152,6 @@ class Warehouse:
         (key,) = endpoint.primary_key
         return {value for (value,) in self._rows(endpoint.name, [key], f" and {DELETED_AT.name} is null")}
 
-    def count(self, endpoint: Endpoint, since: datetime, before: datetime) -> int:
-        """Rows of a feed held from `since` on and before `before`."""
-        where = f" and {endpoint.cursor} >= %s and {endpoint.cursor} < %s"
-        rows = self._rows(endpoint.name, ["count(*)"], where, since, before, since=since)
-        return next((count for (count,) in rows), 0)
-
     def watched(self, since: datetime, before: datetime) -> set[str]:
         """Medias with sessions held from `since` on and before `before`."""
         where = f" and {EVENTS.cursor} >= %s and {EVENTS.cursor} < %s and media_id is not null"
@@ -179,7 +167,7 @@ class Warehouse:
         """A listing's rows as they are held, marked as deleted; without a hash, so that they count as changed if they
         come back."""
         (key,) = endpoint.primary_key
-        columns = sorted(self.columns(endpoint.name) - {LOAD_ID})
+        columns = sorted(self.columns[endpoint.name] - {LOAD_ID})
         declared = {column.name: column.data_type for column in all_columns(endpoint)}
         kinds = {name: declared.get(name, "text") for name in columns}
         rows = self._rows(endpoint.name, columns, f" and {key} in ({', '.join(['%s'] * len(ids))})", *ids)
@@ -195,7 +183,7 @@ class Warehouse:
         A load fills table after table, and what else it was to bring, such as the days of a media that `refreshes`
         calls asked for, is missing where it was killed in between and its package is lost.
         """
-        if LOAD_ID not in self.columns(table):
+        if LOAD_ID not in self.columns[table]:
             return ROW_HASH.name
         return f"case when {LOAD_ID} in (select load_id from {{loads}}) then {ROW_HASH.name} end"  # noqa: S608
 
@@ -203,18 +191,24 @@ class Warehouse:
         self, table: str, columns: list[str], where: str = "", *values: Any, since: datetime | date | None = None
     ) -> Sequence[Sequence[Any]]:
         """The account's rows of a table; none where there is no such table. `since` is as in `_newest`."""
-        if not self.holds(table):
+        if table not in self.tables:
             return ()
         return self._select(table, columns, f"{ACCOUNT_ID.name} = %s {where}", self._account_id, *values, since=since)
 
     def _select(
         self, table: str, columns: list[str], where: str, *values: Any, since: datetime | date | None = None
     ) -> Sequence[Sequence[Any]]:
-        try:
-            client = self._connected()
-        except SqlClientNotAvailable:
-            return ()
-        rows = client.make_qualified_table_name(self._tables.get(table, table))
+        self._asked_at = monotonic()
+        if self._client is None:
+            # kept, since resolving dlt's configuration for each question costs more than the questions
+            try:
+                client = self._pipeline.sql_client()
+            except SqlClientNotAvailable:
+                return ()
+            when_free(client.open_connection)
+            self._client = client
+        client = self._client
+        rows = client.make_qualified_table_name(self.tables.get(table, table))
         if table in self._keys:
             rows, bounds = self._newest(table, rows, since)
             values = (*bounds, *values)
@@ -231,22 +225,13 @@ class Warehouse:
         Nobody needs rows of before `since`, by the cursor, which no row goes back from: files are read from there.
         """
         begin, values = (f" and {BY_NAME[table].cursor} >= %s", (since,)) if since else ("", ())
-        gone = f" and not coalesce({DELETED.name}, false)" if DELETED.name in self.columns(table) else ""
+        gone = f" and not coalesce({DELETED.name}, false)" if DELETED.name in self.columns[table] else ""
         return (
             f"(select * from (select *, row_number() over (partition by {self._keys[table]} order by {LOAD_ID} desc) "  # noqa: S608
             # what a load has brought that was never completed is read again, and is no version yet
             f"as _place from {rows} where {LOAD_ID} in (select load_id from {{loads}}){begin}) as versions "
             f"where _place = 1{gone}) as newest"
         ), values
-
-    def _connected(self) -> SqlClientBase[Any]:
-        # resolving dlt's configuration for each question costs more than the questions
-        self._asked_at = monotonic()
-        if self._client is None:
-            client = self._pipeline.sql_client()
-            when_free(client.open_connection)
-            self._client = client
-        return self._client
 
 
 def _as_loaded(data_type: DataType, value: Any) -> Any:
