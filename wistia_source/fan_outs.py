@@ -75,9 +75,7 @@ def fan_out(task: Task) -> Iterator[Batch]:
 
     def walks() -> Iterator[Iterator[Outcome]]:
         nonlocal reached
-        begun = 0
-        while due and not (begun and package.is_full):
-            begun, reached = begun + 1, due.pop(0)
+        for reached in package.take(due):
             yield _ask(task, reached)
 
     pending: list[Outcome] = []

@@ -125,17 +125,12 @@ def _missing_days(task: Task, read: Read) -> Iterator[Batch]:
     run, endpoint, package = task.run, task.endpoint, task.run.package
     left: list[Days] = package.left.pop(endpoint.name, [])
     left = left or walks(task, run.start_date, read.since.date() - ONE_DAY)
-    begun: list[Days] = []
-
-    def queries() -> Iterator[Params]:
-        while left and not (begun and package.is_full):
-            begun.append(left.pop(0))
-            yield days_asked(*begun[-1])
-
+    tables = walk_down(task, (days_asked(*days) for days in package.take(left)))
     held = run.memory.warehouse.held(endpoint, since=midnight(run.start_date), before=read.since)
-    yield from _changed(task, held, walk_down(task, queries()), read)
-    read.since = midnight(begun[-1][0])
+    yield from _changed(task, held, tables, read)
+    read.since = midnight(run.start_date)
     if left:
+        read.since = midnight(left[0][1] + ONE_DAY)
         package.left[endpoint.name] = left
 
 

@@ -6,13 +6,15 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from math import inf
 from time import monotonic
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
+T = TypeVar("T")
 Pause = Iterator[None]
 """A generator that yields None until what it waits for is there: dlt then lets other resources go on."""
 
 Milestone = Literal["estimated", "told", "ended"]
-"""How far a resource has come: it knows how many requests it will take; it has told what others learn from it."""
+"""How far a resource has come: it knows how many requests it will take, which a backfill waits for before it makes any
+of its own; it has told what others learn from it."""
 
 
 @dataclass
@@ -52,14 +54,18 @@ class LoadPackage:
         """Whether the package takes no more work."""
         return monotonic() >= self._ends or self.rows >= self.most_rows
 
+    def take(self, left: list[T]) -> Iterator[T]:
+        """Takes one after the other from a list until the package is full, but at least one."""
+        begun = False
+        while left and not (begun and self.is_full):
+            begun = True
+            yield left.pop(0)
+
     def reach(self, name: str, milestone: Milestone) -> None:
         """A resource has come this far."""
         self._reached.add((name, milestone))
 
     def wait(self, names: Iterable[str], milestone: Milestone) -> Pause:
-        """Waits until each of these resources has come this far, or does not run.
-
-        A backfill waits for all estimates: it makes no request of its own before it is known how many it will take.
-        """
+        """Waits until each of these resources has come this far, or does not run."""
         while any(name in self.running and (name, milestone) not in self._reached for name in names):
             yield None
