@@ -10,12 +10,11 @@ import pyarrow as pa
 from .client import Params
 from .endpoints import BY_NAME
 from .errors import NotFound, SettingInvalid
-from .feed_walks import descend, typed_feed, typed_walks, walk_down
+from .feed_walks import descend, typed_feed, typed_walks, walk_days, walk_down, window_days
 from .memory import Outcome
 from .paging import PAGE_SIZE
 from .progress import DONE, Backfilled, Read
 from .task import Batch, Task
-from .volume import walks, windows
 from .warehouse import Held
 from .windows import DEEP_EVERY, ONE_DAY, Days, cut, days_asked, midnight
 
@@ -55,7 +54,7 @@ def _count_pages(task: Task, read: Read, is_new: bool) -> None:
     run, endpoint, warehouse = task.run, task.endpoint, task.run.memory.warehouse
     start, now, pages = midnight(run.start_date), run.clock(), 0
     if endpoint.takes_days and start < read.since:
-        walks(task, run.start_date, read.since.date() - ONE_DAY)
+        walk_days(task, run.start_date, read.since.date() - ONE_DAY)
         pages += (task.metrics.expected or task.metrics.requests) - task.metrics.requests
     if not is_new:
         gap = now - read.watermark
@@ -76,7 +75,7 @@ def _news(task: Task, read: Read) -> Iterator[Batch]:
     task.metrics.note_asked(oldest, run.clock())
     queries: list[Params] = [{}]
     if endpoint.takes_days:
-        queries = [days_asked(*walk) for walk in walks(task, oldest.date(), today + ONE_DAY)]
+        queries = [days_asked(*walk) for walk in walk_days(task, oldest.date(), today + ONE_DAY)]
     tables = walk_down(task, queries, oldest)
     held = run.memory.warehouse.held(endpoint, since=oldest)
     yield from _changed(task, held, tables, read, read_before=(read.since, before), are_new=True)
@@ -124,7 +123,7 @@ def _missing_days(task: Task, read: Read) -> Iterator[Batch]:
     """The days before `read.since`, several walks side by side."""
     run, endpoint, package = task.run, task.endpoint, task.run.package
     left: list[Days] = package.left.pop(endpoint.name, [])
-    left = left or walks(task, run.start_date, read.since.date() - ONE_DAY)
+    left = left or walk_days(task, run.start_date, read.since.date() - ONE_DAY)
     tables = walk_down(task, (days_asked(*days) for days in package.take(left)))
     held = run.memory.warehouse.held(endpoint, since=midnight(run.start_date), before=read.since)
     yield from _changed(task, held, tables, read)
@@ -161,7 +160,7 @@ def backfilled_feed(task: Task) -> Iterator[Batch]:
             last = date.fromisoformat(progress.reached) - ONE_DAY
         else:
             last = min(last, run.clock().date())
-        left = windows(task, first, last)
+        left = window_days(task, first, last)
         yield from run.package.wait(BY_NAME, "estimated")
     if left and not run.dry:
         window = left.pop(0)
