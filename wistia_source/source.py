@@ -17,17 +17,12 @@ from .endpoints import DELETED, ENDPOINTS, FORGOTTEN, REFRESHES, RESTATEMENTS, E
 from .errors import SettingInvalid
 from .fan_outs import carried, fan_out, listing, record
 from .feeds import backfilled_feed, filtered_feed, incremental_feed, one_row
-from .listings import Listings
-from .load_package import LoadPackage
-from .memory import Memory
-from .paging import Lists
 from .personal import Pii
 from .request import RunRequest, past_day
 from .retry import Patience
 from .rows import all_columns, primary_key
 from .task import Run, Task, tracked
 from .tuning import Tuning
-from .walks import Walks
 from .windows import RETENTION, midnight
 
 
@@ -133,22 +128,14 @@ def wistia(
     )
     budget = RequestBudget(requests_per_minute, tuning.quota_window_seconds)
     first_day = (clock() - RETENTION).date() if start_date is None else past_day("start_date", start_date, clock())
-    client = Client(access_token, base_url, api_version, budget, patience)
-    lists, walks = Lists(client), Walks(tuning.active_walks)
-    package = LoadPackage(inf if package_seconds is None else package_seconds, tuning.rows_per_package)
-    listings = Listings(client, lists, walks, package)
-    memory = Memory(run_id or uuid4().hex, listings, first_day, clock)
     run = Run(
-        client=client,
-        lists=lists,
-        walks=walks,
-        package=package,
-        listings=listings,
-        memory=memory,
+        client=Client(access_token, base_url, api_version, budget, patience),
+        run_id=run_id or uuid4().hex,
         clock=clock,
         start_date=first_day,
         backfill=request.days(clock()),
         dry=request.dry_run,
+        package_seconds=inf if package_seconds is None else package_seconds,
         keep_public_token=keep_public_token,
         pii=Pii.of(pii, pii_secret),
         tuning=tuning,
@@ -176,9 +163,9 @@ def wistia(
         for child in endpoint.children:
             yield _resource(child, carried)(Task(run, child), endpoint)
     for endpoint, rows in (
-        (REFRESHES, memory.take_refreshes),
-        (RESTATEMENTS, memory.restatements),
-        (FORGOTTEN, memory.take_forgotten),
+        (REFRESHES, run.memory.take_refreshes),
+        (RESTATEMENTS, run.memory.restatements),
+        (FORGOTTEN, run.memory.take_forgotten),
     ):
         yield _resource(endpoint, record)(Task(run, endpoint), rows)
 

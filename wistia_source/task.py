@@ -32,27 +32,32 @@ Batch = pa.Table | None
 """Rows for dlt, or None: nothing yet, let other resources go on."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Run:
     """What the resources of one run share, in one load package or several."""
 
     client: Client
-    lists: Lists
-    walks: Walks
-    package: LoadPackage
-    listings: Listings
-    memory: Memory
+    run_id: str
     clock: Callable[[], datetime]
     start_date: date
     backfill: Days | None
     """The days to read again instead of what is new, whatever was read before."""
     dry: bool
     """Whether it only counts what it would ask: it asks what it needs for that, the lists above all."""
+    package_seconds: float
     keep_public_token: bool
     pii: Pii
     tuning: Tuning
-    turn: Lock = field(default_factory=Lock)
-    """Held by the resource that works: they learn from one another, also where `parallelize()` gives each a thread."""
+
+    def __post_init__(self) -> None:
+        self.lists = Lists(self.client)
+        self.walks = Walks(self.tuning.active_walks)
+        self.package = LoadPackage(self.package_seconds, self.tuning.rows_per_package)
+        self.listings = Listings(self.client, self.lists, self.walks, self.package)
+        self.memory = Memory(self.run_id, self.listings, self.start_date, self.clock)
+        self.turn = Lock()
+        """Held by the resource that works: they learn from one another, also where `parallelize()` gives each a
+        thread."""
 
 
 @dataclass(frozen=True)
