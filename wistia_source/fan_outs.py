@@ -120,16 +120,15 @@ def record(task: Task, rows: Callable[[], list[Row]]) -> Iterator[Batch]:
     """What the run says of itself, in the load package of the data it speaks of."""
     yield from task.run.package.wait(task.endpoint.after, "ended")
     account_id = task.run.listings.known_account_id
-    if account_id is not None:
-        task.declare_table()
-        table = to_table(task.endpoint, rows(), account_id)
-        if not table.num_rows:
-            return
+    if account_id is None:
+        return
+    task.declare_table()
+    table = to_table(task.endpoint, rows(), account_id)
+    if table.num_rows:
         # reading all of them for each load package would cost more with every package
         held = task.run.memory.warehouse.held(task.endpoint, since=_since(task.endpoint, table))
         fresh = held.changed(table)
-        if fresh.num_rows:
-            yield fresh
+        yield fresh if fresh.num_rows else None
 
 
 def _read_parents(task: Task) -> Pause:

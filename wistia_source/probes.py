@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from .client import Client, Params
+from .client import Client
 from .endpoints import Endpoint, Row
 from .errors import RequestFailed
 from .fan_outs import completed
@@ -30,7 +30,15 @@ class Probes:
     def ask(self, endpoint: Endpoint, account_id: str, parent_id: str | None = None) -> list[Row]:
         """The first row of an endpoint, or its newest days. Raises `RowUnusable` where it could not be loaded."""
         path = self.client.path(endpoint, parent_id)
-        rows = Lists(self.client).rows(path, self._fewest(endpoint), self.metrics, endpoint.permission)
+        params: dict[str, str | int] = {}
+        if endpoint.dated:
+            today = by_date_today(self.now)
+            params |= days_asked(today - DAYS_PROBED, today)
+        if endpoint.kind == "feed" or endpoint.listing:
+            params |= {"page": 1, "per_page": 1}
+        # of a list in several parts the first tells enough
+        params |= dict(endpoint.scopes[0] if endpoint.scopes else ())
+        rows = Lists(self.client).rows(path, params, self.metrics, endpoint.permission)
         if not all(is_row_of(endpoint, row) for row in rows):
             raise RequestFailed(f"GET {path} answered with something else than rows; please report it.")
         found = completed(endpoint, Outcome(parent_id or "", [dict(row) for row in rows]), self.now)
@@ -42,14 +50,3 @@ class Probes:
             raise RequestFailed(f"GET {path} answered with a row without a key; please report it.")
         to_table(endpoint, keyed, account_id)
         return rows
-
-    def _fewest(self, endpoint: Endpoint) -> Params:
-        """A query for as few rows as there can be."""
-        params: dict[str, str | int] = {}
-        if endpoint.dated:
-            today = by_date_today(self.now)
-            params |= days_asked(today - DAYS_PROBED, today)
-        if endpoint.kind == "feed" or endpoint.listing:
-            params |= {"page": 1, "per_page": 1}
-        # of a list in several parts the first tells enough
-        return params | dict(endpoint.scopes[0] if endpoint.scopes else ())

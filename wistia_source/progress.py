@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import dlt
@@ -33,7 +33,8 @@ class Read:
     def of(cls, account_id: str) -> Read | None:
         """What the state of the resource that is running knows of the account."""
         known = dlt.current.resource_state().get("reads", {}).get(account_id)
-        return known and cls(_utc(known["watermark"]), _utc(known["since"]), known["page"])
+        moment = datetime.fromisoformat
+        return known and cls(moment(known["watermark"]), moment(known["since"]), known["page"])
 
     def keep(self, account_id: str) -> None:
         """Puts it into the state of the resource that is running."""
@@ -48,10 +49,6 @@ class Read:
         times = table[endpoint.cursor or ""]
         newest = pc.max(times.filter(pc.less_equal(times, pa.scalar(now, times.type)))).as_py()
         self.watermark = max(self.watermark, newest or self.watermark)
-
-
-def _utc(text: str) -> datetime:
-    return datetime.fromisoformat(text).replace(tzinfo=UTC)
 
 
 class Backfilled:
