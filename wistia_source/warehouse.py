@@ -25,19 +25,7 @@ from dlt.common.storages.exceptions import CurrentLoadPackageStateNotAvailable
 from dlt.destinations.exceptions import DatabaseUndefinedRelation
 from dlt.destinations.sql_client import SqlClientBase
 
-from .endpoints import (
-    ACCOUNT_ID,
-    BY_NAME,
-    COMPANIONS,
-    DELETED,
-    DELETED_AT,
-    ENDPOINTS,
-    EVENTS,
-    FORGOTTEN,
-    REFRESHES,
-    DataType,
-    Endpoint,
-)
+from .endpoints import ACCOUNT_ID, COMPANIONS, DELETED, DELETED_AT, ENDPOINTS, EVENTS, FORGOTTEN, REFRESHES, Endpoint
 from .forgotten import Forgotten
 from .rows import ARROW_TYPES, LOAD_ID, ROW_HASH, all_columns, primary_key
 from .schedule import Refresh
@@ -47,6 +35,8 @@ IDLE_SECONDS = 0.5
 READERS_LEAVE_SECONDS = 15.0
 
 T = TypeVar("T")
+Bound = datetime | date | None
+"""By the cursor of an endpoint: from when on rows are read, or before when."""
 
 
 @dataclass(frozen=True)
@@ -74,8 +64,8 @@ class Warehouse:
         """By resource: its table, where an earlier run has made it."""
         self.columns: defaultdict[str, frozenset[str]] = defaultdict(frozenset)
         """By resource: the columns that its table had when the run began."""
-        self._keys: dict[str, str] = {}
-        """By resource: its primary key, where loads only add rows to its table, as they do to files."""
+        self._only_grown: set[str] = set()
+        """Resources to whose tables loads only add rows, as they do to files."""
         self._loads = ""
         self._pipeline: Any = None
         try:
@@ -101,7 +91,7 @@ class Warehouse:
                     self.columns[name] = frozenset(schema.get_table_columns(table))
                     merged = resolve_merge_strategy(schema.tables, schema.get_table(table), capabilities)
                     if not merged and LOAD_ID in self.columns[name]:
-                        self._keys[name] = ", ".join(primary_key(endpoint))
+                        self._only_grown.add(name)
 
     def close(self, idle_seconds: float = 0.0) -> None:
         """Closes a connection that nothing was asked on for so long; the next question opens another."""
@@ -112,10 +102,9 @@ class Warehouse:
     def refreshes(self) -> dict[tuple[str, str], Refresh]:
         """Every (endpoint, parent id) asked so far."""
         kinds = {field.name: REFRESHES.column(field.name).data_type for field in fields(Refresh)}
-        where = f" and {self._hash(REFRESHES.name)} is not null"
+        rows = self._rows(REFRESHES, ["endpoint", "parent_id", *kinds], f" and {self._hash(REFRESHES)} is not null")
         return {
-            (endpoint, parent): Refresh(*map(_as_loaded, kinds.values(), asked))
-            for endpoint, parent, *asked in self._rows(REFRESHES.name, ["endpoint", "parent_id", *kinds], where)
+            (endpoint, parent): Refresh(*map(_as_loaded, kinds.values(), asked)) for endpoint, parent, *asked in rows
         }
 
     def forgotten(self) -> Forgotten:
@@ -123,17 +112,12 @@ class Warehouse:
         if self._pipeline is None or self._pipeline.destination is None:
             return Forgotten()
         columns = ["kind", "digest", "mode", "salt"]
-        return Forgotten.of(self._select(FORGOTTEN.name, columns, f"{ACCOUNT_ID.name} in (%s, '')", self._account_id))
+        return Forgotten.of(self._select(FORGOTTEN, columns, f"{ACCOUNT_ID.name} in (%s, '')", self._account_id))
 
     def held(
-        self,
-        endpoint: Endpoint,
-        *,
-        parents: Collection[str] | None = None,
-        since: datetime | date | None = None,
-        before: datetime | date | None = None,
+        self, endpoint: Endpoint, *, parents: Collection[str] | None = None, since: Bound = None, before: Bound = None
     ) -> Held:
-        """The rows held, of the given parents, from `since` on and before `before` by the endpoint's cursor."""
+        """The rows held, of the given parents, from `since` on and before `before`."""
         where = ""
         values: list[Any] = []
         if parents is not None:
@@ -143,25 +127,25 @@ class Warehouse:
             if bound is not None:
                 where += f" and {endpoint.cursor} {comparison} %s"
                 values.append(bound)
-        columns = [self._hash(endpoint.name), *endpoint.primary_key]
-        rows = self._rows(endpoint.name, columns, where, *values, since=since if endpoint.kind == "feed" else None)
+        columns = [self._hash(endpoint), *endpoint.primary_key]
+        rows = self._rows(endpoint, columns, where, *values, since=since if endpoint.kind == "feed" else None)
         return Held({tuple(key): hash_ for hash_, *key in rows})
 
     def listed(self, endpoint: Endpoint) -> set[str]:
         """Ids of a listing's rows that were there the last time."""
         (key,) = endpoint.primary_key
-        return {value for (value,) in self._rows(endpoint.name, [key], f" and {DELETED_AT.name} is null")}
+        return {value for (value,) in self._rows(endpoint, [key], f" and {DELETED_AT.name} is null")}
 
     def watched(self, since: datetime, before: datetime) -> set[str]:
         """Medias with sessions held from `since` on and before `before`."""
         where = f" and {EVENTS.cursor} >= %s and {EVENTS.cursor} < %s and media_id is not null"
-        rows = self._rows(EVENTS.name, ["distinct media_id"], where, since, before, since=since)
+        rows = self._rows(EVENTS, ["distinct media_id"], where, since, before, since=since)
         return {media_id for (media_id,) in rows}
 
     def days(self, endpoint: Endpoint) -> dict[date, int]:
         """Loads and plays of each by_date day held, added up."""
         counts = "coalesce(load_count, 0) + coalesce(play_count, 0)"
-        return {_as_loaded("date", day): count for day, count in self._rows(endpoint.name, ["date", counts])}
+        return {_as_loaded("date", day): count for day, count in self._rows(endpoint, ["date", counts])}
 
     def as_deleted(self, endpoint: Endpoint, ids: Collection[str], now: datetime) -> pa.Table:
         """A listing's rows as they are held, marked as deleted; without a hash, so that they count as changed if they
@@ -170,33 +154,34 @@ class Warehouse:
         columns = sorted(self.columns[endpoint.name] - {LOAD_ID})
         declared = {column.name: column.data_type for column in all_columns(endpoint)}
         kinds = {name: declared.get(name, "text") for name in columns}
-        rows = self._rows(endpoint.name, columns, f" and {key} in ({', '.join(['%s'] * len(ids))})", *ids)
+        rows = self._rows(endpoint, columns, f" and {key} in ({', '.join(['%s'] * len(ids))})", *ids)
         marks = {DELETED_AT.name: now, ROW_HASH.name: None}
         return pa.Table.from_pylist(
             [dict(zip(columns, map(_as_loaded, kinds.values(), row), strict=True)) | marks for row in rows],
             schema=pa.schema([(name, ARROW_TYPES[kind]) for name, kind in kinds.items()]),
         )
 
-    def _hash(self, table: str) -> str:
+    def _hash(self, endpoint: Endpoint) -> str:
         """SQL for a row's hash, null where its load was never completed: then the row counts as unknown.
 
         A load fills table after table, and what else it was to bring, such as the days of a media that `refreshes`
         calls asked for, is missing where it was killed in between and its package is lost.
         """
-        if LOAD_ID not in self.columns[table]:
+        if LOAD_ID not in self.columns[endpoint.name]:
             return ROW_HASH.name
         return f"case when {LOAD_ID} in (select load_id from {{loads}}) then {ROW_HASH.name} end"  # noqa: S608
 
     def _rows(
-        self, table: str, columns: list[str], where: str = "", *values: Any, since: datetime | date | None = None
+        self, endpoint: Endpoint, columns: list[str], where: str = "", *values: Any, since: Bound = None
     ) -> Sequence[Sequence[Any]]:
         """The account's rows of a table; none where there is no such table. `since` is as in `_newest`."""
-        if table not in self.tables:
+        if endpoint.name not in self.tables:
             return ()
-        return self._select(table, columns, f"{ACCOUNT_ID.name} = %s {where}", self._account_id, *values, since=since)
+        where = f"{ACCOUNT_ID.name} = %s {where}"
+        return self._select(endpoint, columns, where, self._account_id, *values, since=since)
 
     def _select(
-        self, table: str, columns: list[str], where: str, *values: Any, since: datetime | date | None = None
+        self, endpoint: Endpoint, columns: list[str], where: str, *values: Any, since: Bound = None
     ) -> Sequence[Sequence[Any]]:
         self._asked_at = monotonic()
         if self._client is None:
@@ -208,9 +193,9 @@ class Warehouse:
             when_free(client.open_connection)
             self._client = client
         client = self._client
-        rows = client.make_qualified_table_name(self.tables.get(table, table))
-        if table in self._keys:
-            rows, bounds = self._newest(table, rows, since)
+        rows = client.make_qualified_table_name(self.tables.get(endpoint.name, endpoint.name))
+        if endpoint.name in self._only_grown:
+            rows, bounds = self._newest(endpoint, rows, since)
             values = (*bounds, *values)
         query = f"select {', '.join(columns)} from {rows} where {where}"  # noqa: S608
         query = query.format(loads=client.make_qualified_table_name(self._loads))
@@ -219,22 +204,23 @@ class Warehouse:
         except DatabaseUndefinedRelation:
             return ()
 
-    def _newest(self, table: str, rows: str, since: datetime | date | None) -> tuple[str, tuple[Any, ...]]:
+    def _newest(self, endpoint: Endpoint, rows: str, since: Bound) -> tuple[str, tuple[Any, ...]]:
         """A query for the newest version of each row that is not gone, and its values.
 
         Nobody needs rows of before `since`, by the cursor, which no row goes back from: files are read from there.
         """
-        begin, values = (f" and {BY_NAME[table].cursor} >= %s", (since,)) if since else ("", ())
-        gone = f" and not coalesce({DELETED.name}, false)" if DELETED.name in self.columns[table] else ""
+        begin, values = (f" and {endpoint.cursor} >= %s", (since,)) if since else ("", ())
+        gone = f" and not coalesce({DELETED.name}, false)" if DELETED.name in self.columns[endpoint.name] else ""
+        key = ", ".join(primary_key(endpoint))
         return (
-            f"(select * from (select *, row_number() over (partition by {self._keys[table]} order by {LOAD_ID} desc) "  # noqa: S608
+            f"(select * from (select *, row_number() over (partition by {key} order by {LOAD_ID} desc) "  # noqa: S608
             # what a load has brought that was never completed is read again, and is no version yet
             f"as _place from {rows} where {LOAD_ID} in (select load_id from {{loads}}){begin}) as versions "
             f"where _place = 1{gone}) as newest"
         ), values
 
 
-def _as_loaded(data_type: DataType, value: Any) -> Any:
+def _as_loaded(data_type: str, value: Any) -> Any:
     """A value as it was loaded: some drivers have texts for moments and days, or no zones and flags, and some read
     documents."""
     if value is None:
