@@ -66,15 +66,13 @@ def wistia(
         base_url: scheme and host of the API, without a path.
         api_version: `v1`, or a release of the dated modern API such as `2026-03`. Tables are the same.
         start_date: first day to load, `YYYY-MM-DD`; two years ago by default: Wistia keeps events no longer.
-        requests_per_minute: the most requests sent in any 60 seconds. Wistia allows an account 600 (docs); the rest is
-            left to its owner's other tools.
+        requests_per_minute: most requests in any 60 seconds; Wistia allows an account 600, other tools included (docs).
         visitor_filter: only visitors that `has_name`, `has_email` or are `identified_by_email_gate`; all such
             are read each run, and the cursor of the full list stays where it is.
         visitor_search: only visitors whose name or email starts with this; else as `visitor_filter`.
         visitor_key: refresh this one visitor instead of the list.
         event_key: refresh this one viewing session instead of the list.
-        events_lookback_hours: how far behind the newest viewing session each run reads again: late ones, and those
-            that still play.
+        events_lookback_hours: how far behind the newest session each run reads again: late ones, those that still play.
         events_deep_lookback_hours: the same, once a day.
         visitors_lookback_hours: how far behind the most recent visitor each run reads again.
         visitors_deep_lookback_hours: the same, once a day.
@@ -86,10 +84,8 @@ def wistia(
         backfill_start: read the days from this one (`YYYY-MM-DD`) on again, of `events` and the by_date resources,
             which then are all there is. Watermarks and turns stay as they are.
         backfill_end: the day after the last one of them.
-        package_seconds: begin nothing new after this long and keep the rest for the next time that the same source is
-            run: its resources then have `unfinished` in their metrics.
-        dry_run: only read the listings and count what would be asked: the resources' metrics have `expected` requests
-            and the `reasons` of fan-outs.
+        package_seconds: begin nothing new after this long: the rest is `unfinished`, for the next run of this source.
+        dry_run: read the lists, count the rest: `expected` requests and `reasons` of fan-outs are in the metrics.
         keep_public_token: keep the account's public token inside `events.iframe_heatmap_url`.
         pii: `keep`, `hash` (equal values still are equal) or `drop` personal data of visitors and events. Rows that
             were loaded before change when they are read again.
