@@ -280,7 +280,7 @@ def _delta(task: Task, outcomes: Sequence[Outcome]) -> pa.Table:
     if not endpoint.complete:
         return fresh
     present = set(zip(*(table[name].to_pylist() for name in endpoint.primary_key), strict=True))
-    gone = {key for key in held.hashes.keys() - present if key[0] not in unclear}
+    gone = {key for key in held.keys() - present if key[0] not in unclear}
     if not gone:
         return fresh
     # keys in the form of the API's rows

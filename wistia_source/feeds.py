@@ -59,8 +59,8 @@ def _count_pages(task: Task, read: Read, is_new: bool) -> None:
     if not is_new:
         gap = now - read.watermark
         oldest, _ = _oldest(task, read.watermark)
-        of_a_day = len(warehouse.held(endpoint, since=read.watermark - ONE_DAY, before=read.watermark).hashes)
-        again = len(warehouse.held(endpoint, since=oldest, before=now).hashes)
+        of_a_day = len(warehouse.held(endpoint, since=read.watermark - ONE_DAY, before=read.watermark))
+        again = len(warehouse.held(endpoint, since=oldest, before=now))
         pages += 1 + int(again + of_a_day * gap / ONE_DAY) // PAGE_SIZE
         run.memory.expect_sessions(warehouse.watched(read.watermark - gap, read.watermark))
     if not (endpoint.has_unknown_length and is_new):

@@ -184,7 +184,7 @@ class Memory:
         for *key, at in zip(*(fresh[name].to_pylist() for name in names), strict=True):
             bounds = read_before.get(key[0] if endpoint.parent else "")
             if bounds and at is not None and bounds[0] <= at < bounds[1]:
-                change = "rows_changed" if tuple(key) in held.hashes else "rows_added"
+                change = "rows_changed" if tuple(key) in held else "rows_added"
                 self._restated[endpoint.name, age_of(at, self._clock())][change] += 1
 
     def take_refreshes(self) -> list[Row]:

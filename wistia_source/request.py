@@ -47,8 +47,7 @@ class RunRequest:
         return tuple(self.refresh) or self.select
 
     def days(self, now: datetime) -> Days | None:
-        """The first and last day of a backfill, which is half-open: it ends before `backfill_end`. Raises
-        `SettingInvalid`."""
+        """The first and last day of a backfill, which ends before `backfill_end`. Raises `SettingInvalid`."""
         if not self.is_backfill:
             return None
         if self.backfill_start is None or self.backfill_end is None:

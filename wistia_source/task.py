@@ -56,8 +56,6 @@ class Run:
         self.listings = Listings(self.client, self.lists, self.walks, self.package)
         self.memory = Memory(self.run_id, self.listings, self.start_date, self.clock)
         self.turn = Lock()
-        """Held by the resource that works: they learn from one another, also where `parallelize()` gives each a
-        thread."""
 
 
 @dataclass(frozen=True)
@@ -143,6 +141,7 @@ def _until_done(task: Task, batches: Iterator[Batch]) -> Iterator[Batch]:
     metrics.unfinished = True
     try:
         while True:
+            # one resource works at a time: they learn from one another, also where `parallelize()` gives each a thread
             with run.turn:
                 batch = next(batches)
             published.update(vars(metrics))

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from datetime import UTC, date, datetime
 from time import monotonic, sleep
 from typing import Any, TypeVar
@@ -39,17 +39,14 @@ Bound = datetime | date | None
 """By the cursor of an endpoint: from when on rows are read, or before when."""
 
 
-@dataclass(frozen=True)
-class Held:
+class Held(dict[tuple[Any, ...], int | None]):
     """Rows that the warehouse holds: their hashes, by primary key without the account."""
-
-    hashes: Mapping[tuple[Any, ...], int | None]
 
     def changed(self, table: pa.Table) -> pa.Table:
         """The rows of the table that are not held, or were held with other values."""
-        if not self.hashes:
+        if not self:
             return table
-        known = pa.array(self.hashes.values(), pa.int64())
+        known = pa.array(self.values(), pa.int64())
         return table.filter(pc.invert(pc.is_in(table[ROW_HASH.name], value_set=known)))
 
 
@@ -129,7 +126,7 @@ class Warehouse:
                 values.append(bound)
         columns = [self._hash(endpoint), *endpoint.primary_key]
         rows = self._rows(endpoint, columns, where, *values, since=since if endpoint.kind == "feed" else None)
-        return Held({tuple(key): hash_ for hash_, *key in rows})
+        return Held((tuple(key), hash_) for hash_, *key in rows)
 
     def listed(self, endpoint: Endpoint) -> set[str]:
         """Ids of a listing's rows that were there the last time."""
