@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from .endpoints import Endpoint, Row
 from .errors import SettingInvalid
-from .personal import AT, Pii, decoded
+from .pii import AT, Pii, decoded
 from .rows import values_of
 from .values import as_text, timestamp
 from .windows import by_date_today

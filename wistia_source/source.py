@@ -17,7 +17,7 @@ from .endpoints import DELETED, ENDPOINTS, FORGOTTEN, REFRESHES, RESTATEMENTS, E
 from .errors import SettingInvalid
 from .fan_outs import carried, fan_out, listing, record
 from .feeds import backfilled_feed, filtered_feed, incremental_feed, one_row
-from .personal import Pii
+from .pii import Pii
 from .request import RunRequest, past_day
 from .retry import Patience
 from .rows import all_columns, primary_key

@@ -10,8 +10,8 @@ from typing import Any
 import dlt
 import pytest
 from dlt.pipeline.exceptions import PipelineStepFailed
+from wistia_pipeline.runs.erase import KEYS_AT_ONCE
 from wistia_pipeline.runs.results import SyncResult
-from wistia_pipeline.runs.sweep import KEYS_AT_ONCE
 from wistia_pipeline.runtime.redaction import causes
 from wistia_pipeline.warehouses.run_log import RunLog
 

@@ -38,13 +38,13 @@ FORGET = "wistia_pipeline.runs.forget"
 POINTS = [
     (FORGET, "_remember", "after"),
     (FORGET, "settle", "after"),
-    ("wistia_pipeline.runs.sweep", "_clear_logs", "before"),
-    (FORGET, "sweep", "after"),
+    ("wistia_pipeline.runs.erase", "_clear_logs", "before"),
+    (FORGET, "erase_forgotten", "after"),
     (FORGET, "drop_local_state", "after"),
     ("wistia_pipeline.warehouses.duckdb.file", "_contents", "before"),
     ("wistia_pipeline.warehouses.duckdb.file", "_contents", "after"),
     ("wistia_pipeline.warehouses.duckdb.file", "rewrite", "after"),
-    (FORGET, "end_sweep", "after"),
+    (FORGET, "end_erasure", "after"),
 ]
 
 

@@ -9,7 +9,7 @@ from tests.support.served import event
 from wistia_source.endpoints import EVENTS
 from wistia_source.errors import SettingInvalid
 from wistia_source.forgotten import Forgotten, Mode, digest
-from wistia_source.personal import Pii
+from wistia_source.pii import Pii
 
 SALT = "a salt"
 

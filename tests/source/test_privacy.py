@@ -17,7 +17,7 @@ from tests.support.served import Row, event, serving, visitor, without
 from tests.support.warehouse import Warehouse
 from wistia_source import wistia
 from wistia_source.errors import SettingInvalid
-from wistia_source.personal import Pii
+from wistia_source.pii import Pii
 
 ACCOUNT = ACCOUNT_OF_MARTS
 ALL_AGAIN: dict[str, Any] = {"events_lookback_hours": 3_000, "visitors_lookback_hours": 3_000}

@@ -18,7 +18,7 @@ from dlt.destinations.sql_client import SqlClientBase
 from wistia_source.endpoints import FORGOTTEN, Column
 from wistia_source.errors import SettingInvalid, WistiaError
 from wistia_source.forgotten import Kind, Mode, digest, normal
-from wistia_source.personal import Pii
+from wistia_source.pii import Pii
 from wistia_source.rows import LOAD_ID, all_columns
 from wistia_source.warehouse import connected
 
@@ -28,9 +28,9 @@ from ..warehouses.kinds import destination_of
 from ..warehouses.locks import EVERYTHING
 from ..warehouses.run_log import RunLog, create_table
 from .accounts import WistiaAccount
+from .erase import Erased, end_erasure, erase_forgotten, note_forgotten
 from .progress import Progress
 from .recovery import drop_local_state, drop_state_of_others, settle
-from .sweep import Swept, end_sweep, note_forgotten, sweep
 from .sync import commit
 
 COMMAND = "forget"
@@ -104,7 +104,7 @@ def run_forget(
                 _remember(pipeline, kind, text, result.mode, pii)
                 result.remembered = True
                 settle(pipeline, result.run_id, killed, partial(commit, pipeline, hold))
-                _take_over(result, sweep(pipeline, pii))
+                _take_over(result, erase_forgotten(pipeline, pii))
                 # what waits here to be loaded, of any account, and dlt's notes of it
                 drop_local_state(pipeline)
                 drop_state_of_others(pipeline)
@@ -112,7 +112,7 @@ def run_forget(
                     progress.building_models()
                     result.models = build_models(pipeline)
                 try:
-                    end_sweep(pipeline)
+                    end_erasure(pipeline)
                 except NotCompacted as error:
                     result.error = explain(error)
                 if result.error or (result.models and result.models.failures):
@@ -164,8 +164,8 @@ def _salt(client: SqlClientBase[Any]) -> str:
     return str(rows[0][0]) if rows else token_hex(32)
 
 
-def _take_over(result: ForgetResult, swept: Swept) -> None:
-    result.rows, result.visitors, result.pages = swept.rows, swept.visitors, swept.pages
+def _take_over(result: ForgetResult, erased: Erased) -> None:
+    result.rows, result.visitors, result.pages = erased.rows, erased.visitors, erased.pages
 
 
 def _log_row(result: ForgetResult) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from dlt.extract import DltSource
 
 from wistia_source.endpoints import ACCOUNT_STATS_BY_DATE, BY_NAME, COMPANIONS, EVENTS, READ_STATS
 from wistia_source.errors import RequestFailed, SettingInvalid
-from wistia_source.personal import Pii
+from wistia_source.pii import Pii
 from wistia_source.request import RunRequest
 from wistia_source.windows import RETENTION
 
@@ -31,10 +31,10 @@ from ..warehouses.run_log import RunLog
 from ..warehouses.schemas import DATASET
 from .accounts import ONLY, WistiaAccount
 from .completeness import DayOutsideBand, days_outside_band
+from .erase import end_erasure, erase_forgotten
 from .progress import Progress
 from .recovery import restore_dropped_tables, settle
 from .results import SyncResult, failures_of, lost_resources, metrics_of, names_of
-from .sweep import end_sweep, sweep
 
 
 def make_pipeline(
@@ -115,21 +115,21 @@ def run_sync(
                 with hold.alone(), destination.kept_open():
                     settle(pipeline, result.run_id, killed, committed)
                     # what a `forget` that was killed has left; and what other programs have loaded
-                    sweep(pipeline, pii)
+                    erase_forgotten(pipeline, pii)
                     pipeline.sync_destination()
                     restore_dropped_tables(pipeline)
                 for _ in _load(pipeline, source, committed):
                     result.note_loaded(source)
                 with hold.alone():
                     # whom this run has found by a forgotten address may have had rows before
-                    sweep(pipeline, pii)
+                    erase_forgotten(pipeline, pii)
                 raise_if_nothing_was_read(source)
                 result.days_outside_band = _days_outside_band(pipeline, source, now)
                 with hold.alone():
                     if models and destination.adapter:
                         progress.building_models()
                         result.models = build_models(pipeline)
-                    end_sweep(pipeline)
+                    end_erasure(pipeline)
                 failed = failures_of(source) or (result.models and result.models.failures)
                 result.status = "partial" if failed else "ok"
             except BaseException as error:

@@ -18,7 +18,7 @@ from dlt.destinations.sql_client import SqlClientBase
 
 from wistia_source.endpoints import ACCOUNT_ID, EVENTS, FORGOTTEN, VISITORS, Endpoint
 from wistia_source.forgotten import GONE, STRENGTH, Forgotten, Mode
-from wistia_source.personal import Pii
+from wistia_source.pii import Pii
 from wistia_source.rows import LOAD_ID, ROW_HASH, all_columns
 from wistia_source.warehouse import connected
 
@@ -34,7 +34,7 @@ _KEYS = ("viewer_key", "visitor_key")
 
 
 @dataclass
-class Swept:
+class Erased:
     """What was taken out."""
 
     rows: dict[str, int] = field(default_factory=dict)
@@ -48,14 +48,14 @@ class Swept:
         return bool(self.pages or any(self.rows.values()))
 
 
-def sweep(pipeline: dlt.Pipeline, pii: Pii) -> Swept:
+def erase_forgotten(pipeline: dlt.Pipeline, pii: Pii) -> Erased:
     """Takes out whom the table `forgotten` calls unsettled, in one transaction. Raises `SettingInvalid`."""
-    swept = Swept()
+    erased = Erased()
     if not destination_of(pipeline).is_database:
-        return swept
+        return erased
     with connected(pipeline) as client:
         if not _is_unsettled(client):
-            return swept
+            return erased
         with client.begin_transaction():
             accounts: set[str] = set()
             for table in (VISITORS, EVENTS):
@@ -63,20 +63,20 @@ def sweep(pipeline: dlt.Pipeline, pii: Pii) -> Swept:
                     name = client.make_qualified_table_name(table.name)
                     accounts.update(account for (account,) in rows(client, f"select distinct account_id from {name}"))  # noqa: S608
             for account in sorted(accounts):
-                _Sweep(client, pii, swept, account, _forgotten_by(client, account)).run()
+                _Erasure(client, pii, erased, account, _forgotten_by(client, account)).run()
             _clear_logs(client, pii)
             _drop_staging(client)
-            if swept:
+            if erased:
                 _outdate_models(client)
                 table_name = client.make_qualified_table_name(FORGOTTEN.name)
                 client.execute_sql(
                     f"update {table_name} set removed_at = %s where settled_at is null",  # noqa: S608
                     datetime.now(UTC),
                 )
-    return swept
+    return erased
 
 
-def end_sweep(pipeline: dlt.Pipeline) -> bool:
+def end_erasure(pipeline: dlt.Pipeline) -> bool:
     """Makes the bytes of what was taken out unreadable, and notes that all is done; whether there was anything.
 
     After the models were built: they leave bytes behind, too. Raises `NotCompacted`.
@@ -99,12 +99,14 @@ def end_sweep(pipeline: dlt.Pipeline) -> bool:
     return bool(removed)
 
 
-class _Sweep:
+class _Erasure:
     """What one account holds of the people that it forgets."""
 
-    def __init__(self, client: SqlClientBase[Any], pii: Pii, swept: Swept, account: str, forgotten: Forgotten) -> None:
+    def __init__(
+        self, client: SqlClientBase[Any], pii: Pii, erased: Erased, account: str, forgotten: Forgotten
+    ) -> None:
         forgotten.require_secret(pii)
-        self._client, self._pii, self._swept, self._account, self._forgotten = client, pii, swept, account, forgotten
+        self._client, self._pii, self._erased, self._account, self._forgotten = client, pii, erased, account, forgotten
         self._tables = {
             table.name: columns
             for table in (VISITORS, EVENTS)
@@ -114,7 +116,7 @@ class _Sweep:
     def run(self) -> None:
         """Takes all of it out."""
         keys, nameless = self._people()
-        self._swept.visitors += len(keys)
+        self._erased.visitors += len(keys)
         for table in (VISITORS, EVENTS):
             if table.name in self._tables:
                 self._take_out(table, keys)
@@ -162,7 +164,7 @@ class _Sweep:
         """Removes rows, and counts them."""
         ((count,),) = rows(self._client, f"select count(*) {which}", self._account, *values)
         self._client.execute_sql(f"delete {which}", self._account, *values)
-        self._swept.rows[table] = self._swept.rows.get(table, 0) + count
+        self._erased.rows[table] = self._erased.rows.get(table, 0) + count
 
     def _hash(self, table: Endpoint, where: str, *values: Any) -> None:
         """Makes rows nobody's; without a hash of their own, so that they are written again when they are read again."""
@@ -186,7 +188,7 @@ class _Sweep:
                 f"and {' and '.join(f'{name} = %s' for name in key)}",
                 *(*changed.values(), self._account, *key.values()),
             )
-            self._swept.rows[table.name] = self._swept.rows.get(table.name, 0) + 1
+            self._erased.rows[table.name] = self._erased.rows.get(table.name, 0) + 1
 
     def _clear_pages(self) -> list[tuple[str, str]]:
         """Takes addresses out of the pages of other people's sessions: each such page, before and after."""
@@ -202,7 +204,7 @@ class _Sweep:
                     "where account_id = %s and embed_url = %s",
                     *(cleared, self._account, url),
                 )
-                self._swept.pages += count
+                self._erased.pages += count
                 pages.append((url, cleared))
         return pages
 
