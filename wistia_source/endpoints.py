@@ -14,8 +14,6 @@ from typing import Any, Literal
 from .event_repair import repair_event
 
 DataType = Literal["text", "bigint", "double", "bool", "timestamp", "date", "json"]
-Kind = Literal["snapshot", "feed", "daily"]
-Version = Literal["v1", "modern"]
 Personal = Literal["email", "identifier", "coordinate", "url"]
 """What a column of personal data holds: an address; a name, or what else stands for one person; where somebody was,
 exactly; a page's address, whose query can hold all of these."""
@@ -60,13 +58,14 @@ class Endpoint:
     """
 
     name: str
-    kind: Kind
+    kind: Literal["snapshot", "feed", "daily"]
     grain: str
     primary_key: tuple[str, ...]
     columns: tuple[Column, ...]
     path: str = ""
-    """Empty for a table of what is nested in rows, or of what a run notes."""
-    permission: str = ""
+    """Empty where its rows come without a request of their own."""
+    permission: str = READ_STATS
+    """What the access token must allow for that path."""
     parent: str | None = None
     """The endpoint whose rows it fans out over; `{id}` in the path is the parent's id."""
     modern_path: str | None = None
@@ -86,12 +85,11 @@ class Endpoint:
     refresh_within: timedelta = timedelta(0)
     """Fan-outs only: each parent is asked again at least this often."""
     follows_plays: Literal["media", "project"] | None = None
-    """Fan-outs only: a new viewing session of the media, or of a media of the project, makes the parent due at once."""
+    """Fan-outs only: a new viewing session of the media, or of a media of the project, makes the parent due at once. So
+    it waits for the `TELLERS`."""
     spared_when_quiet: bool = False
     """Fan-outs only: a regular refresh is skipped while the account was neither loaded nor played. Not of projects: how
     many medias one has changes without plays."""
-    after: tuple[str, ...] = ()
-    """Resources that it waits for: a fan-out until they have told what they know, a record until they have ended."""
     tells: Literal["sessions", "busy days"] | None = None
     """What other resources learn from its rows: which medias were played, or on which days the account was."""
     repair: Callable[[Row, bool], None] | None = None
@@ -122,11 +120,6 @@ class Endpoint:
         """Whether nothing tells how many rows it has before it is read."""
         return self.kind == "feed" and not self.takes_days
 
-    @property
-    def is_personal(self) -> bool:
-        """Whether its rows are about persons."""
-        return any(column.personal for column in self.columns)
-
     def column(self, name: str) -> Column:
         """One of its columns by name."""
         return next(column for column in self.columns if column.name == name)
@@ -150,9 +143,6 @@ def _counts(of: str) -> tuple[Column, ...]:
     )
 
 
-_TELLERS = ("events", "account_stats_by_date")
-"""They tell which medias were played, and on which days anything was."""
-
 DELETED = Column("_deleted", "bool", "Always null: how a load says that a row is to be removed.")
 DELETED_AT = Column(
     "deleted_at", "timestamp", "When a complete listing first lacked it (UTC), null while Wistia has it."
@@ -174,7 +164,6 @@ ACCOUNT_STATS = Endpoint(
     kind="snapshot",
     path="stats/account",
     grain="one row per run",
-    permission=READ_STATS,
     primary_key=("captured_at",),
     columns=(
         Column("captured_at", "timestamp", "When the run asked (UTC).", filled_with="time"),
@@ -187,7 +176,6 @@ ACCOUNT_STATS_BY_DATE = Endpoint(
     kind="daily",
     path="stats/account/by_date",
     grain="one row per day",
-    permission=READ_STATS,
     primary_key=("date",),
     cursor="date",
     tells="busy days",
@@ -237,11 +225,9 @@ PROJECT_STATS = Endpoint(
     kind="snapshot",
     path="stats/projects/{id}",
     grain="one row per project",
-    permission=READ_STATS,
     parent="projects",
     primary_key=("project_id",),
     follows_plays="project",
-    after=_TELLERS,
     columns=(
         _PROJECT_ID,
         *_counts("a media of the project"),
@@ -254,14 +240,12 @@ PROJECT_STATS_BY_DATE = Endpoint(
     kind="daily",
     path="stats/projects/{id}/by_date",
     grain="one row per project and day",
-    permission=READ_STATS,
     parent="projects",
     primary_key=("project_id", "date"),
     cursor="date",
     # in Wistia's older documentation, in none of today's descriptions
     optional=True,
     follows_plays="project",
-    after=_TELLERS,
     columns=(_PROJECT_ID, _DATE, *_counts("a media of the project")),
 )
 
@@ -317,7 +301,6 @@ MEDIA_STATS_ACTIONS = Endpoint(
     kind="snapshot",
     field="actions",
     grain="one row per media and call to action",
-    permission=READ_STATS,
     parent="medias",
     primary_key=("media_id", "position"),
     complete=True,
@@ -339,11 +322,9 @@ MEDIA_STATS = Endpoint(
     kind="snapshot",
     path="stats/medias/{id}",
     grain="one row per media",
-    permission=READ_STATS,
     parent="medias",
     primary_key=("media_id",),
     follows_plays="media",
-    after=_TELLERS,
     spared_when_quiet=True,
     columns=(
         _MEDIA_ID,
@@ -360,12 +341,10 @@ MEDIA_STATS_BY_DATE = Endpoint(
     kind="daily",
     path="stats/medias/{id}/by_date",
     grain="one row per media and day",
-    permission=READ_STATS,
     parent="medias",
     primary_key=("media_id", "date"),
     cursor="date",
     follows_plays="media",
-    after=_TELLERS,
     spared_when_quiet=True,
     columns=(_MEDIA_ID, _DATE, *_counts("the media")),
 )
@@ -375,11 +354,9 @@ MEDIA_ENGAGEMENT = Endpoint(
     kind="snapshot",
     path="stats/medias/{id}/engagement",
     grain="one row per media",
-    permission=READ_STATS,
     parent="medias",
     primary_key=("media_id",),
     follows_plays="media",
-    after=_TELLERS,
     spared_when_quiet=True,
     columns=(
         _MEDIA_ID,
@@ -420,7 +397,6 @@ VISITORS = Endpoint(
     kind="feed",
     path="stats/visitors",
     grain="one row per visitor",
-    permission=READ_STATS,
     primary_key=("visitor_key",),
     cursor="last_active_at",
     columns=(
@@ -444,7 +420,6 @@ EVENTS = Endpoint(
     kind="feed",
     path="stats/events",
     grain="one row per viewing session and visitor",
-    permission=READ_STATS,
     # an event_key can occur twice, for two visitors (observed)
     primary_key=("event_key", "visitor_key"),
     cursor="received_at",
@@ -504,7 +479,8 @@ ENDPOINTS: tuple[Endpoint, ...] = (
 )
 """The twelve resources, in the order in which a run starts them."""
 
-_DATA = tuple(table.name for endpoint in ENDPOINTS for table in (endpoint, *endpoint.children))
+TELLERS = tuple(endpoint.name for endpoint in ENDPOINTS if endpoint.tells)
+DATA_TABLES = tuple(table.name for endpoint in ENDPOINTS for table in (endpoint, *endpoint.children))
 
 REFRESHES = Endpoint(
     name="refreshes",
@@ -512,7 +488,6 @@ REFRESHES = Endpoint(
     grain="one row per endpoint and parent",
     primary_key=("endpoint", "parent_id"),
     cursor="refreshed_at",
-    after=_DATA,
     columns=(
         Column("endpoint", "text", "The resource that was asked."),
         Column(
@@ -545,7 +520,6 @@ RESTATEMENTS = Endpoint(
     grain="one row per run, resource and age",
     primary_key=("run_id", "resource", "age"),
     cursor="run_at",
-    after=_DATA,
     columns=(
         Column("run_id", "text", "The run, as in `sync_runs`."),
         Column("run_at", "timestamp", "When the run began (UTC)."),
@@ -568,7 +542,6 @@ FORGOTTEN = Endpoint(
     grain="one row per visitor key or email address to forget",
     primary_key=("kind", "digest"),
     cursor="forgotten_at",
-    after=_DATA,
     columns=(
         Column("kind", "text", "`visitor_key` or `email`."),
         Column("digest", "text", "HMAC-SHA256 of it with the salt: whom it is about cannot be read from it."),
@@ -582,7 +555,7 @@ FORGOTTEN = Endpoint(
 """Whom to leave out of every load; where the account is empty, of all accounts."""
 
 RECORDS: tuple[Endpoint, ...] = (REFRESHES, RESTATEMENTS, FORGOTTEN)
-"""What a run writes about itself, when all else of a load package is there."""
+"""What a run writes about itself, when the `DATA_TABLES` of a load package are there."""
 
 TABLES: tuple[Endpoint, ...] = tuple(table for one in (*ENDPOINTS, *RECORDS) for table in (one, *one.children))
 """All tables that are loaded, also those of what is nested in rows."""

@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from .endpoints import BY_NAME, DELETED, MEDIAS, Endpoint, Row
+from .endpoints import BY_NAME, DATA_TABLES, DELETED, MEDIAS, TELLERS, Endpoint, Row
 from .errors import NotFound, RequestFailed, ResourceLost, RowUnusable
 from .load_package import Pause
 from .memory import Outcome
@@ -64,7 +64,7 @@ def fan_out(task: Task) -> Iterator[Batch]:
     if not due:
         yield from _read_parents(task)
         if not run.backfill:
-            yield from package.wait(endpoint.after, "told")
+            yield from package.wait(TELLERS if endpoint.follows_plays else (), "told")
         due = _due(task, progress)
         task.expect(len(due))
         if run.backfill:
@@ -118,7 +118,7 @@ def carried(task: Task, carrier: Endpoint) -> Iterator[Batch]:
 
 def record(task: Task, rows: Callable[[], list[Row]]) -> Iterator[Batch]:
     """What the run says of itself, in the load package of the data it speaks of."""
-    yield from task.run.package.wait(task.endpoint.after, "ended")
+    yield from task.run.package.wait(DATA_TABLES, "ended")
     account_id = task.run.listings.known_account_id
     if account_id is None:
         return

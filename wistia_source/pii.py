@@ -54,10 +54,11 @@ class Pii:
 
     def treat(self, endpoint: Endpoint, rows: Iterable[Row]) -> None:
         """Hashes or drops what is personal in the API's rows, in place; what nobody has declared may be personal."""
-        if self.mode == "keep" or not endpoint.is_personal:
+        fields = _personal_fields(endpoint)
+        if self.mode == "keep" or not fields:
             return
         for row in rows:
-            for (*parents, step), kind in _personal_fields(endpoint):
+            for (*parents, step), kind in fields:
                 value = _object_at(row, parents)
                 if value is not None and step in value:
                     value[step] = self.value(kind, value[step])

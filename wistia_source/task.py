@@ -21,7 +21,7 @@ from .load_package import LoadPackage
 from .memory import Memory
 from .metrics import Metrics
 from .paging import Lists
-from .personal import Pii
+from .pii import Pii
 from .rows import LOAD_ID, all_columns, to_table, with_key
 from .tuning import Tuning
 from .walks import Walks
