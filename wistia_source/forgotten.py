@@ -125,12 +125,13 @@ class Forgotten:
         return kept
 
     def _count(self, endpoint: Endpoint, row: Row, visitor_key: str) -> None:
+        if endpoint.tells != "sessions":
+            return
         try:
-            at = timestamp(row.get(endpoint.cursor or "") or "") if endpoint.tells == "sessions" else None
+            day = by_date_today(timestamp(row.get(endpoint.cursor or "")))
         except (TypeError, ValueError):
             return
-        if at:
-            self.sessions.setdefault(by_date_today(at), set()).add((str(row["event_key"]), visitor_key))
+        self.sessions.setdefault(day, set()).add((str(row["event_key"]), visitor_key))
 
     def without_addresses(self, url: str, pii: Pii) -> str:
         """A page's address without the addresses of forgotten people, however they are encoded."""

@@ -22,9 +22,14 @@ _BACKSLASH_OR_NUL = re.compile(r"\\(\\|u0000)")
 
 
 def converted(data_type: DataType, value: Any) -> Any:
-    """A value as the type has it, or `MISFIT`: numbers sent as text, ints as floats, any form of date are accepted."""
+    """A value as the type has it, or `MISFIT`: numbers sent as text, ints as floats, any form of date are accepted.
+
+    An empty string is null, but for text.
+    """
+    if value is None or (value == "" and data_type != "text"):
+        return None
     try:
-        return None if value is None else _CONVERT[data_type](value)
+        return _CONVERT[data_type](value)
     except (ValueError, TypeError, ArithmeticError):
         # not an error of its own: dlt's trace keeps the messages of causes, and theirs show the viewer's value
         return MISFIT
@@ -37,7 +42,7 @@ def as_text(value: Any) -> str | None:
     return orjson.dumps(value).decode()
 
 
-def _json(value: Any) -> str | None:
+def _json(value: Any) -> str:
     """A document with keys in snake_case: v1 says fileSize where the modern API says file_size."""
     if isinstance(value, list):
         value = [
@@ -45,20 +50,16 @@ def _json(value: Any) -> str | None:
             for item in value
         ]
     # Postgres takes no U+0000 in a document
-    return None if value == "" else _BACKSLASH_OR_NUL.sub(_without_nul, orjson.dumps(value).decode())
-
-
-def _without_nul(escape: re.Match[str]) -> str:
-    return "\ufffd" if escape.group(1) == "u0000" else escape.group()
+    return _BACKSLASH_OR_NUL.sub(
+        lambda found: "\ufffd" if found[1] == "u0000" else found[0], orjson.dumps(value).decode()
+    )
 
 
 def _lower(capital: re.Match[str]) -> str:
-    return "_" + capital.group().lower()
+    return f"_{capital[0].lower()}"
 
 
-def _bigint(value: Any) -> int | None:
-    if value == "":
-        return None
+def _bigint(value: Any) -> int:
     # by way of text, since a float holds no more than 53 bits of a long number
     number = Decimal(str(int(value) if isinstance(value, bool) else value))
     if not -(2**63) <= number < 2**63 or number != int(number):
@@ -66,22 +67,16 @@ def _bigint(value: Any) -> int | None:
     return int(number)
 
 
-def _double(value: Any) -> float | None:
-    return None if value == "" else float(value)
-
-
-def _bool(value: Any) -> bool | None:
-    known = {"": None, "true": True, "false": False, "1": True, "0": False, 1: True, 0: False}
+def _bool(value: Any) -> bool:
+    known = {"true": True, "false": False, "1": True, "0": False, 1: True, 0: False}
     key = value.lower() if isinstance(value, str) else value
     if key not in known:
-        raise ValueError(value)
+        raise ValueError
     return known[key]
 
 
-def timestamp(value: Any) -> datetime | None:
-    """An aware datetime from any of the API's forms; without a zone it is UTC. Null from an empty string."""
-    if value == "":
-        return None
+def timestamp(value: Any) -> datetime:
+    """An aware datetime from any of the API's forms; without a zone it is UTC. Raises `ValueError` or `TypeError`."""
     # pendulum takes "12:30" and "now" too, and makes them today
     parsed = pendulum.parse(value) if _STARTS_WITH_DAY.match(value) else None
     if not isinstance(parsed, datetime):
@@ -89,14 +84,14 @@ def timestamp(value: Any) -> datetime | None:
     return parsed
 
 
-def _date(value: Any) -> date | None:
-    return None if value == "" else date.fromisoformat(value[:10])
+def _date(value: Any) -> date:
+    return date.fromisoformat(value[:10])
 
 
 _CONVERT: dict[DataType, Callable[[Any], Any]] = {
     "text": as_text,
     "bigint": _bigint,
-    "double": _double,
+    "double": float,
     "bool": _bool,
     "timestamp": timestamp,
     "date": _date,
