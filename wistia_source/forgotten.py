@@ -23,12 +23,10 @@ from .windows import by_date_today
 Kind = Literal["visitor_key", "email"]
 Mode = Literal["hash", "remove"]
 
-STRENGTH: dict[str | None, int] = {None: 0, "hash": 1, "remove": 2}
-"""Who is to be removed is, whatever else was asked for."""
+_BY_STRENGTH = (None, "hash", "remove")
 GONE = "{forgotten}"
 """What stands in other rows where an address was."""
 
-_AT = re.compile(AT)
 _BETWEEN = re.compile(r"([/?#&=;:,<>\"()\[\]\s]+)")
 """What parts of a page's address stand between."""
 _DOMAIN = re.compile(r"(?:[^\W_]|[.-])+")
@@ -46,31 +44,32 @@ def digest(salt: str, kind: Kind, text: str) -> str:
     return hmac.digest(salt.encode(), message, "sha256").hex()
 
 
+def strongest(*modes: Mode | None) -> Mode | None:
+    """What becomes of a person for whom several were asked for: removal wins."""
+    return max(modes, key=_BY_STRENGTH.index)
+
+
 @dataclass
 class Forgotten:
     """The people that one account forgets."""
 
     salt: str = ""
     """Of the warehouse; empty while there is nobody to forget."""
-    modes: dict[tuple[str, str], Mode] = field(default_factory=dict)
+    modes: dict[tuple[str, str], Mode | None] = field(default_factory=dict)
     """By kind and digest."""
-    found: dict[str, Mode] = field(default_factory=dict)
+    found: dict[str, Mode | None] = field(default_factory=dict)
     """By digest: visitor keys that came with a forgotten address, and that nobody knew."""
     sessions: dict[date, set[tuple[str, str]]] = field(default_factory=dict)
     """By day (UTC-5): keys of the viewing sessions that were left out, for who counts what came."""
 
     @classmethod
-    def of(cls, rows: Iterable[Sequence[str]]) -> Forgotten:
+    def of(cls, rows: Iterable[Sequence[Any]]) -> Forgotten:
         """From kind, digest, mode and salt of each row of the table."""
         known = cls()
         for kind, digest_, mode, salt in rows:
             known.salt = salt
-            known._note((kind, digest_), mode)  # type: ignore[arg-type]
+            known.modes[kind, digest_] = strongest(mode, known.modes.get((kind, digest_)))
         return known
-
-    def _note(self, who: tuple[str, str], mode: Mode) -> None:
-        if STRENGTH[mode] > STRENGTH[self.modes.get(who)]:
-            self.modes[who] = mode
 
     def require_secret(self, pii: Pii) -> None:
         """Raises `SettingInvalid` where somebody is to be hashed and nothing to hash with."""
@@ -87,8 +86,8 @@ class Forgotten:
         mode = self.modes.get((kind, digest(self.salt, kind, text)))
         if mode == "hash":
             # by now it may be known as what it was hashed to, and somebody wants that removed
-            hashed = self.modes.get((kind, digest(self.salt, kind, pii.hashed(normal(kind, text)))))
-            mode = max(mode, hashed or mode, key=STRENGTH.__getitem__)
+            hashed = digest(self.salt, kind, pii.hashed(normal(kind, text)))
+            mode = strongest(mode, self.modes.get((kind, hashed)))
         return mode
 
     def mode_of(self, visitor_key: str, texts: Iterable[Any], pii: Pii) -> Mode | None:
@@ -96,11 +95,11 @@ class Forgotten:
         addresses = {address for text in texts if text for address in addresses_in(as_text(text) or "")}
         by_key = self.mode("visitor_key", visitor_key, pii)
         by_address = (self.mode("email", address, pii) for address in addresses)
-        strongest = max((by_key, *by_address), key=STRENGTH.__getitem__)
-        if strongest and strongest != by_key and visitor_key:
+        mode = strongest(by_key, *by_address)
+        if mode and mode != by_key and visitor_key:
             hashed = digest(self.salt, "visitor_key", visitor_key)
-            self.found[hashed] = self.modes["visitor_key", hashed] = strongest
-        return strongest
+            self.found[hashed] = self.modes["visitor_key", hashed] = mode
+        return mode
 
     def leave_out(self, endpoint: Endpoint, rows: list[Row], pii: Pii) -> list[Row]:
         """The rows without those of forgotten people, or with these as nobody's; and without their addresses in what
@@ -136,14 +135,12 @@ class Forgotten:
     def without_addresses(self, url: str, pii: Pii) -> str:
         """A page's address without the addresses of forgotten people, however they are encoded."""
 
-        if not _AT.search(url):
-            return url
-        return "".join(
-            GONE if _AT.search(part) and self._is_theirs(part, pii) else part for part in _BETWEEN.split(url)
-        )
+        def is_theirs(part: str) -> bool:
+            return any(self.mode("email", address, pii) for address in addresses_in(decoded(part)))
 
-    def _is_theirs(self, part: str, pii: Pii) -> bool:
-        return any(self.mode("email", address, pii) for address in addresses_in(decoded(part)))
+        if not AT.search(url):
+            return url
+        return "".join(GONE if AT.search(part) and is_theirs(part) else part for part in _BETWEEN.split(url))
 
     def take_found(self, now: datetime) -> list[Row]:
         """Rows of the table for what was found, once."""

@@ -21,10 +21,9 @@ SHORTEST_SECRET = 16
 PLAIN_QUERY = frozenset(f"utm_{name}" for name in ("source", "medium", "campaign", "term", "content"))
 """What of a page's query is no person's: the values that `wistia__embed_pages` shows, unless one holds an address."""
 
-AT = r"(?:@|%(?:25)*40)"
+AT = re.compile(r"(?:@|%(?:25)*40)")
 """The sign in an address of a person, as it is, or however often it was encoded."""
-_AT = re.compile(AT)
-_WITH_ADDRESS = re.compile(rf".+{AT}.+", re.DOTALL)
+_WITH_ADDRESS = re.compile(rf".+{AT.pattern}.+", re.DOTALL)
 _HOST = re.compile(r"((?:[a-zA-Z][a-zA-Z0-9+.-]*:)?//)?([^/]*)(.*)", re.DOTALL)
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
@@ -101,7 +100,7 @@ class Pii:
         assert found
         scheme, host, path = (part or "" for part in found.groups())
         if scheme:
-            host = _AT.split(host)[-1]
+            host = AT.split(host)[-1]
         else:
             host, path = "", host + path
         parts = ("{email}" if _WITH_ADDRESS.fullmatch(part) else part for part in path.split("/"))
@@ -113,11 +112,11 @@ class Pii:
     def _pair(self, pair: str) -> str:
         """One pair of a query, "" where nothing of it may stay."""
         name, is_pair, value = pair.partition("=")
-        if name in PLAIN_QUERY and not _AT.search(value):
+        if name in PLAIN_QUERY and not AT.search(value):
             return pair
         if self.mode == "drop":
             return ""
-        if not is_pair or _AT.search(name):
+        if not is_pair or AT.search(name):
             return self._decoded_hash(pair)
         return f"{name}={self._decoded_hash(value)}"
 

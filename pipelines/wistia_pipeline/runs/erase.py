@@ -6,7 +6,7 @@ Whom to look for is in the table `forgotten` alone, so that what was begun can b
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import islice
@@ -17,7 +17,7 @@ from dlt.destinations.exceptions import DatabaseUndefinedRelation
 from dlt.destinations.sql_client import SqlClientBase
 
 from wistia_source.endpoints import ACCOUNT_ID, EVENTS, FORGOTTEN, VISITORS, Endpoint
-from wistia_source.forgotten import GONE, STRENGTH, Forgotten, Mode
+from wistia_source.forgotten import GONE, Forgotten, Mode, strongest
 from wistia_source.pii import Pii
 from wistia_source.rows import LOAD_ID, ROW_HASH, all_columns
 from wistia_source.warehouse import connected
@@ -44,8 +44,9 @@ class Erased:
     pages: int = 0
     """Rows of others out of whose page the address was taken."""
 
-    def __bool__(self) -> bool:
-        return bool(self.pages or any(self.rows.values()))
+    def count(self, table: Endpoint, rows: int) -> None:
+        """Adds to the rows of a table."""
+        self.rows[table.name] = self.rows.get(table.name, 0) + rows
 
 
 def erase_forgotten(pipeline: dlt.Pipeline, pii: Pii) -> Erased:
@@ -54,228 +55,206 @@ def erase_forgotten(pipeline: dlt.Pipeline, pii: Pii) -> Erased:
     if not destination_of(pipeline).is_database:
         return erased
     with connected(pipeline) as client:
-        if not _is_unsettled(client):
+        if not _unsettled(client):
             return erased
         with client.begin_transaction():
+            columns = {table: columns_of(client, client.dataset_name, table.name) for table in (VISITORS, EVENTS)}
+            tables = {table: names for table, names in columns.items() if names}
             accounts: set[str] = set()
-            for table in (VISITORS, EVENTS):
-                if columns_of(client, client.dataset_name, table.name):
-                    name = client.make_qualified_table_name(table.name)
-                    accounts.update(account for (account,) in rows(client, f"select distinct account_id from {name}"))  # noqa: S608
+            for table in tables:
+                name = client.make_qualified_table_name(table.name)
+                accounts.update(account for (account,) in rows(client, f"select distinct account_id from {name}"))  # noqa: S608
             for account in sorted(accounts):
-                _Erasure(client, pii, erased, account, _forgotten_by(client, account)).run()
+                forgotten = _forgotten(client, "where account_id in (%s, '')", account)
+                forgotten.require_secret(pii)
+                _Erasure(client, pii, account, forgotten, tables, erased).run()
             _clear_logs(client, pii)
             _drop_staging(client)
-            if erased:
+            if erased.pages or any(erased.rows.values()):
                 _outdate_models(client)
-                table_name = client.make_qualified_table_name(FORGOTTEN.name)
-                client.execute_sql(
-                    f"update {table_name} set removed_at = %s where settled_at is null",  # noqa: S608
-                    datetime.now(UTC),
-                )
+                _note_now(client, "removed_at")
     return erased
 
 
-def end_erasure(pipeline: dlt.Pipeline) -> bool:
-    """Makes the bytes of what was taken out unreadable, and notes that all is done; whether there was anything.
+def end_erasure(pipeline: dlt.Pipeline) -> None:
+    """Makes the bytes of what was taken out unreadable, and notes that all is done.
 
     After the models were built: they leave bytes behind, too. Raises `NotCompacted`.
     """
     if not destination_of(pipeline).is_database:
-        return False
+        return
     with connected(pipeline) as client:
-        if not _is_unsettled(client):
-            return False
-        name = client.make_qualified_table_name(FORGOTTEN.name)
-        removed = rows(client, f"select 1 from {name} where settled_at is null and removed_at is not null limit 1")  # noqa: S608
-        touched = _tables_with_people(client)
-    if removed:
+        unsettled = _unsettled(client)
+        touched = _tables_with_people(client) if unsettled else []
+    if any(removed_at for (removed_at,) in unsettled):
         destination_of(pipeline).compact(touched)
-    with connected(pipeline) as client:
-        client.execute_sql(
-            f"update {name} set settled_at = %s where settled_at is null",  # noqa: S608
-            datetime.now(UTC),
-        )
-    return bool(removed)
+    if unsettled:
+        with connected(pipeline) as client:
+            _note_now(client, "settled_at")
 
 
+@dataclass
 class _Erasure:
     """What one account holds of the people that it forgets."""
 
-    def __init__(
-        self, client: SqlClientBase[Any], pii: Pii, erased: Erased, account: str, forgotten: Forgotten
-    ) -> None:
-        forgotten.require_secret(pii)
-        self._client, self._pii, self._erased, self._account, self._forgotten = client, pii, erased, account, forgotten
-        self._tables = {
-            table.name: columns
-            for table in (VISITORS, EVENTS)
-            if (columns := columns_of(client, client.dataset_name, table.name))
-        }
+    client: SqlClientBase[Any]
+    pii: Pii
+    account: str
+    forgotten: Forgotten
+    tables: Mapping[Endpoint, list[str]]
+    """Those of visitors and sessions that are there, with their columns."""
+    erased: Erased
 
     def run(self) -> None:
         """Takes all of it out."""
         keys, nameless = self._people()
-        self._erased.visitors += len(keys)
-        for table in (VISITORS, EVENTS):
-            if table.name in self._tables:
-                self._take_out(table, keys)
-        self._take_out_nameless(nameless)
-        pages = self._clear_pages() if EVENTS.name in self._tables else []
+        self.erased.visitors += len(keys)
+        for table in self.tables:
+            for mode in ("remove", "hash"):
+                for some in _batches(key for key, own in keys.items() if own == mode):
+                    self._take_out(table, mode, f"visitor_key in ({_marks(some)})", *some)
+        for event_key, mode in nameless.items():
+            self._take_out(EVENTS, mode, "visitor_key = '' and event_key = %s", event_key)
+        pages = self._clear_pages() if EVENTS in self.tables else []
         self._clear_marts([*keys, *nameless], pages)
-        note_forgotten(self._client, self._account, self._forgotten.take_found(datetime.now(UTC)))
+        note_forgotten(self.client, self.account, self.forgotten.take_found(datetime.now(UTC)))
 
     def _people(self) -> tuple[dict[str, Mode], dict[str, Mode]]:
         """Visitor keys, and event keys of sessions without a visitor key, that are somebody's who is forgotten."""
         keys: set[str] = set()
         nameless: dict[str, Mode] = {}
-        for table in (VISITORS, EVENTS):
-            if table.name not in self._tables:
-                continue
+        for table in self.tables:
             emails = [column.name for column in table.columns if column.personal == "email"]
             known = " or ".join(f"{name} <> ''" for name in emails)
             columns = ", ".join([table.primary_key[0], "visitor_key", *emails])
-            for own_key, visitor_key, *texts in self._select(table, columns, f"and ({known})"):
-                mode = self._forgotten.mode_of(visitor_key, texts, self._pii)
+            for own_key, visitor_key, *texts in self._select(table, columns, f"({known})"):
+                mode = self.forgotten.mode_of(visitor_key, texts, self.pii)
                 if mode and not visitor_key:
                     nameless[own_key] = mode
             keys.update(key for (key,) in self._select(table, "distinct visitor_key"))
-        modes = {key: self._forgotten.mode("visitor_key", key, self._pii) for key in keys}
+        modes = {key: self.forgotten.mode("visitor_key", key, self.pii) for key in keys}
         return {key: mode for key, mode in modes.items() if mode}, nameless
 
-    def _take_out(self, table: Endpoint, keys: dict[str, Mode]) -> None:
-        name = self._client.make_qualified_table_name(table.name)
-        of_mode = {mode: [key for key, own in keys.items() if own == mode] for mode in STRENGTH if mode}
-        for some in _batches(of_mode["remove"]):
-            self._remove(table.name, f"from {name} where account_id = %s and visitor_key in ({_marks(some)})", some)
-        for some in _batches(of_mode["hash"]):
-            self._hash(table, f"and visitor_key in ({_marks(some)})", *some)
-
-    def _take_out_nameless(self, nameless: dict[str, Mode]) -> None:
-        name = self._client.make_qualified_table_name(EVENTS.name)
-        for event_key, mode in nameless.items():
-            if mode == "hash":
-                self._hash(EVENTS, "and visitor_key = '' and event_key = %s", event_key)
-            else:
-                where = f"from {name} where account_id = %s and visitor_key = '' and event_key = %s"
-                self._remove(EVENTS.name, where, [event_key])
-
-    def _remove(self, table: str, which: str, values: Sequence[Any]) -> None:
-        """Removes rows, and counts them."""
-        ((count,),) = rows(self._client, f"select count(*) {which}", self._account, *values)
-        self._client.execute_sql(f"delete {which}", self._account, *values)
-        self._erased.rows[table] = self._erased.rows.get(table, 0) + count
+    def _take_out(self, table: Endpoint, mode: str, where: str, *values: Any) -> None:
+        if mode == "hash":
+            self._hash(table, where, *values)
+            return
+        which = f"from {self._name(table)} where account_id = %s and {where}"
+        ((count,),) = rows(self.client, f"select count(*) {which}", self.account, *values)
+        self.client.execute_sql(f"delete {which}", self.account, *values)
+        self.erased.count(table, count)
 
     def _hash(self, table: Endpoint, where: str, *values: Any) -> None:
         """Makes rows nobody's; without a hash of their own, so that they are written again when they are read again."""
-        pii, names = Pii("hash", self._pii.secret), self._tables[table.name]
+        pii, names = Pii("hash", self.pii.secret), self.tables[table]
         kinds = {column.name: column.personal for column in table.columns if column.personal}
         declared = {column.name for column in all_columns(table)} | {LOAD_ID}
         kinds |= dict.fromkeys(set(names) - declared, "identifier")
-        qualified = self._client.make_qualified_table_name(table.name)
-        quoted = [self._client.escape_column_name(name) for name in names]
-        for row in list(self._select(table, ", ".join(quoted), where, *values)):
+        quoted = ", ".join(map(self.client.escape_column_name, names))
+        for row in list(self._select(table, quoted, where, *values)):
             old = dict(zip(names, row, strict=True))
             new = {name: pii.value(kind, old[name]) for name, kind in kinds.items() if name in old}
             new["visitor_key"] = pii.hashed(old["visitor_key"])
             changed = {name: value for name, value in new.items() if value != old[name]}
             if not changed:
                 continue
-            sets = ", ".join(f"{self._client.escape_column_name(name)} = %s" for name in changed)
+            sets = ", ".join(f"{self.client.escape_column_name(name)} = %s" for name in changed)
             key = {name: old[name] for name in table.primary_key}
-            self._client.execute_sql(
-                f"update {qualified} set {sets}, {ROW_HASH.name} = null where account_id = %s "  # noqa: S608
+            self.client.execute_sql(
+                f"update {self._name(table)} set {sets}, {ROW_HASH.name} = null where account_id = %s "  # noqa: S608
                 f"and {' and '.join(f'{name} = %s' for name in key)}",
-                *(*changed.values(), self._account, *key.values()),
+                *(*changed.values(), self.account, *key.values()),
             )
-            self._erased.rows[table.name] = self._erased.rows.get(table.name, 0) + 1
+            self.erased.count(table, 1)
 
     def _clear_pages(self) -> list[tuple[str, str]]:
         """Takes addresses out of the pages of other people's sessions: each such page, before and after."""
-        name = self._client.make_qualified_table_name(EVENTS.name)
-        found = self._select(
-            EVENTS, "embed_url, count(*)", "and (embed_url like %s or embed_url like %s) group by 1", "%@%", "%40%"
-        )
+        where = "(embed_url like %s or embed_url like %s) group by 1"
         pages = []
-        for url, count in list(found):
-            if (cleared := self._forgotten.without_addresses(url, self._pii)) != url:
-                self._client.execute_sql(
-                    f"update {name} set embed_url = %s, {ROW_HASH.name} = null "  # noqa: S608
+        for url, count in list(self._select(EVENTS, "embed_url, count(*)", where, "%@%", "%40%")):
+            if (cleared := self.forgotten.without_addresses(url, self.pii)) != url:
+                self.client.execute_sql(
+                    f"update {self._name(EVENTS)} set embed_url = %s, {ROW_HASH.name} = null "  # noqa: S608
                     "where account_id = %s and embed_url = %s",
-                    *(cleared, self._account, url),
+                    *(cleared, self.account, url),
                 )
-                self._erased.pages += count
+                self.erased.pages += count
                 pages.append((url, cleared))
         return pages
 
     def _clear_marts(self, keys: Sequence[str], pages: Sequence[tuple[str, str]]) -> None:
         """Takes them out of the tables of the models at once, should these never be built again; sums come with a
         build."""
-        for schema, table, columns in _mart_tables(self._client):
-            with self._client.with_alternative_dataset_name(schema):
-                name = self._client.make_qualified_table_name(table)
+        for schema, table, columns in _mart_tables(self.client):
+            with self.client.with_alternative_dataset_name(schema):
+                name = self.client.make_qualified_table_name(table)
             for column in set(_KEYS).intersection(columns):
                 for some in _batches(keys):
-                    self._client.execute_sql(
+                    self.client.execute_sql(
                         f"delete from {name} where account_id = %s and {column} in ({_marks(some)})",  # noqa: S608
-                        *(self._account, *some),
+                        *(self.account, *some),
                     )
             if "embed_url" in columns:
                 for url, cleared in pages:
-                    self._client.execute_sql(
+                    self.client.execute_sql(
                         f"update {name} set embed_url = %s where account_id = %s and embed_url = %s",  # noqa: S608
-                        *(cleared, self._account, url),
+                        *(cleared, self.account, url),
                     )
 
-    def _select(self, table: Endpoint, columns: str, where: str = "", *values: Any) -> Iterator[Sequence[Any]]:
-        name = self._client.make_qualified_table_name(table.name)
-        query = f"select {columns} from {name} where account_id = %s {where}"  # noqa: S608
-        with self._client.execute_query(query, self._account, *values) as cursor:
+    def _select(self, table: Endpoint, columns: str, where: str = "true", *values: Any) -> Iterator[Sequence[Any]]:
+        query = f"select {columns} from {self._name(table)} where account_id = %s and {where}"  # noqa: S608
+        with self.client.execute_query(query, self.account, *values) as cursor:
             while fetched := cursor.fetchmany(10_000):
                 yield from fetched
 
+    def _name(self, table: Endpoint) -> str:
+        return self.client.make_qualified_table_name(table.name)
 
-def note_forgotten(client: SqlClientBase[Any], account: str, people: Iterable[dict[str, Any]]) -> None:
+
+def note_forgotten(client: SqlClientBase[Any], account: str, people: Iterable[Mapping[str, Any]]) -> None:
     """Puts rows into the table; nobody who is to be removed is hashed instead."""
     name = client.make_qualified_table_name(FORGOTTEN.name)
     columns = [ACCOUNT_ID.name, "kind", "digest", "mode", "salt", "forgotten_at", LOAD_ID]
     for row in people:
         key = (account, row["kind"], row["digest"])
-        known = rows(client, f"select mode from {name} where account_id = %s and kind = %s and digest = %s", *key)  # noqa: S608
-        mode = max(row["mode"], *(mode for (mode,) in known), key=STRENGTH.__getitem__) if known else row["mode"]
-        client.execute_sql(f"delete from {name} where account_id = %s and kind = %s and digest = %s", *key)  # noqa: S608
+        which = f"from {name} where account_id = %s and kind = %s and digest = %s"
+        mode = strongest(row["mode"], *(known for (known,) in rows(client, f"select mode {which}", *key)))
+        client.execute_sql(f"delete {which}", *key)
         client.execute_sql(
             f"insert into {name} ({', '.join(columns)}) values ({_marks(columns)})",  # noqa: S608
-            *(*key, mode, row["salt"], row["forgotten_at"], ""),
+            *(*key, mode, row["salt"], datetime.now(UTC), ""),
         )
 
 
-def _is_unsettled(client: SqlClientBase[Any]) -> bool:
+def _unsettled(client: SqlClientBase[Any]) -> list[Sequence[Any]]:
+    """When rows of people who are not settled yet were removed; nothing where all are settled."""
     name = client.make_qualified_table_name(FORGOTTEN.name)
     try:
-        return bool(rows(client, f"select 1 from {name} where settled_at is null limit 1"))  # noqa: S608
+        return rows(client, f"select distinct removed_at from {name} where settled_at is null")  # noqa: S608
     except DatabaseUndefinedRelation:
         # of an older release, or nothing is loaded yet
-        return False
+        return []
 
 
-def _forgotten_by(client: SqlClientBase[Any], account: str) -> Forgotten:
+def _note_now(client: SqlClientBase[Any], column: str) -> None:
+    """Notes the time for whom is not settled yet."""
     name = client.make_qualified_table_name(FORGOTTEN.name)
-    query = f"select kind, digest, mode, salt from {name} where account_id in (%s, '')"  # noqa: S608
-    return Forgotten.of(rows(client, query, account))
+    client.execute_sql(f"update {name} set {column} = %s where settled_at is null", datetime.now(UTC))  # noqa: S608
+
+
+def _forgotten(client: SqlClientBase[Any], where: str = "", *values: Any) -> Forgotten:
+    name = client.make_qualified_table_name(FORGOTTEN.name)
+    return Forgotten.of(rows(client, f"select kind, digest, mode, salt from {name} {where}", *values))  # noqa: S608
 
 
 def _clear_logs(client: SqlClientBase[Any], pii: Pii) -> None:
     """Takes visitor keys out of errors, which name the row that they are about."""
-    name = client.make_qualified_table_name(FORGOTTEN.name)
-    forgotten = Forgotten.of(rows(client, f"select kind, digest, mode, salt from {name}"))  # noqa: S608
+    forgotten = _forgotten(client)
 
     def cleared(found: re.Match[str]) -> str:
         return f"'{GONE}'" if forgotten.mode("visitor_key", found.group(1), pii) else found.group()
 
     for table in LOG_TABLES:
-        if not columns_of(client, client.dataset_name, table.name):
-            continue
         log = client.make_qualified_table_name(table.name)
         for (error,) in rows(client, f"select distinct error from {log} where error is not null"):  # noqa: S608
             if (new := _QUOTED.sub(cleared, error)) != error:
@@ -284,7 +263,7 @@ def _clear_logs(client: SqlClientBase[Any], pii: Pii) -> None:
 
 def _drop_staging(client: SqlClientBase[Any]) -> None:
     """dlt leaves the rows of the last load where it had merged them from; Postgres would keep values of an empty table
-    in its statistics. The next load makes the schema anew."""
+    in its statistics. The next load makes the schema again."""
     with client.with_staging_dataset():
         if client.has_dataset():
             client.drop_dataset()
@@ -297,21 +276,19 @@ def _outdate_models(client: SqlClientBase[Any]) -> None:
 
 
 def _mart_tables(client: SqlClientBase[Any]) -> Iterator[tuple[str, str, list[str]]]:
+    """The tables of the models that name people: their schema, name and columns."""
     for schema in model_schemas(client.dataset_name):
         for table in base_tables(client, schema):
-            yield schema, table, columns_of(client, schema, table)
+            columns = columns_of(client, schema, table)
+            if {*_KEYS, "embed_url"}.intersection(columns):
+                yield schema, table, columns
 
 
 def _tables_with_people(client: SqlClientBase[Any]) -> list[tuple[str, str]]:
     """The tables out of which rows are taken, with their schemas."""
-    raw = [(client.dataset_name, name) for name in base_tables(client, client.dataset_name)]
-    named = {VISITORS.name, EVENTS.name, *(table.name for table in LOG_TABLES)}
-    marts = [
-        (schema, table)
-        for schema, table, columns in _mart_tables(client)
-        if {*_KEYS, "embed_url"}.intersection(columns)
-    ]
-    return [*(table for table in raw if table[1] in named), *marts]
+    named = {table.name for table in (VISITORS, EVENTS, *LOG_TABLES)}
+    raw = [(client.dataset_name, name) for name in base_tables(client, client.dataset_name) if name in named]
+    return [*raw, *((schema, table) for schema, table, _ in _mart_tables(client))]
 
 
 def _batches(keys: Iterable[str]) -> Iterator[list[str]]:

@@ -5,15 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from functools import partial
 from secrets import token_hex
 from time import monotonic
-from typing import Any, Literal
+from typing import Literal
 from uuid import uuid4
 
 import dlt
-from dlt.destinations.sql_client import SqlClientBase
 
 from wistia_source.endpoints import FORGOTTEN, Column
 from wistia_source.errors import SettingInvalid, WistiaError
@@ -24,11 +22,12 @@ from wistia_source.warehouse import connected
 
 from ..models.build import ModelsResult, build_models, has_built
 from ..warehouses.base import NotCompacted
+from ..warehouses.catalog import rows
 from ..warehouses.kinds import destination_of
 from ..warehouses.locks import EVERYTHING
 from ..warehouses.run_log import RunLog, create_table
 from .accounts import WistiaAccount
-from .erase import Erased, end_erasure, erase_forgotten, note_forgotten
+from .erase import end_erasure, erase_forgotten, note_forgotten
 from .progress import Progress
 from .recovery import drop_local_state, drop_state_of_others, settle
 from .sync import commit
@@ -45,14 +44,13 @@ class NothingToForgetIn(WistiaError):
 class ForgetResult:
     """What forgetting somebody came to."""
 
-    status: Literal["ok", "partial", "failed"] = "ok"
+    status: Literal["ok", "partial", "failed"] = "failed"
+    """Failed until it has ended."""
     mode: Mode = "remove"
     rows: dict[str, int] = field(default_factory=dict)
-    """By table: rows removed, or hashed."""
+    """This and the next two as `Erased` has them."""
     visitors: int = 0
-    """Visitor keys that are forgotten now, and had rows."""
     pages: int = 0
-    """Rows of others out of whose page the address was taken."""
     remembered: bool = False
     """Whether later loads leave the person out."""
     models: ModelsResult | None = None
@@ -95,37 +93,35 @@ def run_forget(
         )
     _require_warehouse(pipeline)
     log = RunLog(pipeline, result.run_id, COMMAND)
-    try:
-        # what other accounts have read, and have yet to load, may be of the person
-        with destination_of(pipeline).held(EVERYTHING) as hold, hold.alone():
-            killed = log.begin([FORGOTTEN.name], is_alone=True)
+    # what other accounts have read, and have yet to load, may be of the person
+    with destination_of(pipeline).held(EVERYTHING) as hold, hold.alone():
+        killed = log.begin([FORGOTTEN.name], is_alone=True)
+        try:
+            # first of all: whoever ends this, the person does not come back
+            _remember(pipeline, kind, text, result.mode, pii)
+            result.remembered = True
+            settle(pipeline, result.run_id, killed, partial(commit, pipeline, hold))
+            erased = erase_forgotten(pipeline, pii)
+            result.rows, result.visitors, result.pages = erased.rows, erased.visitors, erased.pages
+            # what waits here to be loaded, of any account, and dlt's notes of it
+            drop_local_state(pipeline)
+            drop_state_of_others(pipeline)
+            if has_built(pipeline):
+                progress.building_models()
+                result.models = build_models(pipeline)
             try:
-                # first of all: whoever ends this, the person does not come back
-                _remember(pipeline, kind, text, result.mode, pii)
-                result.remembered = True
-                settle(pipeline, result.run_id, killed, partial(commit, pipeline, hold))
-                _take_over(result, erase_forgotten(pipeline, pii))
-                # what waits here to be loaded, of any account, and dlt's notes of it
-                drop_local_state(pipeline)
-                drop_state_of_others(pipeline)
-                if has_built(pipeline):
-                    progress.building_models()
-                    result.models = build_models(pipeline)
-                try:
-                    end_erasure(pipeline)
-                except NotCompacted as error:
-                    result.error = explain(error)
-                if result.error or (result.models and result.models.failures):
-                    result.status = "partial"
-            except BaseException as error:
-                result.status, result.error = "failed", explain(error)
-                raise
-            finally:
-                result.seconds = round(monotonic() - started, 3)
-                log.end([_log_row(result)], [])
-    except BaseException:
-        result.status = "failed"
-        raise
+                end_erasure(pipeline)
+            except NotCompacted as error:
+                result.error = explain(error)
+            failed = result.error or (result.models and result.models.failures)
+            result.status = "partial" if failed else "ok"
+        except BaseException as error:
+            result.error = explain(error)
+            raise
+        finally:
+            result.seconds = round(monotonic() - started, 3)
+            ended = {"resource": FORGOTTEN.name, "status": result.status, "rows": sum(result.rows.values())}
+            log.end([{**ended, "seconds": result.seconds, "error": result.error}], [])
 
 
 def _require_warehouse(pipeline: dlt.Pipeline) -> None:
@@ -141,39 +137,11 @@ def _require_warehouse(pipeline: dlt.Pipeline) -> None:
 def _remember(pipeline: dlt.Pipeline, kind: Kind, text: str, mode: Mode, pii: Pii) -> None:
     with connected(pipeline) as client:
         create_table(client, FORGOTTEN.name, [*all_columns(FORGOTTEN), Column(LOAD_ID, "text", "")])
-        salt = _salt(client)
+        known = rows(client, f"select salt from {client.make_qualified_table_name(FORGOTTEN.name)} limit 1")  # noqa: S608
+        # the warehouse's own, made by the first who needs it
+        salt = str(known[0][0]) if known else token_hex(32)
         # where pii was hash, rows have it as its hash
         forms = {normal(kind, text), pii.hashed(normal(kind, text))} if pii.secret else {normal(kind, text)}
-        rows = [
-            {
-                "kind": kind,
-                "digest": digest(salt, kind, form),
-                "mode": mode,
-                "salt": salt,
-                "forgotten_at": datetime.now(UTC),
-            }
-            for form in forms
-        ]
+        people = [{"kind": kind, "digest": digest(salt, kind, form), "mode": mode, "salt": salt} for form in forms]
         with client.begin_transaction():
-            note_forgotten(client, "", rows)
-
-
-def _salt(client: SqlClientBase[Any]) -> str:
-    """The warehouse's own, made by the first who needs it."""
-    rows = client.execute_sql(f"select salt from {client.make_qualified_table_name(FORGOTTEN.name)} limit 1")  # noqa: S608
-    return str(rows[0][0]) if rows else token_hex(32)
-
-
-def _take_over(result: ForgetResult, erased: Erased) -> None:
-    result.rows, result.visitors, result.pages = erased.rows, erased.visitors, erased.pages
-
-
-def _log_row(result: ForgetResult) -> dict[str, Any]:
-    return {
-        "resource": FORGOTTEN.name,
-        "account_id": None,
-        "status": result.status,
-        "rows": sum(result.rows.values()),
-        "seconds": result.seconds,
-        "error": result.error,
-    }
+            note_forgotten(client, "", people)
