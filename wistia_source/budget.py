@@ -50,7 +50,7 @@ class RequestBudget:
         """
         with self._changed:
             started = self._clock()
-            while (wait := self._seconds_until_free()) > 0:
+            while (wait := self.seconds_until_free()) > 0:
                 self._changed.wait(wait)
             waited = self._clock() - started
             self._in_flight += 1
@@ -75,17 +75,14 @@ class RequestBudget:
     def seconds_until_free(self) -> float:
         """How long the next permit has to be waited for, as far as is known. Raises `BudgetClosed`."""
         with self._changed:
-            return self._seconds_until_free()
-
-    def _seconds_until_free(self) -> float:
-        if self._closed:
-            raise BudgetClosed
-        now = self._clock()
-        while self._free_at and self._free_at[0] <= now:
-            self._free_at.popleft()
-        if self._not_before > now:
-            return self._not_before - now
-        if self._in_flight + len(self._free_at) < self.per_minute:
-            return 0.0
-        # with every permit in flight, none can be free sooner than a whole window from now
-        return self._free_at[0] - now if self._free_at else self._window_seconds
+            if self._closed:
+                raise BudgetClosed
+            now = self._clock()
+            while self._free_at and self._free_at[0] <= now:
+                self._free_at.popleft()
+            if self._not_before > now:
+                return self._not_before - now
+            if self._in_flight + len(self._free_at) < self.per_minute:
+                return 0.0
+            # with every permit in flight, none can be free sooner than a whole window from now
+            return self._free_at[0] - now if self._free_at else self._window_seconds

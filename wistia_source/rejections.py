@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import orjson
 import requests
 
@@ -9,12 +11,8 @@ from .errors import CredentialsRejected, NotFound, PermissionMissing, PlanLacksF
 
 
 def message_of(response: requests.Response) -> str:
-    """What the body says of an error, as `: text`, or nothing; bodies may be empty, text or HTML."""
-    try:
-        body = orjson.loads(response.content)
-    except orjson.JSONDecodeError:
-        return ""
-    text = body.get("error") if isinstance(body, dict) else None
+    """What the body says of an error, as `: text`, or nothing."""
+    text = _body(response).get("error")
     token = str(response.request.headers.get("Authorization", "")).removeprefix("Bearer ")
     said = str(text).replace(token, "***") if token else str(text)
     return f": {' '.join(said.split())[:300]}" if text else ""
@@ -28,10 +26,7 @@ def rejection(response: requests.Response, permission: str) -> Exception:
             f"Wistia does not answer {_place(response)} but sends us elsewhere (HTTP {status}); check base_url."
         )
     if status == 401:
-        try:
-            code = orjson.loads(response.content).get("code")
-        except (orjson.JSONDecodeError, AttributeError):
-            code = None
+        code = _body(response).get("code")
         # a missing permission is a 401, not a 403 (observed)
         if code == "unauthorized_scope":
             return PermissionMissing(
@@ -52,6 +47,15 @@ def rejection(response: requests.Response, permission: str) -> Exception:
     if status == 404:
         return NotFound(f"{_place(response)} is not there (HTTP 404).")
     return RequestFailed(f"Wistia refuses {_place(response)} (HTTP {status}{message}).")
+
+
+def _body(response: requests.Response) -> dict[str, Any]:
+    """The object in a body; bodies may be empty, text or HTML, too."""
+    try:
+        body = orjson.loads(response.content)
+    except orjson.JSONDecodeError:
+        return {}
+    return body if isinstance(body, dict) else {}
 
 
 def _place(response: requests.Response) -> str:

@@ -71,23 +71,24 @@ class QuotaUsedUp(Exception):
         self.seconds = seconds
 
 
+@dataclass
 class Retries:
-    """Tries requests of one client until they are answered, or have failed for good.
+    """Tries requests of one client until they are answered, or have failed for good."""
 
-    `hold` makes all requests of the client wait for so many seconds; `stopped` ends the pauses.
-    """
-
-    def __init__(self, patience: Patience, host: str, hold: Callable[[float], None], stopped: threading.Event) -> None:
-        self._patience = patience
-        self._host = host
-        self._hold = hold
-        self._stopped = stopped
-        self._reached = False
-        self._refused_since: float | None = None
+    patience: Patience
+    host: str
+    hold: Callable[[float], None]
+    """Makes all requests of the client wait for so many seconds."""
+    stopped: threading.Event
+    """Ends the pauses."""
+    reached: bool = False
+    """Whether there was any answer."""
+    refused_since: float | None = None
+    """Since when every answer was that the quota is used up."""
 
     def answer(self, send: Callable[[], Any], path: str, metrics: Metrics) -> Any:
         """What `send` returns in the end. Raises `RequestFailed` or `Unreachable`, or what `send` does."""
-        patience = self._patience
+        patience = self.patience
         failures, refusals, quota_seconds = 0, 0, 0.0
         while True:
             try:
@@ -97,41 +98,38 @@ class Retries:
                 seconds = max(error.seconds, patience.pause_after(refusals))
                 refusals, quota_seconds = refusals + 1, quota_seconds + seconds
                 # of all requests together: otherwise each media would wait that long again
-                if max(quota_seconds, self._refused_seconds() + seconds) > patience.max_quota_wait:
+                refused_seconds = monotonic() - (self.refused_since or monotonic())
+                if max(quota_seconds, refused_seconds + seconds) > patience.max_quota_wait:
                     minutes = patience.max_quota_wait / 60
                     how_long = f" for {minutes:.0f} minutes" if minutes >= 1 else ""
                     raise RequestFailed(
                         f"GET {path} was told{how_long} that the account's request quota is used up; lower "
                         "requests_per_minute or stop what else uses the account."
                     ) from None
-                self._hold(seconds)
+                self.hold(seconds)
             except Transient as error:
                 failures += 1
-                if failures == (patience.attempts if self._reached else patience.first_attempts) and error.unreachable:
+                if failures == (patience.attempts if self.reached else patience.first_attempts) and error.unreachable:
                     raise Unreachable(
-                        f"{self._host} cannot be reached ({error}); check base_url and the network, then run again."
+                        f"{self.host} cannot be reached ({error}); check base_url and the network, then run again."
                     ) from None
                 if failures == patience.attempts:
                     raise RequestFailed(f"GET {path} kept failing: {error}.") from None
                 seconds = patience.pause_after(failures) * random.uniform(0.5, 1.0)
-                self._stopped.wait(seconds)
+                self.stopped.wait(seconds)
                 metrics.count(wait_seconds=seconds)
             metrics.count(retries=1)
 
     def check(self, response: requests.Response) -> None:
         """Raises `QuotaUsedUp` or `Transient` where the status says that the request may be sent again."""
-        self._reached = True
+        self.reached = True
         status, retry_after = response.status_code, response.headers.get("Retry-After")
         if status == 429 or (status == 503 and retry_after is not None):
-            self._refused_since = self._refused_since or monotonic()
-            raise QuotaUsedUp(pause_seconds(retry_after, self._patience, datetime.now(UTC)))
-        self._refused_since = None
+            self.refused_since = self.refused_since or monotonic()
+            raise QuotaUsedUp(pause_seconds(retry_after, self.patience, datetime.now(UTC)))
+        self.refused_since = None
         if status in RETRIED:
             raise Transient(f"HTTP {status}{message_of(response)}")
-
-    def _refused_seconds(self) -> float:
-        since = self._refused_since
-        return monotonic() - since if since else 0.0
 
 
 def transient(error: requests.RequestException) -> Transient:

@@ -29,13 +29,13 @@ class Walks:
     def stream(self, walks: Iterable[Iterator[T]]) -> Generator[list[T] | None, None, None]:
         """Yields what has arrived, in batches, or None when nothing has: dlt then lets other resources go on.
 
-        The first exception of a walk ends the stream.
+        The walks themselves yield no None. The first exception of one ends the stream.
         """
         waiting = iter(walks)
-        active: dict[Future[T | _Exhausted], Iterator[T]] = {}
+        active: dict[Future[T | None], Iterator[T]] = {}
 
         def step(walk: Iterator[T]) -> None:
-            active[self._pool.submit(next, walk, _EXHAUSTED)] = walk
+            active[self._pool.submit(next, walk, None)] = walk
 
         try:
             while True:
@@ -47,17 +47,10 @@ class Walks:
                 for future in [future for future in active if future.done()]:
                     walk = active.pop(future)
                     item = future.result()
-                    if not isinstance(item, _Exhausted):
+                    if item is not None:
                         arrived.append(item)
                         step(walk)
                 yield arrived or None
         finally:
             for future in active:
                 future.cancel()
-
-
-class _Exhausted:
-    """A walk has no more."""
-
-
-_EXHAUSTED = _Exhausted()
