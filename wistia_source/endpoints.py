@@ -58,10 +58,10 @@ class Endpoint:
     """
 
     name: str
-    kind: Literal["snapshot", "feed", "daily"]
     grain: str
     primary_key: tuple[str, ...]
     columns: tuple[Column, ...]
+    kind: Literal["snapshot", "feed", "daily"] = "snapshot"
     path: str = ""
     """Empty where its rows come without a request of their own."""
     permission: str = READ_STATS
@@ -161,7 +161,6 @@ _USER_AGENT = (
 
 ACCOUNT_STATS = Endpoint(
     name="account_stats",
-    kind="snapshot",
     path="stats/account",
     grain="one row per run",
     primary_key=("captured_at",),
@@ -184,7 +183,6 @@ ACCOUNT_STATS_BY_DATE = Endpoint(
 
 PROJECTS = Endpoint(
     name="projects",
-    kind="snapshot",
     path="projects",
     modern_path="folders",
     grain="one row per project (folder)",
@@ -222,7 +220,6 @@ PROJECTS = Endpoint(
 
 PROJECT_STATS = Endpoint(
     name="project_stats",
-    kind="snapshot",
     path="stats/projects/{id}",
     grain="one row per project",
     parent="projects",
@@ -251,7 +248,6 @@ PROJECT_STATS_BY_DATE = Endpoint(
 
 MEDIAS = Endpoint(
     name="medias",
-    kind="snapshot",
     path="medias",
     grain="one row per media",
     permission=READ_MEDIA,
@@ -298,7 +294,6 @@ MEDIAS = Endpoint(
 
 MEDIA_STATS_ACTIONS = Endpoint(
     name="media_stats__actions",
-    kind="snapshot",
     field="actions",
     grain="one row per media and call to action",
     parent="medias",
@@ -319,7 +314,6 @@ MEDIA_STATS_ACTIONS = Endpoint(
 
 MEDIA_STATS = Endpoint(
     name="media_stats",
-    kind="snapshot",
     path="stats/medias/{id}",
     grain="one row per media",
     parent="medias",
@@ -351,7 +345,6 @@ MEDIA_STATS_BY_DATE = Endpoint(
 
 MEDIA_ENGAGEMENT = Endpoint(
     name="media_engagement",
-    kind="snapshot",
     path="stats/medias/{id}/engagement",
     grain="one row per media",
     parent="medias",
@@ -372,7 +365,6 @@ MEDIA_ENGAGEMENT = Endpoint(
 
 CAPTIONS = Endpoint(
     name="captions",
-    kind="snapshot",
     path="medias/{id}/captions",
     grain="one row per media and caption file",
     permission=READ_MEDIA,
@@ -484,7 +476,6 @@ DATA_TABLES = tuple(table.name for endpoint in ENDPOINTS for table in (endpoint,
 
 REFRESHES = Endpoint(
     name="refreshes",
-    kind="snapshot",
     grain="one row per endpoint and parent",
     primary_key=("endpoint", "parent_id"),
     cursor="refreshed_at",
@@ -516,7 +507,6 @@ REFRESHES = Endpoint(
 
 RESTATEMENTS = Endpoint(
     name="restatements",
-    kind="snapshot",
     grain="one row per run, resource and age",
     primary_key=("run_id", "resource", "age"),
     cursor="run_at",
@@ -538,7 +528,6 @@ RESTATEMENTS = Endpoint(
 
 FORGOTTEN = Endpoint(
     name="forgotten",
-    kind="snapshot",
     grain="one row per visitor key or email address to forget",
     primary_key=("kind", "digest"),
     cursor="forgotten_at",

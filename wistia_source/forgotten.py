@@ -16,7 +16,7 @@ from typing import Any, Literal
 from .endpoints import Endpoint, Row
 from .errors import SettingInvalid
 from .pii import AT, Pii, decoded
-from .rows import values_of
+from .rows import value_of
 from .values import as_text, timestamp
 from .windows import by_date_today
 
@@ -107,11 +107,11 @@ class Forgotten:
         if not self.salt:
             return rows
         self.require_secret(pii)
+        emails = [column for column in endpoint.columns if column.personal == "email"]
         kept: list[Row] = []
         for row in rows:
             visitor_key = as_text(row.get("visitor_key")) or ""
-            emails = (values_of(column, row) for column in endpoint.columns if column.personal == "email")
-            mode = self.mode_of(visitor_key, (text for texts in emails for text in texts), pii)
+            mode = self.mode_of(visitor_key, (value_of(column, row) for column in emails), pii)
             if mode == "remove":
                 self._count(endpoint, row, visitor_key)
                 continue

@@ -53,7 +53,7 @@ class Pii:
 
     def treat(self, endpoint: Endpoint, rows: Iterable[Row]) -> None:
         """Hashes or drops what is personal in the API's rows, in place; what nobody has declared may be personal."""
-        fields = _personal_fields(endpoint)
+        fields, objects = _personal_fields(endpoint), declared_fields(endpoint)
         if self.mode == "keep" or not fields:
             return
         for row in rows:
@@ -61,7 +61,7 @@ class Pii:
                 value = _object_at(row, parents)
                 if value is not None and step in value:
                     value[step] = self.value(kind, value[step])
-            for path, declared in declared_fields(endpoint).items():
+            for path, declared in objects.items():
                 self._treat_undeclared(row, path, declared)
 
     def _treat_undeclared(self, row: Row, path: Path, declared: frozenset[str]) -> None:

@@ -53,21 +53,14 @@ def primary_key(endpoint: Endpoint) -> tuple[str, ...]:
 
 def is_row_of(endpoint: Endpoint, row: Row) -> bool:
     """Whether the API's object has any of the fields that rows of the endpoint have."""
-    return any(source[0] in row for column in endpoint.columns for source in column.sources) or any(
-        child.field in row for child in endpoint.children
-    )
+    return not row.keys().isdisjoint(declared_fields(endpoint)[()] - endpoint.ignored)
 
 
 def with_key(endpoint: Endpoint, rows: Sequence[Row]) -> Sequence[Row]:
     """The rows that have every part of their primary key: a null there would stop the load of all."""
     objects = _Objects(rows)
-    lacking = {
-        number
-        for name in endpoint.primary_key
-        for number, value in enumerate(_values(endpoint.column(name), objects))
-        if value is None
-    }
-    return [row for number, row in enumerate(rows) if number not in lacking] if lacking else rows
+    keys = zip(*(_values(endpoint.column(name), objects) for name in endpoint.primary_key), strict=True)
+    return [row for row, key in zip(rows, keys, strict=True) if None not in key]
 
 
 def to_table(endpoint: Endpoint, rows: Sequence[Row], account_id: str) -> pa.Table:
@@ -76,15 +69,6 @@ def to_table(endpoint: Endpoint, rows: Sequence[Row], account_id: str) -> pa.Tab
     A key that occurs twice (a page boundary moved while we read) is kept once, the later one. Undeclared fields
     are text, whatever they hold, so that no later value can fail to fit. Raises `RowUnusable`.
     """
-    return _each_key_once(endpoint, _typed(endpoint, rows, account_id))
-
-
-def joined(endpoint: Endpoint, tables: Sequence[pa.Table]) -> pa.Table:
-    """Tables of an endpoint as one; of a key that occurs in several the last row."""
-    return _each_key_once(endpoint, pa.concat_tables(tables, promote_options="default"))
-
-
-def _typed(endpoint: Endpoint, rows: Sequence[Row], account_id: str) -> pa.Table:
     objects = _Objects(rows)
     values = [[account_id] * len(rows), *(_values(column, objects) for column in endpoint.columns)]
     nested = [objects.values_at((child.field,)) for child in endpoint.children]
@@ -104,7 +88,12 @@ def _typed(endpoint: Endpoint, rows: Sequence[Row], account_id: str) -> pa.Table
         texts = [as_text(undeclared[number].get(name)) if number in undeclared else None for number in range(len(rows))]
         fields.append(pa.field(name, pa.string()))
         arrays.append(_storable(pa.array(texts, pa.string())))
-    return pa.Table.from_arrays(arrays, schema=pa.schema(fields))
+    return _each_key_once(endpoint, pa.Table.from_arrays(arrays, schema=pa.schema(fields)))
+
+
+def joined(endpoint: Endpoint, tables: Sequence[pa.Table]) -> pa.Table:
+    """Tables of an endpoint as one; of a key that occurs in several the last row."""
+    return _each_key_once(endpoint, pa.concat_tables(tables, promote_options="default"))
 
 
 def carried_rows(endpoint: Endpoint, child: Endpoint, row: Row) -> list[Row]:
@@ -150,12 +139,6 @@ def _values(column: Column, objects: _Objects) -> list[Any]:
             pairs = zip(values, objects.values_at(path), strict=True)
             values = [other if value is None else value for value, other in pairs]
     return values
-
-
-def values_of(column: Column, row: Row) -> list[Any]:
-    """What stands at each of a column's places in one of the API's rows."""
-    objects = _Objects([row])
-    return [objects.values_at(path)[0] for path in column.sources]
 
 
 def value_of(column: Column, row: Row) -> Any:
@@ -232,13 +215,13 @@ def _array(endpoint: Endpoint, column: Column, values: list[Any], objects: _Obje
     array = _as_they_are(column, values)
     if array is None:
         fitted = [converted(column.data_type, value) for value in values]
-        for number, value in enumerate(fitted):
-            if value is MISFIT:
-                raise RowUnusable(
-                    f"{endpoint.name}.{column.name} should be {column.data_type}, but Wistia sent "
-                    f"{_KINDS.get(type(values[number]), 'something')} that does not fit"
-                    f"{_place(endpoint, objects, number, column)}; it is not loaded: please report it."
-                )
+        if MISFIT in fitted:
+            number = fitted.index(MISFIT)
+            raise RowUnusable(
+                f"{endpoint.name}.{column.name} should be {column.data_type}, but Wistia sent "
+                f"{_KINDS.get(type(values[number]), 'something')} that does not fit"
+                f"{_place(endpoint, objects, number, column)}; it is not loaded: please report it."
+            )
         array = pa.array(fitted, ARROW_TYPES[column.data_type])
     return _storable(array) if column.data_type == "text" else array
 

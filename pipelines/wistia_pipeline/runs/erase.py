@@ -150,22 +150,20 @@ class _Erasure:
         kinds = {column.name: column.personal for column in table.columns if column.personal}
         declared = {column.name for column in all_columns(table)} | {LOAD_ID}
         kinds |= dict.fromkeys(set(names) - declared, "identifier")
-        quoted = ", ".join(map(self.client.escape_column_name, names))
-        for row in list(self._select(table, quoted, where, *values)):
+        quoted = {name: self.client.escape_column_name(name) for name in names}
+        same_key = " and ".join(f"{name} = %s" for name in table.primary_key)
+        for row in list(self._select(table, ", ".join(quoted.values()), where, *values)):
             old = dict(zip(names, row, strict=True))
             new = {name: pii.value(kind, old[name]) for name, kind in kinds.items() if name in old}
             new["visitor_key"] = pii.hashed(old["visitor_key"])
-            changed = {name: value for name, value in new.items() if value != old[name]}
-            if not changed:
-                continue
-            sets = ", ".join(f"{self.client.escape_column_name(name)} = %s" for name in changed)
-            key = {name: old[name] for name in table.primary_key}
-            self.client.execute_sql(
-                f"update {self._name(table)} set {sets}, {ROW_HASH.name} = null where account_id = %s "  # noqa: S608
-                f"and {' and '.join(f'{name} = %s' for name in key)}",
-                *(*changed.values(), self.account, *key.values()),
-            )
-            self.erased.count(table, 1)
+            if any(value != old[name] for name, value in new.items()):
+                sets = ", ".join(f"{quoted[name]} = %s" for name in new)
+                self.client.execute_sql(
+                    f"update {self._name(table)} set {sets}, {ROW_HASH.name} = null "  # noqa: S608
+                    f"where account_id = %s and {same_key}",
+                    *(*new.values(), self.account, *(old[name] for name in table.primary_key)),
+                )
+                self.erased.count(table, 1)
 
     def _clear_pages(self) -> list[tuple[str, str]]:
         """Takes addresses out of the pages of other people's sessions: each such page, before and after."""

@@ -32,7 +32,6 @@ from .progress import Progress
 from .recovery import drop_local_state, drop_state_of_others, settle
 from .sync import commit
 
-COMMAND = "forget"
 _ADDRESS = re.compile(r"[^\s@]+@[^\s@]+")
 
 
@@ -92,7 +91,7 @@ def run_forget(
             ".dlt/secrets.toml, to a random text and keep it."
         )
     _require_warehouse(pipeline)
-    log = RunLog(pipeline, result.run_id, COMMAND)
+    log = RunLog(pipeline, result.run_id, "forget")
     # what other accounts have read, and have yet to load, may be of the person
     with destination_of(pipeline).held(EVERYTHING) as hold, hold.alone():
         killed = log.begin([FORGOTTEN.name], is_alone=True)

@@ -24,7 +24,6 @@ _RESOURCE = Column("resource", "text", "The resource.")
 
 SYNC_RUNS = Endpoint(
     name="sync_runs",
-    kind="snapshot",
     grain="one row per run and resource",
     primary_key=("run_id", "resource"),
     columns=(
@@ -57,7 +56,6 @@ SYNC_RUNS = Endpoint(
 
 SYNC_FAILURES = Endpoint(
     name="sync_failures",
-    kind="snapshot",
     grain="one row per run, resource and parent that could not be read",
     primary_key=("run_id", "resource", "parent_id"),
     columns=(
