@@ -16,7 +16,7 @@ from .paging import PAGE_SIZE
 from .progress import Read
 from .rows import to_table
 from .task import Task
-from .values import timestamp
+from .values import time_of
 from .windows import Days, days_asked, midnight, split_by_volume
 
 PAGES_AT_LEAST = 4
@@ -120,7 +120,7 @@ def descend(task: Task, read: Read, first: int) -> Iterator[list[Row]]:
         yield wanted
         if len(wanted) < len(page):
             break
-        oldest = _at(page[-1], endpoint) if page else None
+        oldest = time_of(endpoint, page[-1]) if page else None
         read.since, read.page = min(read.since, oldest or read.since), number
         if number - first + 1 >= PAGES_AT_LEAST and task.run.package.is_full:
             return
@@ -138,13 +138,5 @@ def _wanted(page: list[Row], endpoint: Endpoint, oldest: datetime | None) -> lis
 
 
 def _is_older(row: Row, endpoint: Endpoint, oldest: datetime) -> bool:
-    at = _at(row, endpoint)
+    at = time_of(endpoint, row)
     return at is not None and at < oldest
-
-
-def _at(row: Row, endpoint: Endpoint) -> datetime | None:
-    try:
-        return timestamp(row.get(endpoint.cursor or "") or "")
-    except (TypeError, ValueError):
-        # said by name when the row is typed
-        return None

@@ -17,7 +17,7 @@ from .endpoints import Endpoint, Row
 from .errors import SettingInvalid
 from .pii import AT, Pii, decoded
 from .rows import value_of
-from .values import as_text, timestamp
+from .values import as_text, time_of
 from .windows import by_date_today
 
 Kind = Literal["visitor_key", "email"]
@@ -113,7 +113,9 @@ class Forgotten:
             visitor_key = as_text(row.get("visitor_key")) or ""
             mode = self.mode_of(visitor_key, (value_of(column, row) for column in emails), pii)
             if mode == "remove":
-                self._count(endpoint, row, visitor_key)
+                at = time_of(endpoint, row)
+                if at and endpoint.tells == "sessions":
+                    self.sessions.setdefault(by_date_today(at), set()).add((str(row["event_key"]), visitor_key))
                 continue
             if mode == "hash":
                 row["visitor_key"] = pii.hashed(visitor_key)
@@ -122,15 +124,6 @@ class Forgotten:
                 row["embed_url"] = self.without_addresses(row["embed_url"], pii)
             kept.append(row)
         return kept
-
-    def _count(self, endpoint: Endpoint, row: Row, visitor_key: str) -> None:
-        if endpoint.tells != "sessions":
-            return
-        try:
-            day = by_date_today(timestamp(row.get(endpoint.cursor or "")))
-        except (TypeError, ValueError):
-            return
-        self.sessions.setdefault(day, set()).add((str(row["event_key"]), visitor_key))
 
     def without_addresses(self, url: str, pii: Pii) -> str:
         """A page's address without the addresses of forgotten people, however they are encoded."""

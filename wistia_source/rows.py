@@ -75,15 +75,11 @@ def to_table(endpoint: Endpoint, rows: Sequence[Row], account_id: str) -> pa.Tab
     undeclared = _undeclared(endpoint, objects)
     # a row's own undeclared fields only: its hash must not depend on the batch that it comes in
     hashes = [_hash(row) for row in zip(*values, *nested, map(undeclared.get, range(len(rows))), strict=True)]
-    columns = all_columns(endpoint)
-    arrays = [
-        _array(endpoint, column, column_values, objects)
-        for column, column_values in zip(columns, [*values, hashes], strict=True)
-    ]
+    columns, key = all_columns(endpoint), primary_key(endpoint)
     fields = [
-        pa.field(column.name, ARROW_TYPES[column.data_type], nullable=column.name not in primary_key(endpoint))
-        for column in columns
+        pa.field(column.name, ARROW_TYPES[column.data_type], nullable=column.name not in key) for column in columns
     ]
+    arrays = [_array(endpoint, *pair, objects) for pair in zip(columns, [*values, hashes], strict=True)]
     for name in sorted(set(chain.from_iterable(undeclared.values()))):
         texts = [as_text(undeclared[number].get(name)) if number in undeclared else None for number in range(len(rows))]
         fields.append(pa.field(name, pa.string()))
@@ -158,7 +154,8 @@ def _undeclared(endpoint: Endpoint, objects: _Objects) -> dict[int, Row]:
             for number, value in enumerate(objects.values_at(path)):
                 if value and not isinstance(value, dict):
                     found.setdefault(number, {})[path] = value
-    taken = _taken(endpoint)
+    columns = [column.name for column in all_columns(endpoint)]
+    taken = frozenset([*columns, *(child.field for child in endpoint.children), *_RESERVED])
     return {
         number: {_names(tuple(sorted(fields)), taken)[path]: value for path, value in fields.items()}
         for number, fields in found.items()
@@ -175,13 +172,6 @@ def declared_fields(endpoint: Endpoint) -> dict[Path, frozenset[str]]:
             for depth, step in enumerate(path):
                 known.setdefault(path[:depth], set()).add(step)
     return {path: frozenset(steps) for path, steps in known.items()}
-
-
-@cache
-def _taken(endpoint: Endpoint) -> frozenset[str]:
-    """Names that no undeclared field may have."""
-    declared = {column.name for column in all_columns(endpoint)} | {child.field for child in endpoint.children}
-    return frozenset(declared.union(endpoint.primary_key, _RESERVED))
 
 
 @lru_cache(maxsize=1024)

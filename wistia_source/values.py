@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 import pendulum
 
-from .endpoints import DataType
+from .endpoints import DataType, Endpoint, Row
 
 MISFIT = object()
 """What a value becomes that its column cannot hold."""
@@ -82,6 +82,14 @@ def timestamp(value: Any) -> datetime:
     if not isinstance(parsed, datetime):
         raise ValueError
     return parsed
+
+
+def time_of(endpoint: Endpoint, row: Row) -> datetime | None:
+    """A row's cursor; null where it has none that can be read, which is said by name when the row is typed."""
+    try:
+        return timestamp(row.get(endpoint.cursor or ""))
+    except (TypeError, ValueError):
+        return None
 
 
 def _date(value: Any) -> date:

@@ -32,7 +32,7 @@ CLOCK_SKEW = timedelta(minutes=5)
 RETENTION = timedelta(days=730)
 """How long Wistia keeps events (docs). In days, since a leap day has no like two years ago."""
 
-EPOCH = datetime(2000, 1, 1, tzinfo=timezone.utc)  # noqa: UP017
+EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 
 
 def by_date_today(now: datetime) -> date:

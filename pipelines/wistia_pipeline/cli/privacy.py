@@ -72,8 +72,8 @@ def forget(
         with Progress() as progress:
             pipeline = make_pipeline(destination, progress)
             kind, text = ("visitor_key", visitor) if email is None else ("email", email)
-            own = partial(explained, account=account)
-            run_forget(pipeline, progress, result, kind, text, own, account)  # type: ignore[arg-type]
+            explain = partial(explained, account=account)
+            run_forget(pipeline, progress, result, kind, text, explain, account)  # type: ignore[arg-type]
 
     stopped = noted(run, result, verbose, account)
     _show(result, as_json)
