@@ -18,7 +18,6 @@ from .budget import RequestBudget
 from .endpoints import Endpoint
 from .errors import SettingInvalid
 from .metrics import Metrics
-from .rejections import rejection
 from .retry import Patience, Retries, Transient, http_date, transient
 from .walks import WORKERS
 
@@ -98,9 +97,7 @@ class Client:
             # raised out here it has no context: dlt keeps contexts in its trace, and this one names the whole address
             raise failure
         self.server_time = http_date(response.headers.get("Date"))
-        self._retries.check(response)
-        if response.status_code >= 300:
-            raise rejection(response, permission)
+        self._retries.check(response, permission)
         try:
             return orjson.loads(response.content)
         except orjson.JSONDecodeError:

@@ -1,4 +1,4 @@
-"""States which requests are tried again, when, and how long; everything else that fails is `rejections.rejection`."""
+"""States which requests are tried again, when, and how long; any other failure is an error that says what to do."""
 
 from __future__ import annotations
 
@@ -11,12 +11,20 @@ from email.utils import parsedate_to_datetime
 from time import monotonic
 from typing import Any
 
+import orjson
 import requests
 from urllib3.exceptions import ConnectTimeoutError, NewConnectionError, ProtocolError, ProxyError, SSLError
 
-from .errors import RequestFailed, SettingInvalid, Unreachable
+from .errors import (
+    CredentialsRejected,
+    NotFound,
+    PermissionMissing,
+    PlanLacksFeature,
+    RequestFailed,
+    SettingInvalid,
+    Unreachable,
+)
 from .metrics import Metrics
-from .rejections import message_of
 
 RETRIED = range(500, 600)
 """Statuses that are worth another try: the server failed, not the request."""
@@ -120,8 +128,8 @@ class Retries:
                 metrics.count(wait_seconds=seconds)
             metrics.count(retries=1)
 
-    def check(self, response: requests.Response) -> None:
-        """Raises `QuotaUsedUp` or `Transient` where the status says that the request may be sent again."""
+    def check(self, response: requests.Response, permission: str) -> None:
+        """Raises `QuotaUsedUp` or `Transient` where the request may be sent again, an error where it has failed."""
         self.reached = True
         status, retry_after = response.status_code, response.headers.get("Retry-After")
         if status == 429 or (status == 503 and retry_after is not None):
@@ -129,7 +137,9 @@ class Retries:
             raise QuotaUsedUp(pause_seconds(retry_after, self.patience, datetime.now(UTC)))
         self.refused_since = None
         if status in RETRIED:
-            raise Transient(f"HTTP {status}{message_of(response)}")
+            raise Transient(f"HTTP {status}{_message_of(response)}")
+        if status >= 300:
+            raise _rejection(response, permission)
 
 
 def transient(error: requests.RequestException) -> Transient:
@@ -169,3 +179,55 @@ def http_date(text: str | None) -> datetime | None:
         return None
     # without a zone, or with "-0000", it is UTC all the same
     return found and (found if found.tzinfo else found.replace(tzinfo=UTC))
+
+
+def _message_of(response: requests.Response) -> str:
+    """What the body says of an error, as `: text`, or nothing."""
+    text = _body(response).get("error")
+    token = str(response.request.headers.get("Authorization", "")).removeprefix("Bearer ")
+    said = str(text).replace(token, "***") if token else str(text)
+    return f": {' '.join(said.split())[:300]}" if text else ""
+
+
+def _rejection(response: requests.Response, permission: str) -> Exception:
+    """The error for a status of 3xx or 4xx, with what to do about it."""
+    status, message = response.status_code, _message_of(response)
+    if status < 400:
+        return RequestFailed(
+            f"Wistia does not answer {_place(response)} but sends us elsewhere (HTTP {status}); check base_url."
+        )
+    if status == 401:
+        code = _body(response).get("code")
+        # a missing permission is a 401, not a 403 (observed)
+        if code == "unauthorized_scope":
+            return PermissionMissing(
+                f"The access token lacks {f'the permission {permission!r}' if permission else 'a permission'}; tick it "
+                "in Wistia's account settings, API access, or make a new token with it."
+            )
+        if code == "account_inactive":
+            return CredentialsRejected("The Wistia account of this access token is inactive; use another token.")
+        return CredentialsRejected(
+            f"Wistia does not accept the access token (HTTP 401{message}); set SOURCES__WISTIA__ACCESS_TOKEN to a "
+            "token made in Wistia's account settings, API access."
+        )
+    if status == 403:
+        return PlanLacksFeature(
+            f"Wistia refuses {_place(response)} (HTTP 403{message}); ask Wistia for a plan with the Stats API, or "
+            "leave these resources out with --select."
+        )
+    if status == 404:
+        return NotFound(f"{_place(response)} is not there (HTTP 404).")
+    return RequestFailed(f"Wistia refuses {_place(response)} (HTTP {status}{message}).")
+
+
+def _body(response: requests.Response) -> dict[str, Any]:
+    """The object in a body; bodies may be empty, text or HTML, too."""
+    try:
+        body = orjson.loads(response.content)
+    except orjson.JSONDecodeError:
+        return {}
+    return body if isinstance(body, dict) else {}
+
+
+def _place(response: requests.Response) -> str:
+    return str(response.url).partition("?")[0].partition("://")[2].partition("/")[2]
