@@ -60,6 +60,7 @@ def erase_forgotten(pipeline: dlt.Pipeline, pii: Pii) -> Erased:
         with client.begin_transaction():
             columns = {table: columns_of(client, client.dataset_name, table.name) for table in (VISITORS, EVENTS)}
             tables = {table: names for table, names in columns.items() if names}
+            marts = {_qualified(client, schema, table): names for schema, table, names in _mart_tables(client)}
             accounts: set[str] = set()
             for table in tables:
                 name = client.make_qualified_table_name(table.name)
@@ -67,7 +68,7 @@ def erase_forgotten(pipeline: dlt.Pipeline, pii: Pii) -> Erased:
             for account in sorted(accounts):
                 forgotten = _forgotten(client, "where account_id in (%s, '')", account)
                 forgotten.require_secret(pii)
-                _Erasure(client, pii, account, forgotten, tables, erased).run()
+                _Erasure(client, pii, account, forgotten, tables, marts, erased).run()
             _clear_logs(client, pii)
             _drop_staging(client)
             if erased.pages or any(erased.rows.values()):
@@ -103,6 +104,8 @@ class _Erasure:
     forgotten: Forgotten
     tables: Mapping[Endpoint, list[str]]
     """Those of visitors and sessions that are there, with their columns."""
+    marts: Mapping[str, list[str]]
+    """By qualified name: the columns of the models' tables that name people."""
     erased: Erased
 
     def run(self) -> None:
@@ -115,8 +118,9 @@ class _Erasure:
                     self._take_out(table, mode, f"visitor_key in ({_marks(some)})", *some)
         for event_key, mode in nameless.items():
             self._take_out(EVENTS, mode, "visitor_key = '' and event_key = %s", event_key)
-        pages = self._clear_pages() if EVENTS in self.tables else []
-        self._clear_marts([*keys, *nameless], pages)
+        self._clear_marts([*keys, *nameless])
+        if EVENTS in self.tables:
+            self._clear_pages()
         note_forgotten(self.client, self.account, self.forgotten.take_found(datetime.now(UTC)))
 
     def _people(self) -> tuple[dict[str, Mode], dict[str, Mode]]:
@@ -165,39 +169,30 @@ class _Erasure:
                 )
                 self.erased.count(table, 1)
 
-    def _clear_pages(self) -> list[tuple[str, str]]:
-        """Takes addresses out of the pages of other people's sessions: each such page, before and after."""
-        where = "(embed_url like %s or embed_url like %s) group by 1"
-        pages = []
-        for url, count in list(self._select(EVENTS, "embed_url, count(*)", where, "%@%", "%40%")):
-            if (cleared := self.forgotten.without_addresses(url, self.pii)) != url:
-                self.client.execute_sql(
-                    f"update {self._name(EVENTS)} set embed_url = %s, {ROW_HASH.name} = null "  # noqa: S608
-                    "where account_id = %s and embed_url = %s",
-                    *(cleared, self.account, url),
-                )
-                self.erased.pages += count
-                pages.append((url, cleared))
-        return pages
-
-    def _clear_marts(self, keys: Sequence[str], pages: Sequence[tuple[str, str]]) -> None:
-        """Takes them out of the tables of the models at once, should these never be built again; sums come with a
+    def _clear_marts(self, keys: Sequence[str]) -> None:
+        """Takes people out of the tables of the models at once, should these never be built again; sums come with a
         build."""
-        for schema, table, columns in _mart_tables(self.client):
-            with self.client.with_alternative_dataset_name(schema):
-                name = self.client.make_qualified_table_name(table)
+        for name, columns in self.marts.items():
             for column in set(_KEYS).intersection(columns):
                 for some in _batches(keys):
                     self.client.execute_sql(
                         f"delete from {name} where account_id = %s and {column} in ({_marks(some)})",  # noqa: S608
                         *(self.account, *some),
                     )
-            if "embed_url" in columns:
-                for url, cleared in pages:
+
+    def _clear_pages(self) -> None:
+        """Takes addresses out of the pages of other people's sessions, there and in the tables of the models."""
+        sets = {name: "embed_url = %s" for name, columns in self.marts.items() if "embed_url" in columns}
+        sets[self._name(EVENTS)] = f"embed_url = %s, {ROW_HASH.name} = null"
+        where = "(embed_url like %s or embed_url like %s) group by 1"
+        for url, count in list(self._select(EVENTS, "embed_url, count(*)", where, "%@%", "%40%")):
+            if (cleared := self.forgotten.without_addresses(url, self.pii)) != url:
+                for name, changes in sets.items():
                     self.client.execute_sql(
-                        f"update {name} set embed_url = %s where account_id = %s and embed_url = %s",  # noqa: S608
+                        f"update {name} set {changes} where account_id = %s and embed_url = %s",  # noqa: S608
                         *(cleared, self.account, url),
                     )
+                self.erased.pages += count
 
     def _select(self, table: Endpoint, columns: str, where: str = "true", *values: Any) -> Iterator[Sequence[Any]]:
         query = f"select {columns} from {self._name(table)} where account_id = %s and {where}"  # noqa: S608
@@ -280,6 +275,11 @@ def _mart_tables(client: SqlClientBase[Any]) -> Iterator[tuple[str, str, list[st
             columns = columns_of(client, schema, table)
             if {*_KEYS, "embed_url"}.intersection(columns):
                 yield schema, table, columns
+
+
+def _qualified(client: SqlClientBase[Any], schema: str, table: str) -> str:
+    with client.with_alternative_dataset_name(schema):
+        return client.make_qualified_table_name(table)
 
 
 def _tables_with_people(client: SqlClientBase[Any]) -> list[tuple[str, str]]:
