@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import hmac
 import re
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cache
 from typing import Any, Literal, get_args
 from urllib.parse import unquote
 
 from .endpoints import Endpoint, Personal, Row
 from .errors import SettingInvalid
-from .rows import Path, declared_fields
+from .rows import Objects, declared_fields
 from .values import as_text
 
 Mode = Literal["keep", "hash", "drop"]
@@ -51,27 +50,25 @@ class Pii:
             )
         return cls(mode, secret or "")  # type: ignore[arg-type]
 
-    def treat(self, endpoint: Endpoint, rows: Iterable[Row]) -> None:
+    def treat(self, endpoint: Endpoint, rows: Sequence[Row]) -> None:
         """Hashes or drops what is personal in the API's rows, in place; what nobody has declared may be personal."""
-        fields, objects = _personal_fields(endpoint), declared_fields(endpoint)
-        if self.mode == "keep" or not fields:
+        kinds = {source: column.personal for column in endpoint.columns for source in column.sources}
+        if self.mode == "keep" or not any(kinds.values()):
             return
-        for row in rows:
-            for (*parents, step), kind in fields:
-                value = _object_at(row, parents)
-                if value is not None and step in value:
-                    value[step] = self.value(kind, value[step])
-            for path, declared in objects.items():
-                self._treat_undeclared(row, path, declared)
-
-    def _treat_undeclared(self, row: Row, path: Path, declared: frozenset[str]) -> None:
-        value = _object_at(row, path)
-        if value is not None:
-            for name in value.keys() - declared:
-                value[name] = self.value("identifier", value[name])
-        elif (parent := _object_at(row, path[:-1])) and path[-1] in parent:
-            # a text where an object is meant
-            parent[path[-1]] = self.value("identifier", parent[path[-1]])
+        objects = Objects(rows)
+        for (*parents, name), kind in kinds.items():
+            if kind:
+                for value in objects[tuple(parents)]:
+                    if name in value:
+                        value[name] = self.value(kind, value[name])
+        for path, declared in declared_fields(endpoint).items():
+            for value in objects[path]:
+                for name in value.keys() - declared:
+                    value[name] = self.value("identifier", value[name])
+            for value in objects[path[:-1]] if path else ():
+                # a text where an object is meant
+                if not isinstance(value.get(path[-1]), dict | None):
+                    value[path[-1]] = self.value("identifier", value[path[-1]])
 
     def value(self, kind: Personal, value: Any) -> Any:
         """One value: null stays null, and "" is still "" where it is hashed."""
@@ -131,15 +128,3 @@ def decoded(text: str) -> str:
     while (plainer := unquote(text)) != text:
         text = plainer
     return text
-
-
-@cache
-def _personal_fields(endpoint: Endpoint) -> tuple[tuple[Path, Personal], ...]:
-    return tuple((path, column.personal) for column in endpoint.columns if column.personal for path in column.sources)
-
-
-def _object_at(row: Row, path: Iterable[str]) -> Row | None:
-    value: Any = row
-    for step in path:
-        value = value.get(step) if isinstance(value, dict) else None
-    return value if isinstance(value, dict) else None

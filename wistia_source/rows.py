@@ -58,7 +58,7 @@ def is_row_of(endpoint: Endpoint, row: Row) -> bool:
 
 def with_key(endpoint: Endpoint, rows: Sequence[Row]) -> Sequence[Row]:
     """The rows that have every part of their primary key: a null there would stop the load of all."""
-    objects = _Objects(rows)
+    objects = Objects(rows)
     keys = zip(*(_values(endpoint.column(name), objects) for name in endpoint.primary_key), strict=True)
     return [row for row, key in zip(rows, keys, strict=True) if None not in key]
 
@@ -69,7 +69,7 @@ def to_table(endpoint: Endpoint, rows: Sequence[Row], account_id: str) -> pa.Tab
     A key that occurs twice (a page boundary moved while we read) is kept once, the later one. Undeclared fields
     are text, whatever they hold, so that no later value can fail to fit. Raises `RowUnusable`.
     """
-    objects = _Objects(rows)
+    objects = Objects(rows)
     values = [[account_id] * len(rows), *(_values(column, objects) for column in endpoint.columns)]
     nested = [objects.values_at((child.field,)) for child in endpoint.children]
     undeclared = _undeclared(endpoint, objects)
@@ -109,7 +109,7 @@ def _hash(row: tuple[Any, ...]) -> int:
     return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "big", signed=True)
 
 
-class _Objects(dict[Path, Sequence[Row]]):
+class Objects(dict[Path, Sequence[Row]]):
     """The objects at each path, one a row; empty where a row has none."""
 
     def __init__(self, rows: Sequence[Row]) -> None:
@@ -126,7 +126,7 @@ class _Objects(dict[Path, Sequence[Row]]):
         return [value.get(step) for value in self[tuple(parents)]]
 
 
-def _values(column: Column, objects: _Objects) -> list[Any]:
+def _values(column: Column, objects: Objects) -> list[Any]:
     """One column's raw values."""
     first, *others = column.sources
     values = objects.values_at(first)
@@ -139,10 +139,10 @@ def _values(column: Column, objects: _Objects) -> list[Any]:
 
 def value_of(column: Column, row: Row) -> Any:
     """A column's raw value in one of the API's rows, null where there is none."""
-    return _values(column, _Objects([row]))[0]
+    return _values(column, Objects([row]))[0]
 
 
-def _undeclared(endpoint: Endpoint, objects: _Objects) -> dict[int, Row]:
+def _undeclared(endpoint: Endpoint, objects: Objects) -> dict[int, Row]:
     """What the endpoint's table does not name, by row number and column name."""
     found: dict[int, dict[Path, Any]] = {}
     for path, declared in declared_fields(endpoint).items():
@@ -201,7 +201,7 @@ def _name(path: Path) -> str:
     return f"{name[: _LONGEST_NAME - 9].rstrip('_')}_{tag}"
 
 
-def _array(endpoint: Endpoint, column: Column, values: list[Any], objects: _Objects) -> pa.Array[Any]:
+def _array(endpoint: Endpoint, column: Column, values: list[Any], objects: Objects) -> pa.Array[Any]:
     array = _as_they_are(column, values)
     if array is None:
         fitted = [converted(column.data_type, value) for value in values]
@@ -230,7 +230,7 @@ def _as_they_are(column: Column, values: list[Any]) -> pa.Array[Any] | None:
         return None
 
 
-def _place(endpoint: Endpoint, objects: _Objects, number: int, misfit: Column) -> str:
+def _place(endpoint: Endpoint, objects: Objects, number: int, misfit: Column) -> str:
     key = [(name, _values(endpoint.column(name), objects)[number]) for name in endpoint.primary_key]
     parts = [f"{name} {value!r}" for name, value in key if name != misfit.name]
     return f", in the row with {', '.join(parts)}" if parts else ""
