@@ -74,16 +74,15 @@ def to_table(endpoint: Endpoint, rows: Sequence[Row], account_id: str) -> pa.Tab
     nested = [objects.values_at((child.field,)) for child in endpoint.children]
     undeclared = _undeclared(endpoint, objects)
     # a row's own undeclared fields only: its hash must not depend on the batch that it comes in
-    hashes = [_hash(row) for row in zip(*values, *nested, map(undeclared.get, range(len(rows))), strict=True)]
+    hashes = [_hash(row) for row in zip(*values, *nested, (own or None for own in undeclared), strict=True)]
     columns, key = all_columns(endpoint), primary_key(endpoint)
     fields = [
         pa.field(column.name, ARROW_TYPES[column.data_type], nullable=column.name not in key) for column in columns
     ]
     arrays = [_array(endpoint, *pair, objects) for pair in zip(columns, [*values, hashes], strict=True)]
-    for name in sorted(set(chain.from_iterable(undeclared.values()))):
-        texts = [as_text(undeclared[number].get(name)) if number in undeclared else None for number in range(len(rows))]
+    for name in sorted(set(chain.from_iterable(undeclared))):
         fields.append(pa.field(name, pa.string()))
-        arrays.append(_storable(pa.array(texts, pa.string())))
+        arrays.append(_storable(pa.array([as_text(own.get(name)) for own in undeclared], pa.string())))
     return _each_key_once(endpoint, pa.Table.from_arrays(arrays, schema=pa.schema(fields)))
 
 
@@ -142,25 +141,21 @@ def value_of(column: Column, row: Row) -> Any:
     return _values(column, Objects([row]))[0]
 
 
-def _undeclared(endpoint: Endpoint, objects: Objects) -> dict[int, Row]:
-    """What the endpoint's table does not name, by row number and column name."""
-    found: dict[int, dict[Path, Any]] = {}
+def _undeclared(endpoint: Endpoint, objects: Objects) -> list[Row]:
+    """Of each row, by column name, what the endpoint's table does not name."""
+    found: list[dict[Path, Any]] = [{} for _ in objects[()]]
     for path, declared in declared_fields(endpoint).items():
-        for number, value in enumerate(objects[path]):
+        for fields, value in zip(found, objects[path], strict=True):
             if not value.keys() <= declared:
-                fields = {(*path, key): value[key] for key in value.keys() - declared if value[key] is not None}
-                found.setdefault(number, {}).update(fields)
+                new = value.keys() - declared
+                fields.update({(*path, key): value[key] for key in new if value[key] is not None})
         if path:
-            for number, value in enumerate(objects.values_at(path)):
+            for fields, value in zip(found, objects.values_at(path), strict=True):
                 if value and not isinstance(value, dict):
-                    found.setdefault(number, {})[path] = value
+                    fields[path] = value
     columns = [column.name for column in all_columns(endpoint)]
     taken = frozenset([*columns, *(child.field for child in endpoint.children), *_RESERVED])
-    return {
-        number: {_names(tuple(sorted(fields)), taken)[path]: value for path, value in fields.items()}
-        for number, fields in found.items()
-        if fields
-    }
+    return [{_names(tuple(sorted(fields)), taken)[path]: value for path, value in fields.items()} for fields in found]
 
 
 @cache
