@@ -7,7 +7,7 @@ from collections.abc import Callable
 from time import monotonic
 from types import TracebackType
 
-from dlt.common.runtime.collector_base import Collector
+from dlt.common.runtime.collector import NullCollector
 from dlt.extract import DltSource
 from rich.console import Console
 from rich.progress import BarColumn, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
@@ -18,9 +18,6 @@ from wistia_source.metrics import Metrics
 
 from .results import metrics_of
 
-LINE_SECONDS = 10.0
-LOADING, MODELS = "loading", "models"
-
 
 class Progress:
     """Watches the counts that the resources keep, and the steps that dlt announces to its `collector`.
@@ -28,8 +25,8 @@ class Progress:
     A context manager around one or more runs.
     """
 
-    def __init__(self, console: Console | None = None, line_seconds: float = LINE_SECONDS) -> None:
-        self.collector: Collector = _Steps(self._loading)
+    def __init__(self, console: Console | None = None, line_seconds: float = 10.0) -> None:
+        self.collector = _Steps(self._loading)
         self._console = console or Console(stderr=True)
         # FORCE_COLOR, which continuous integration likes to set, makes a pipe look like a terminal to rich
         self._has_bars = self._console.is_interactive and self._console.file.isatty()
@@ -65,9 +62,7 @@ class Progress:
         self._stop_asked.set()
         self._thread.join()
         if error is None:
-            # twice: see `_finished`
-            self._show()
-            self._show()
+            self._show(at_once=True)
         if self._has_bars:
             self._bars.stop()
 
@@ -81,22 +76,24 @@ class Progress:
                 if name in source.resources.selected:
                     self._tasks[name] = self._bars.add_task(name, total=None, rows=0, requests=0)
 
-    def say(self, text: str) -> None:
+    def _say(self, text: str) -> None:
         """One line, where lines are shown."""
         if not self._has_bars:
-            self._console.print(text, highlight=False, markup=False, soft_wrap=True)
+            self._print(text)
+
+    def _print(self, text: str) -> None:
+        self._console.print(text, highlight=False, markup=False, soft_wrap=True)
 
     def building_models(self) -> None:
         """The data is loaded; its models are built now."""
-        self._step(MODELS, "building the models")
+        self._step("models", "building the models")
 
     def _loading(self) -> None:
-        self._show()
-        self._show()
-        self._step(LOADING, "loading into the warehouse")
+        self._show(at_once=True)
+        self._step("loading", "loading into the warehouse")
 
     def _step(self, name: str, text: str) -> None:
-        self.say(text)
+        self._say(text)
         if self._has_bars and name not in self._tasks:
             rows, requests = self._sums()
             self._tasks[name] = self._bars.add_task(name, total=None, rows=rows, requests=requests)
@@ -105,17 +102,17 @@ class Progress:
         while not self._stop_asked.wait(0.2):
             self._show()
 
-    def _show(self) -> None:
+    def _show(self, *, at_once: bool = False) -> None:
         for name, figures in self._metrics().items():
             if name in self._tasks:
                 self._update_bar(self._tasks[name], figures)
-            elif self._finished(name, figures):
+            elif self._is_news(name, figures, at_once):
                 self._said.add(name)
-                self.say(f"{name}: {_figures(figures.rows, figures.requests)}")
+                self._say(f"{name}: {_figures(figures.rows, figures.requests)}")
         self._show_estimate()
         if self._source is not None and monotonic() > self._next_line:
             self._next_line = monotonic() + self._line_seconds
-            self.say(f"so far {_figures(*self._sums())}")
+            self._say(f"so far {_figures(*self._sums())}")
 
     def _show_estimate(self) -> None:
         """How long it will take, once all is known that can be: of a first run or a backfill, not of an hourly one."""
@@ -130,20 +127,15 @@ class Progress:
         requests = sum(own.expected or 0 for own in counted)
         minutes = sum(own.expected_minutes for own in counted)
         more = ", and one request for each 100 visitors" if VISITORS.name in metrics else ""
-        self._console.print(
-            f"about {requests:,} requests, {minutes:.1f} minutes at the quota{more}",
-            highlight=False,
-            markup=False,
-            soft_wrap=True,
-        )
+        self._print(f"about {requests:,} requests, {minutes:.1f} minutes at the quota{more}")
 
-    def _finished(self, name: str, figures: Metrics) -> bool:
-        """Whether to say so now: one look later than seen, since a resource that failed ends the run meanwhile."""
+    def _is_news(self, name: str, figures: Metrics, at_once: bool) -> bool:
+        """Whether to say that it is finished: one look later, since one that failed ends the run meanwhile."""
         if figures.unfinished or name in self._said:
             return False
         seen_before = name in self._done
         self._done.add(name)
-        return seen_before
+        return seen_before or at_once
 
     def _metrics(self) -> dict[str, Metrics]:
         return {} if self._source is None else metrics_of(self._source)
@@ -168,25 +160,12 @@ def _figures(rows: int, requests: int) -> str:
     return f"{rows:,} row{'' if rows == 1 else 's'}, {requests:,} request{'' if requests == 1 else 's'}"
 
 
-class _Steps(Collector):
-    """Hears from dlt which step begins; its counters are left alone, since the resources' own say more."""
+class _Steps(NullCollector):
+    """Hears from dlt when loading begins; its counters are left alone, since the resources' own say more."""
 
     def __init__(self, loading: Callable[[], None]) -> None:
-        super().__init__()
         self._loading = loading
-
-    def update(
-        self,
-        name: str,
-        inc: int = 1,
-        total: int | None = None,
-        inc_total: int | None = None,
-        message: str | None = None,
-        label: str | None = None,
-    ) -> None: ...
 
     def _start(self, step: str) -> None:
         if step.startswith("Load"):
             self._loading()
-
-    def _stop(self) -> None: ...
