@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import date
 from typing import Any, Literal
 from uuid import uuid4
 
@@ -12,7 +13,18 @@ from wistia_source.endpoints import BY_NAME, EVENTS
 from wistia_source.metrics import Metrics
 
 from ..models.build import ModelsResult
-from .completeness import DayOutsideBand
+
+
+@dataclass(frozen=True)
+class DayOutsideBand:
+    """A day whose viewing sessions are fewer or more than its plays explain."""
+
+    date: date
+    sessions: int
+    plays: int
+
+    def __str__(self) -> str:
+        return f"{self.date} has {self.sessions:,} sessions for {self.plays:,} plays"
 
 
 @dataclass
@@ -43,14 +55,11 @@ class SyncResult:
         """Takes over what the resources have counted."""
         self.failures = failures_of(source)
         for name, metrics in metrics_of(source).items():
+            counted = ("requests", "retries", "left_out", "seconds", "wait_seconds")
             self.resources[name] = {
                 "rows": 0,
                 **self.resources.get(name, {}),
-                "requests": metrics.requests,
-                "retries": metrics.retries,
-                "left_out": metrics.left_out,
-                "seconds": round(metrics.seconds, 3),
-                "wait_seconds": round(metrics.wait_seconds, 3),
+                **{figure: round(getattr(metrics, figure), 3) for figure in counted},
             }
         self.requests = sum(figures["requests"] for figures in self.resources.values())
         self.new_fields = [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
@@ -17,11 +17,10 @@ from dlt.common.destination.client import DestinationClientConfiguration, Destin
 from dlt.common.destination.reference import TDestinationReferenceArg
 from dlt.extract import DltSource
 
-from wistia_source.endpoints import ACCOUNT_STATS_BY_DATE, BY_NAME, COMPANIONS, EVENTS, READ_STATS
+from wistia_source.endpoints import BY_NAME, COMPANIONS, READ_STATS
 from wistia_source.errors import RequestFailed, SettingInvalid
 from wistia_source.pii import Pii
 from wistia_source.request import RunRequest
-from wistia_source.windows import RETENTION
 
 from ..models.build import build_models
 from ..runtime.settings import setting
@@ -30,7 +29,7 @@ from ..warehouses.locks import Hold
 from ..warehouses.run_log import RunLog
 from ..warehouses.schemas import DATASET
 from .accounts import ONLY, WistiaAccount
-from .completeness import DayOutsideBand, days_outside_band
+from .completeness import days_outside_band
 from .erase import end_erasure, erase_forgotten
 from .progress import Progress
 from .recovery import restore_dropped_tables, settle
@@ -124,7 +123,7 @@ def run_sync(
                     # whom this run has found by a forgotten address may have had rows before
                     erase_forgotten(pipeline, pii)
                 raise_if_nothing_was_read(source)
-                result.days_outside_band = _days_outside_band(pipeline, source, now)
+                result.days_outside_band = days_outside_band(pipeline, source, now)
                 with hold.alone():
                     if models and destination.adapter:
                         progress.building_models()
@@ -190,24 +189,6 @@ def raise_if_nothing_was_read(source: DltSource) -> None:
     # a plan can lack one resource; a token that lacks the permission is refused everywhere
     if lost.keys() >= metrics.keys() or (len(refused) > 1 and refused >= asked_stats):
         raise RequestFailed(next(iter(lost.values())))
-
-
-def _days_outside_band(pipeline: dlt.Pipeline, source: DltSource, now: datetime) -> list[DayOutsideBand]:
-    if not destination_of(pipeline).is_database:
-        return []
-    if not {EVENTS.name, ACCOUNT_STATS_BY_DATE.name} <= set(names_of(source)) - lost_resources(source).keys():
-        return []
-    read = metrics_of(source)[EVENTS.name]
-    if read.account_id is None or read.asked_from is None or read.asked_to is None:
-        # a single session, or nothing left of a backfill
-        return []
-    begin, end = datetime.fromisoformat(read.asked_from), datetime.fromisoformat(read.asked_to)
-    # the oldest day has lost sessions already: Wistia drops them by the second
-    kept_since = now - RETENTION + timedelta(hours=1)
-    low, high = setting("wistia_pipeline.sessions_per_play_low"), setting("wistia_pipeline.sessions_per_play_high")
-    # those who asked to be forgotten have watched, too: all that was asked for has come by again
-    left_out = {date.fromisoformat(day): count for day, count in read.forgotten.items()}
-    return days_outside_band(pipeline, read.account_id, max(begin, kept_since), end, low, high, left_out)
 
 
 def make_empty_tables(pipeline: dlt.Pipeline) -> None:
