@@ -31,7 +31,8 @@ class DayOutsideBand:
 class SyncResult:
     """What one run came to."""
 
-    status: Literal["ok", "partial", "failed"] = "ok"
+    status: Literal["ok", "partial", "failed"] = "failed"
+    """Until a run has ended well."""
     requests: int = 0
     seconds: float = 0.0
     resources: dict[str, dict[str, Any]] = field(default_factory=dict)

@@ -13,7 +13,7 @@ from typing import Any
 import dlt
 from dlt.common.configuration.exceptions import ConfigurationValueError
 from dlt.common.destination import Destination
-from dlt.common.destination.client import DestinationClientConfiguration, DestinationClientDwhConfiguration
+from dlt.common.destination.client import DestinationClientDwhConfiguration
 from dlt.common.destination.reference import TDestinationReferenceArg
 from dlt.extract import DltSource
 
@@ -68,15 +68,12 @@ def working_folder(destination: TDestinationReferenceArg) -> str:
         wanted.dataset_name = DATASET
     # what is missing is reported when the pipeline connects
     config = resolved.configuration(wanted, accept_partial=True)
-    where = f"{resolved.destination_name} {_location(config)}"
-    return str(Path(dlt.current.run_context().data_dir) / "wistia" / sha256(where.encode()).hexdigest()[:12])
-
-
-def _location(config: DestinationClientConfiguration) -> str:
     try:
-        return str(config.data_location())
+        location = str(config.data_location())
     except ConfigurationValueError:
-        return ""
+        location = ""
+    where = f"{resolved.destination_name} {location}"
+    return str(Path(dlt.current.run_context().data_dir) / "wistia" / sha256(where.encode()).hexdigest()[:12])
 
 
 def run_sync(
@@ -105,42 +102,38 @@ def run_sync(
     progress.watch(source)
     log = RunLog(pipeline, result.run_id, request.command)
     pii = Pii.of("keep", settings["pii_secret"])
-    try:
-        with destination.held() as hold:
-            committed = partial(commit, pipeline, hold)
+    with destination.held() as hold:
+        committed = partial(commit, pipeline, hold)
+        with hold.alone():
+            killed = log.begin(names_of(source))
+        try:
+            with hold.alone(), destination.kept_open():
+                settle(pipeline, result.run_id, killed, committed)
+                # what a `forget` that was killed has left; and what other programs have loaded
+                erase_forgotten(pipeline, pii)
+                pipeline.sync_destination()
+                restore_dropped_tables(pipeline)
+            for _ in _load(pipeline, source, committed):
+                result.note_loaded(source)
             with hold.alone():
-                killed = log.begin(names_of(source))
-            try:
-                with hold.alone(), destination.kept_open():
-                    settle(pipeline, result.run_id, killed, committed)
-                    # what a `forget` that was killed has left; and what other programs have loaded
-                    erase_forgotten(pipeline, pii)
-                    pipeline.sync_destination()
-                    restore_dropped_tables(pipeline)
-                for _ in _load(pipeline, source, committed):
-                    result.note_loaded(source)
-                with hold.alone():
-                    # whom this run has found by a forgotten address may have had rows before
-                    erase_forgotten(pipeline, pii)
-                raise_if_nothing_was_read(source)
-                result.days_outside_band = days_outside_band(pipeline, source, now)
-                with hold.alone():
-                    if models and destination.adapter:
-                        progress.building_models()
-                        result.models = build_models(pipeline)
-                    end_erasure(pipeline)
-                failed = failures_of(source) or (result.models and result.models.failures)
-                result.status = "partial" if failed else "ok"
-            except BaseException as error:
-                result.status, result.error = "failed", explain(error)
-                raise
-            finally:
-                result.seconds = round(monotonic() - started, 3)
-                result.fill(source)
-                _write(pipeline, log, hold, result, source)
-    except BaseException:
-        result.status = "failed"
-        raise
+                # whom this run has found by a forgotten address may have had rows before
+                erase_forgotten(pipeline, pii)
+            raise_if_nothing_was_read(source)
+            result.days_outside_band = days_outside_band(pipeline, source, now)
+            with hold.alone():
+                if models and destination.adapter:
+                    progress.building_models()
+                    result.models = build_models(pipeline)
+                end_erasure(pipeline)
+            failed = failures_of(source) or (result.models and result.models.failures)
+            result.status = "partial" if failed else "ok"
+        except BaseException as error:
+            result.error = explain(error)
+            raise
+        finally:
+            result.seconds = round(monotonic() - started, 3)
+            result.fill(source)
+            _write(pipeline, log, hold, result, source)
 
 
 def commit(pipeline: dlt.Pipeline, hold: Hold) -> None:
@@ -206,4 +199,5 @@ def _write(pipeline: dlt.Pipeline, log: RunLog, hold: Hold, result: SyncResult, 
     except Exception:
         # where the run has failed, that is the news
         if result.status != "failed":
+            result.status = "failed"
             raise
