@@ -16,7 +16,7 @@ from ..warehouses.kinds import destination_of
 from .accounts import WistiaAccount
 from .progress import Progress
 from .results import metrics_of
-from .sync import raise_if_nothing_was_read, selected
+from .sync import make_pipeline, raise_if_nothing_was_read, selected
 
 
 @dataclass
@@ -33,23 +33,12 @@ class Forecast:
     """By resource: `requests`, null where nobody knows before it is read; `reasons`, how many parents for each."""
 
 
-def forecast(
-    pipeline: dlt.Pipeline,
-    progress: Progress,
-    request: RunRequest = RunRequest(),  # noqa: B008
-    account: WistiaAccount = WistiaAccount(),  # noqa: B008
-) -> Forecast:
+def forecast(pipeline: dlt.Pipeline, progress: Progress, request: RunRequest, account: WistiaAccount) -> Forecast:
     """What `run_sync` of the pipeline would ask: asks for the listings and counts the rest. Raises as a run does."""
     found = Forecast()
     # a working folder of its own: data that waits there to be loaded is none of ours
     with TemporaryDirectory(prefix="wistia-dry-run-") as folder:
-        own = dlt.pipeline(
-            pipeline.pipeline_name,
-            destination=pipeline.destination,
-            dataset_name=pipeline.dataset_name,
-            progress=progress.collector,
-            pipelines_dir=folder,
-        )
+        own = make_pipeline(pipeline.destination, progress, pipeline.pipeline_name, folder)
         source = selected(account.source(replace(request, dry_run=True)), request.resources)
         if destination_of(own).exists:
             # a DuckDB file that another program has open is waited for
