@@ -27,7 +27,7 @@ def foresee(warehouse: Warehouse, sandbox: Sandbox, hours: int, *select: str, **
     before = len(sandbox.log)
     settings = settings_for(sandbox, NOW + hours * HOUR, **arguments)
     with Progress(Console(file=StringIO())) as progress:
-        found = forecast(warehouse.pipeline(), progress, *asked(settings, select))
+        found = forecast(warehouse.destination, progress, *asked(settings, select))
     return found, len(sandbox.log) - before
 
 

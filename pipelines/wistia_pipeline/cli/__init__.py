@@ -8,9 +8,8 @@ from typing import Any
 import click
 
 from .demo_commands import demo, sandbox
-from .health import check, status
+from .health import check, maintain, status
 from .loads import backfill, sync
-from .maintenance import maintain
 from .models import docs, models, spark
 from .outputs import export, report
 from .privacy import forget

@@ -88,11 +88,6 @@ def demo(output: str) -> None:
     Starts a local Wistia API, loads its account into a DuckDB file, lets an hour pass, loads again and shows what
     landed and how many requests it took.
     """
+    from .demo import run_demo
 
-    def run() -> int:
-        from .demo import run_demo
-
-        run_demo(output)
-        return 0
-
-    guarded(run)
+    guarded(lambda: run_demo(output))

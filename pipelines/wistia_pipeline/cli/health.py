@@ -1,10 +1,11 @@
-"""The commands that look and change nothing: `check` and `status`."""
+"""The commands for the health of a warehouse: `check`, `status` and `maintain`."""
 
 # dlt takes a second to import: the commands that need it do so themselves, so that --help answers at once
 from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from datetime import timedelta
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 @ACCOUNT
 @AS_JSON
 @reported
-def check(destination: str, account: WistiaAccount | None, as_json: bool) -> int:
+def check(destination: str, account: WistiaAccount, as_json: bool) -> int:
     """Says whether a sync would work, and what to do where not.
 
     Looks at the settings, asks Wistia for one row of each endpoint, and tries the warehouse; loads nothing and leaves
@@ -59,7 +60,6 @@ def status(destination: str, max_age: float, as_json: bool) -> int:
     be read, else with 0.
     """
     from ..health.status import status as read_status
-    from ..runs.progress import Progress
     from ..runs.sync import make_pipeline, working_folder
     from ..warehouses.failures import explain
     from ..warehouses.reading import reading
@@ -69,7 +69,7 @@ def status(destination: str, max_age: float, as_json: bool) -> int:
         # dlt would make the real folder where there is none yet
         with (
             TemporaryDirectory(prefix="wistia-status-") as folder,
-            reading(make_pipeline(destination, Progress(), pipelines_dir=folder)) as reader,
+            reading(make_pipeline(destination, pipelines_dir=folder)) as reader,
         ):
             found = read_status(reader, max_age, working_folder(destination))
     except Exception as error:
@@ -82,3 +82,30 @@ def status(destination: str, max_age: float, as_json: bool) -> int:
     else:
         show_status(found)
     return 0 if found.fresh else EXIT_FAILED
+
+
+@click.command()
+@WHERE_THE_DATA_IS
+@click.option(
+    "--keep-days",
+    default=7.0,
+    show_default=True,
+    metavar="DAYS",
+    type=click.FloatRange(0),
+    callback=finite,
+    help="How long the older states of a lake can be queried yet.",
+)
+@reported
+def maintain(destination: str, keep_days: float) -> None:
+    """Keeps a warehouse small and fast: once a day for a lake, and now and then for the others.
+
+    Of a lake it merges small files, drops deleted rows from files, lets go of older states, and deletes files that
+    nothing has needed for a day. A DuckDB file is written anew; the tables of Postgres are vacuumed. Waits for a load
+    that is under way.
+    """
+    from ..runs.sync import make_pipeline
+    from ..warehouses.kinds import destination_of
+
+    done = destination_of(make_pipeline(destination)).maintain(timedelta(days=keep_days))
+    lines = [f"{what}: {count:,}" for what, count in done.items() if count > 0]
+    click.echo("\n".join(line.capitalize() for line in lines) or "Nothing to do.")

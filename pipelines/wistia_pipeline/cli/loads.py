@@ -22,9 +22,11 @@ from .options import (
     EXIT_CODES,
     MOST_NAMED,
     VERBOSE,
+    counted,
     explained,
     guarded,
     key,
+    lost,
     name_failures,
     names,
     noted,
@@ -93,12 +95,11 @@ def backfill(start: str, end: str, select: tuple[str, ...], **options: Any) -> N
 def _load(
     request: RunRequest,
     destination: str,
-    account: WistiaAccount | None,
+    account: WistiaAccount,
     no_models: bool,
     as_json: bool,
     verbose: bool,
 ) -> None:
-    from ..runs.accounts import WistiaAccount
     from ..runs.progress import Progress
     from ..runs.results import SyncResult
     from ..runs.sync import make_pipeline, run_sync
@@ -107,9 +108,9 @@ def _load(
 
     def run() -> None:
         with Progress() as progress:
-            own = account or WistiaAccount()
-            pipeline = make_pipeline(destination, progress, own.pipeline_name)
-            run_sync(pipeline, progress, result, request, own, partial(explained, account=own), models=not no_models)
+            pipeline = make_pipeline(destination, progress, account.pipeline_name)
+            words = partial(explained, account=account)
+            run_sync(pipeline, progress, result, request, account, words, models=not no_models)
 
     stopped = noted(run, result, verbose, account)
     whoever = "the same command asks for these" if request.is_backfill else "these are asked for"
@@ -122,31 +123,20 @@ def _load(
 
 
 def _foresee(
-    request: RunRequest,
-    destination: str,
-    account: WistiaAccount | None,
-    as_json: bool,
-    verbose: bool,
-    **_: Any,
+    request: RunRequest, destination: str, account: WistiaAccount, as_json: bool, verbose: bool, **_: Any
 ) -> None:
     """Prints what a sync would ask, and ends the process."""
+    from ..runs.dry_run import forecast
+    from ..runs.progress import Progress
+    from .tables import forecast_table
 
-    def run() -> int:
-        from ..runs.accounts import WistiaAccount
-        from ..runs.dry_run import forecast
-        from ..runs.progress import Progress
-        from ..runs.sync import make_pipeline
-        from .tables import forecast_table
-
+    def run() -> None:
         with Progress() as progress:
-            own = account or WistiaAccount()
-            pipeline = make_pipeline(destination, progress, own.pipeline_name)
-            found = forecast(pipeline, progress, request, own)
+            found = forecast(destination, progress, request, account)
         if as_json:
             click.echo(json.dumps(asdict(found)))
         else:
             Console().print(forecast_table(found))
-        return 0
 
     guarded(run, verbose, account)
 
@@ -164,24 +154,15 @@ def _show(result: SyncResult, as_json: bool, again: str) -> None:
     if result.error:
         click.echo(f"Error: {result.error}", err=True)
     if result.status == "partial":
-        name_failures(
-            "Not loaded",
-            [
-                " of ".join(filter(None, (failure["resource"], failure["parent_id"]))) + f": {failure['error']}"
-                for failure in result.failures
-            ],
-        )
+        name_failures("Not loaded", [lost(failure) for failure in result.failures])
         if result.failures:
             click.echo(f"Everything else is loaded; {again}.", err=True)
     if result.models:
         show_models(result.models)
     for name, figures in result.resources.items():
         if count := figures["left_out"]:
-            click.echo(
-                f"Left out: {count:,} row{'' if count == 1 else 's'} of {name} that Wistia sent empty or without a "
-                "key; please report it.",
-                err=True,
-            )
+            rows = f"{counted(count, 'row')} of {name} that Wistia sent empty or without a key"
+            click.echo(f"Left out: {rows}; please report it.", err=True)
     if days := result.days_outside_band:
         named = ", ".join(map(str, days[:MOST_NAMED])) + (", ..." if len(days) > MOST_NAMED else "")
         click.echo(

@@ -88,13 +88,10 @@ def spark(destination: str, master: str, settings: dict[str, str]) -> int:
     help="The page to write; one that is there is replaced.",
 )
 @reported
-def docs(destination: str, output: str) -> int:
+def docs(destination: str, output: str) -> None:
     """Writes one page that describes all models: columns, tests and lineage."""
     from ..models.build import write_docs
-    from ..runs.progress import Progress
     from ..runs.sync import make_pipeline
 
-    with Progress() as progress:
-        write_docs(make_pipeline(destination, progress), Path(output))
+    write_docs(make_pipeline(destination), Path(output))
     click.echo(f"The models are described in {output}; open it in a browser.")
-    return 0

@@ -6,7 +6,7 @@ from __future__ import annotations
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from functools import wraps
 from typing import TYPE_CHECKING, Any
@@ -54,15 +54,13 @@ START = day("--start", FIRST_DAY, "from the first one on")
 END = day("--end", DAY_AFTER, "up to the newest")
 
 
-def _account(_context: click.Context, _option: click.Parameter, value: str | None) -> WistiaAccount | None:
-    if value is None:
-        return None
+def _account(_context: click.Context, _option: click.Parameter, value: str | None) -> WistiaAccount:
     from wistia_source.errors import SettingInvalid
 
     from ..runs.accounts import WistiaAccount
 
     try:
-        return WistiaAccount(value)
+        return WistiaAccount() if value is None else WistiaAccount(value)
     except SettingInvalid as error:
         raise click.BadParameter(str(error)) from None
 
@@ -76,7 +74,7 @@ ACCOUNT = click.option(
 AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object.")
 
 
-def reported(command: Callable[..., int]) -> Callable[..., None]:
+def reported(command: Callable[..., int | None]) -> Callable[..., None]:
     """A command with `--verbose`, run as by `guarded`."""
 
     @VERBOSE
@@ -87,8 +85,8 @@ def reported(command: Callable[..., int]) -> Callable[..., None]:
     return run
 
 
-def guarded(run: Callable[[], int], verbose: bool = False, account: WistiaAccount | None = None) -> None:
-    """Ends the process with the code that `run` returns, or with what went wrong in one sentence."""
+def guarded(run: Callable[[], int | None], verbose: bool = False, account: WistiaAccount | None = None) -> None:
+    """Ends the process with the code that `run` returns, 0 for none, or with what went wrong in one sentence."""
     from ..runtime.settings import use_defaults
     from ..warehouses.failures import stop_signal
 
@@ -154,6 +152,11 @@ def finite(_context: click.Context, _option: click.Parameter, value: float) -> f
 def counted(count: int, thing: str) -> str:
     """A number of things, such as `1 row` or `2,000 rows`."""
     return f"{count:,} {thing}{'' if count == 1 else 's'}"
+
+
+def lost(failure: Mapping[str, Any]) -> str:
+    """What could not be read, and why."""
+    return f"{' of '.join(filter(None, (failure['resource'], failure['parent_id'])))}: {failure['error']}"
 
 
 def require_days(start: date | None, end: date | None) -> None:

@@ -50,7 +50,7 @@ def export(
     end: date | None,
     columns: tuple[str, ...],
     destination: str,
-) -> int:
+) -> None:
     """Writes a model to a file, whatever its size: MODEL is media_daily, sessions, leads, ...
 
     All rows are of one moment. The file is there when it is whole; until then an earlier one stays.
@@ -58,7 +58,6 @@ def export(
     from ..models.marts import mart_named
     from ..outputs.export import export as write_rows
     from ..outputs.export import format_of
-    from ..runs.progress import Progress
     from ..runs.sync import make_pipeline
     from ..runtime.files import replaced_when_whole
     from ..warehouses.reading import reading
@@ -66,16 +65,15 @@ def export(
     require_days(start, end)
     mart, file = mart_named(model), Path(output)
     chosen = format_of(file, as_format)
-    with reading(make_pipeline(destination, Progress())) as reader:
+    with reading(make_pipeline(destination)) as reader:
         if output == STANDARD_OUTPUT:
             _end_with_the_reader_of_a_pipe()
             with os.fdopen(os.dup(sys.stdout.fileno()), "wb") as pipe:
                 write_rows(reader, mart, pipe, chosen, columns, start, end)
-            return 0
+            return
         with replaced_when_whole(file) as whole, whole.open("wb") as opened:
             count = write_rows(reader, mart, opened, chosen, columns, start, end)
     click.echo(f"{counted(count, 'row')} of {mart.name} in {output}.")
-    return 0
 
 
 @click.command()
@@ -91,25 +89,23 @@ def export(
 @day("--end", DAY_AFTER, "the day after the newest one")
 @WHERE_THE_DATA_IS
 @reported
-def report(output: str, start: date | None, end: date | None, destination: str) -> int:
+def report(output: str, start: date | None, end: date | None, destination: str) -> None:
     """Writes one page that shows how the account's medias are watched.
 
     It needs no network, and can be sent to others: it names no viewer.
     """
     from ..outputs.report.figures import read_figures
     from ..outputs.report.page import page
-    from ..runs.progress import Progress
     from ..runs.sync import make_pipeline
     from ..runtime.files import replaced_when_whole
     from ..warehouses.reading import reading
 
     require_days(start, end)
     with replaced_when_whole(Path(output)) as whole:
-        with reading(make_pipeline(destination, Progress())) as reader:
+        with reading(make_pipeline(destination)) as reader:
             figures = read_figures(reader, start, end)
         whole.write_text(page(figures), "utf-8")
     click.echo(f"The report of {figures.start} to {figures.last} is {output}; open it in a browser.")
-    return 0
 
 
 def _end_with_the_reader_of_a_pipe() -> None:

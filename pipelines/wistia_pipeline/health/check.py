@@ -22,7 +22,6 @@ from wistia_source.windows import RETENTION
 
 from ..models.settings import model_vars
 from ..runs.accounts import WistiaAccount
-from ..runs.progress import Progress
 from ..runs.sync import make_pipeline
 from ..warehouses.base import BY_SPARK, Destination, NotTried
 from ..warehouses.failures import explain
@@ -40,13 +39,10 @@ _FITTING: dict[str, Any] = {"access_token": "any", "start_date": None, "requests
 def check(
     destination: TDestinationReferenceArg = "duckdb",
     now: datetime | None = None,
-    account: WistiaAccount | None = None,
+    account: WistiaAccount = WistiaAccount(),  # noqa: B008
 ) -> Checks:
-    """Requests one row of each endpoint, and tries the destination.
-
-    `now` is for tests; without an account it is the only one.
-    """
-    now, account = now or datetime.now(UTC), account or WistiaAccount()
+    """Requests one row of each endpoint, and tries the destination. `now` is for tests."""
+    now = now or datetime.now(UTC)
     found = Checks(worded=account.worded)
     settings = _check_settings(found, account, now)
     if settings:
@@ -140,7 +136,7 @@ def _check_destination(found: Checks, destination: TDestinationReferenceArg) -> 
     # a folder of its own: what waits in the real one to be loaded is none of ours, and nothing is left behind
     with TemporaryDirectory(prefix="wistia-check-") as folder:
         try:
-            chosen = destination_of(make_pipeline(destination, Progress(), pipelines_dir=folder))
+            chosen = destination_of(make_pipeline(destination, pipelines_dir=folder))
         except Exception as error:
             found.fail("destination", error)
             found.skip(["models"], "the destination cannot be used")

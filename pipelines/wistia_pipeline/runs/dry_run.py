@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import dlt
+from dlt.common.destination.reference import TDestinationReferenceArg
 
 from wistia_source.endpoints import BY_NAME
 from wistia_source.request import RunRequest
@@ -33,12 +33,14 @@ class Forecast:
     """By resource: `requests`, null where nobody knows before it is read; `reasons`, how many parents for each."""
 
 
-def forecast(pipeline: dlt.Pipeline, progress: Progress, request: RunRequest, account: WistiaAccount) -> Forecast:
-    """What `run_sync` of the pipeline would ask: asks for the listings and counts the rest. Raises as a run does."""
+def forecast(
+    destination: TDestinationReferenceArg, progress: Progress, request: RunRequest, account: WistiaAccount
+) -> Forecast:
+    """What `run_sync` would ask: asks for the listings and counts the rest. Raises as a run does."""
     found = Forecast()
     # a working folder of its own: data that waits there to be loaded is none of ours
     with TemporaryDirectory(prefix="wistia-dry-run-") as folder:
-        own = make_pipeline(pipeline.destination, progress, pipeline.pipeline_name, folder)
+        own = make_pipeline(destination, progress, account.pipeline_name, folder)
         source = selected(account.source(replace(request, dry_run=True)), request.resources)
         if destination_of(own).exists:
             # a DuckDB file that another program has open is waited for

@@ -15,6 +15,7 @@ from dlt.common.configuration.exceptions import ConfigurationValueError
 from dlt.common.destination import Destination
 from dlt.common.destination.client import DestinationClientDwhConfiguration
 from dlt.common.destination.reference import TDestinationReferenceArg
+from dlt.common.runtime.collector import NULL_COLLECTOR
 from dlt.extract import DltSource
 
 from wistia_source.endpoints import BY_NAME, COMPANIONS, READ_STATS
@@ -38,16 +39,16 @@ from .results import SyncResult, failures_of, lost_resources, metrics_of, names_
 
 def make_pipeline(
     destination: TDestinationReferenceArg,
-    progress: Progress,
+    progress: Progress | None = None,
     name: str = ONLY,
     pipelines_dir: str | None = None,
 ) -> dlt.Pipeline:
-    """The pipeline that all commands share."""
+    """The pipeline that all commands share; `progress` is for those that load."""
     pipeline: dlt.Pipeline = dlt.pipeline(
         name,
         destination=_as_loaded(destination),
         dataset_name=DATASET,
-        progress=progress.collector,
+        progress=progress.collector if progress else NULL_COLLECTOR,
         pipelines_dir=pipelines_dir or working_folder(destination),
     )
     return pipeline
