@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import date, datetime
 from itertools import groupby
-from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -18,7 +17,7 @@ from ..health.status import ResourceStatus, WarehouseStatus
 from ..runs.accounts import ONLY
 from ..runs.dry_run import Forecast
 from ..runs.results import SyncResult
-from .options import MOST_NAMED, counted
+from .options import MOST_NAMED, counted, lost
 
 PIPE_WIDTH = 120
 _MARKS: dict[Status, tuple[str, str]] = {
@@ -34,7 +33,7 @@ REASONS: dict[str, str] = {
     "turn": "in turn",
     "quiet": "quiet and spared",
 }
-"""What the reasons of `wistia_source.plan` are called."""
+"""What the reasons of `wistia_source.schedule` are called."""
 
 
 def plain_table(header: Sequence[str], rows: Iterable[Sequence[object]], title: str | None = None) -> Table:
@@ -63,22 +62,19 @@ def resources_table(result: SyncResult, title: str | None = None) -> Table:
 def forecast_table(found: Forecast) -> Table:
     """Requests of each resource of a run to come, and why that many parents are asked."""
     rows = [
-        (name, "one for each 100" if (requests := figures["requests"]) is None else f"{requests:,}", _why(figures))
+        (
+            name,
+            "one for each 100" if figures["requests"] is None else f"{figures['requests']:,}",
+            ", ".join(f"{count:,} {REASONS[reason]}" for reason, count in figures["reasons"].items()),
+        )
         for name, figures in found.resources.items()
     ]
     table = plain_table(("resource", "requests, about", "medias or projects"), rows)
     table.add_section()
     known = f"{found.requests:,}"
-    table.add_row(
-        "all",
-        known if found.complete else f"{known} and more",
-        f"{found.minutes:,.1f} minutes at the quota, for {known}",
-    )
+    more = "" if found.complete else " and more"
+    table.add_row("all", f"{known}{more}", f"{found.minutes:,.1f} minutes at the quota, for {known}")
     return table
-
-
-def _why(figures: dict[str, Any]) -> str:
-    return ", ".join(f"{count:,} {REASONS[reason]}" for reason, count in figures["reasons"].items())
 
 
 def plain_console() -> Console:
@@ -88,9 +84,9 @@ def plain_console() -> Console:
     return console if console.file.isatty() else Console(force_terminal=False, no_color=True, width=PIPE_WIDTH)
 
 
-def show_checks(found: Checks, console: Console | None = None) -> None:
+def show_checks(found: Checks) -> None:
     """A line for each check, and below it what to do about it."""
-    console = console or plain_console()
+    console = plain_console()
     for _, same in groupby(found.checks, key=lambda check: check.detail if check.status == "skipped" else check.name):
         check, *more = same
         mark, colour = _MARKS[check.status]
@@ -111,9 +107,8 @@ def show_checks(found: Checks, console: Console | None = None) -> None:
 def show_status(found: WarehouseStatus, console: Console | None = None) -> None:
     """A table of the resources, then a line for whatever else there is to say."""
     console = console or plain_console()
-    accounts = [list(rows) for _, rows in groupby(found.resources, key=lambda row: row.account_id)]
-    for rows in accounts:
-        console.print(_resources_table(rows, found))
+    for _, rows in groupby(found.resources, key=lambda row: row.account_id):
+        console.print(_resources_table(list(rows), found))
     for text in _lines(found):
         console.print(text, soft_wrap=True)
 
@@ -127,82 +122,67 @@ def _resources_table(rows: list[ResourceStatus], found: WarehouseStatus) -> Tabl
         table.add_column(name, justify="right" if name == "rows" else "left", no_wrap=name in ("resource", "rows"))
     for row in rows:
         run = row.last_run or {}
-        old = "" if row.is_fresh(found.max_age_hours) else "red"
+        read = _ago(row.read_at, found) if row.read_at or row.is_watched else "not selected"
         table.add_row(
             row.resource,
             f"{row.rows:,}",
             _moment(row.cursor),
             _ago(row.landed_at, found),
             " ".join(filter(None, (run.get("command"), run.get("status")))) or "-",
-            Text(_read(row, found), old),
+            Text(read, "" if row.is_fresh(found.max_age_hours) else "red"),
         )
     return table
 
 
-def _read(row: ResourceStatus, found: WarehouseStatus) -> str:
-    if row.read_at:
-        return _ago(row.read_at, found)
-    return "never" if row.is_watched else "not selected"
-
-
-def _lines(found: WarehouseStatus) -> list[Text]:
+def _lines(found: WarehouseStatus) -> Iterator[Text]:
     """What is good plain, what is not in colour and with the way out."""
-    lines = [_freshness(found)]
+    yield _freshness(found)
     several = len({run["pipeline"] for run in (*found.running, *found.last_runs)}) > 1
 
-    def of(row: Mapping[str, Any]) -> str:
-        return f" of {row['pipeline']}" if several else ""
+    def of(pipeline: str) -> str:
+        return f" of {pipeline}" if several else ""
 
     for run in found.running:
         began = _ago(run["started_at"], found)
-        lines.append(
-            Text(f"Running{of(run)}: {run['command']}, begun {began}; or killed, which the next run will say.")
+        yield Text(
+            f"Running{of(run['pipeline'])}: {run['command']}, begun {began}; or killed, which the next run will say."
         )
     for run in found.last_runs:
+        whose = of(run["pipeline"])
         ended = _ago(run["finished_at"] or run["started_at"], found)
         why = f": {run['error']}" if run["error"] and run["status"] == "failed" else "."
-        colour = "" if run["status"] == "ok" else "yellow"
         asked = counted(run["requests"] or 0, "request")
-        lines.append(Text(f"Last run{of(run)}: {run['command']} {run['status']}, {ended}, {asked}{why}", colour))
-        lost = [failure for failure in found.failures if failure["pipeline"] == run["pipeline"]]
-        lines += [
-            Text(
-                f"  Not loaded: {' of '.join(filter(None, (failure['resource'], failure['parent_id'])))}: "
-                f"{failure['error']}",
-                "yellow",
-            )
-            for failure in lost[:MOST_NAMED]
-        ]
-        if len(lost) > MOST_NAMED:
-            lines.append(Text(f"  and {len(lost) - MOST_NAMED:,} more; --json names them all.", "yellow"))
-        lines.append(Text(f"Last sync{of(run)} without a failure: {_ago(run['last_ok_at'], found)}."))
-    lines.append(Text(f"Requests today (UTC): {found.requests_today:,}."))
-    lines += [
-        Text(
-            f"Overdue{f' of {row.pipeline}' if several else ''}: {row.overdue:,} {row.resource}; their calls fail, or "
-            "runs were missed.",
-            "yellow",
+        yield Text(
+            f"Last run{whose}: {run['command']} {run['status']}, {ended}, {asked}{why}",
+            "" if run["status"] == "ok" else "yellow",
         )
-        for row in found.resources
-        if row.overdue
-    ]
+        failures = [failure for failure in found.failures if failure["pipeline"] == run["pipeline"]]
+        for failure in failures[:MOST_NAMED]:
+            yield Text(f"  Not loaded: {lost(failure)}", "yellow")
+        if len(failures) > MOST_NAMED:
+            yield Text(f"  and {len(failures) - MOST_NAMED:,} more; --json names them all.", "yellow")
+        yield Text(f"Last sync{whose} without a failure: {_ago(run['last_ok_at'], found)}.")
+    yield Text(f"Requests today (UTC): {found.requests_today:,}.")
+    for row in found.resources:
+        if row.overdue:
+            late = f"{row.overdue:,} {row.resource}"
+            yield Text(f"Overdue{of(row.pipeline)}: {late}; their calls fail, or runs were missed.", "yellow")
     names = {row.account_id: row.pipeline for row in found.resources}
-    lines += [_lookback(lookback, names[lookback.account_id] if several else "") for lookback in found.lookbacks]
-    lines.append(_models(found))
-    for pipeline in sorted({row.pipeline for row in found.resources}):
-        lines.append(Text(f"Working state of dlt: dlt pipeline --pipelines-dir {found.pipelines_dir} {pipeline} info"))
-    return lines
+    for lookback in found.lookbacks:
+        yield _lookback(lookback, names[lookback.account_id] if several else "")
+    yield _models(found)
+    for pipeline in sorted(set(names.values())):
+        yield Text(f"Working state of dlt: dlt pipeline --pipelines-dir {found.pipelines_dir} {pipeline} info")
 
 
 def _freshness(found: WarehouseStatus) -> Text:
     limit = f"{found.max_age_hours:g} h are allowed"
     if found.fresh:
         return Text(f"Fresh: what was read longest ago was {_hours(found.age_hours)} ago, {limit}.", "green")
+    said = f"what was read longest ago was {_hours(found.age_hours)} ago, {limit}"
+    if found.age_hours is None:
+        said = "something was never read"
     old = sorted({row.resource for row in found.resources if not row.is_fresh(found.max_age_hours)})
-    never = found.age_hours is None
-    said = (
-        "something was never read" if never else f"what was read longest ago was {_hours(found.age_hours)} ago, {limit}"
-    )
     named = f" ({', '.join(old)})" if old else ""
     return Text(f"Not fresh: {said}{named}; run wistia-pipeline sync, and see that it runs every hour.", "red")
 
@@ -221,15 +201,8 @@ def _models(found: WarehouseStatus) -> Text:
         return Text("Models: not built.")
     models = found.models
     text = f"Models: {models['marts']} marts, built {_ago(models['built_at'], found)}"
-    wrong = [
-        f"{what} {', '.join(models[key])}"
-        for key, what in (
-            ("failed_models", "failed model"),
-            ("failed_tests", "failed test"),
-            ("missing_marts", "missing"),
-        )
-        if models[key]
-    ]
+    called = {"failed_models": "failed model", "failed_tests": "failed test", "missing_marts": "missing"}
+    wrong = [f"{what} {', '.join(models[key])}" for key, what in called.items() if models[key]]
     if wrong:
         return Text(f"{text}; {'; '.join(wrong)}: wistia-pipeline models tries again.", "yellow")
     return Text(f"{text}, all tests hold.")
