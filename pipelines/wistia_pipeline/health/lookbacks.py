@@ -49,11 +49,6 @@ class Lookback:
     advice: str | None
 
 
-def bucket(age: timedelta) -> str:
-    """The name of an age, as `restatements` has it."""
-    return next((name for name, limit in AGES.items() if age <= limit), OLDER)
-
-
 def judged(
     account_id: str,
     resource: str,
@@ -74,12 +69,12 @@ def judged(
         before = bisect_left(syncs, began) - 1 if began else -1
         if began and before >= 0 and began - syncs[before] <= PAUSE:
             counts[row["age"]] += row["rows_added"] + row["rows_changed"]
-    ages = [*AGES, OLDER]
-    hourly, deepest = (
-        ages.index(bucket(reach)) for reach in (timedelta(hours=shallow), timedelta(hours=deep) + ONE_DAY)
-    )
+    ages, limits = [*AGES, OLDER], list(AGES.values())
+    hourly = bisect_left(limits, timedelta(hours=shallow))
+    deepest = bisect_left(limits, timedelta(hours=deep) + ONE_DAY)
     late = sum(counts[age] for age in ages[hourly + 1 :])
-    last, beyond = counts[ages[deepest]] if deepest > hourly else 0, sum(counts[age] for age in ages[deepest + 1 :])
+    last = counts[ages[deepest]] if deepest > hourly else 0
+    beyond = sum(counts[age] for age in ages[deepest + 1 :])
     narrow = beyond > 0 or (last >= FEW and last > MANY * late)
     verdict: Verdict = "too narrow" if narrow else "wide enough" if len(syncs) > 1 else "unknown"
     where = OLDER if beyond else ages[deepest]
