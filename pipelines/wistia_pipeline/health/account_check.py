@@ -94,7 +94,7 @@ class _Answers:
 
     def ask(self, endpoints: Iterable[Endpoint]) -> None:
         """Requests several side by side, without those that the token may not read."""
-        allowed = [endpoint for endpoint in endpoints if not self.is_refused(endpoint.permission)]
+        allowed = [endpoint for endpoint in endpoints if endpoint.permission not in self.refused]
         with ThreadPoolExecutor(max(len(allowed), 1), thread_name_prefix="probe") as pool:
             list(pool.map(self._ask_one, allowed))
 
@@ -116,12 +116,15 @@ class _Answers:
         found = value_of(parent.column(parent.primary_key[0]), rows[0]) if rows else None
         return None if found is None else str(found)
 
-    def is_refused(self, permission: str) -> bool:
-        """Whether the token was found to lack a permission."""
-        return any(
-            isinstance(error, PermissionMissing) and BY_NAME[name].permission == permission
-            for name, error in self.errors.items()
-        )
+    @property
+    def refused(self) -> dict[str, PermissionMissing]:
+        """By permission that the token was found to lack: what Wistia says of the first endpoint that needs it."""
+        found: dict[str, PermissionMissing] = {}
+        for endpoint in ENDPOINTS:
+            error = self.errors.get(endpoint.name)
+            if isinstance(error, PermissionMissing):
+                found.setdefault(endpoint.permission, error)
+        return found
 
 
 def _check_endpoints(found: Checks, answers: _Answers) -> None:
@@ -138,12 +141,9 @@ def _check_endpoints(found: Checks, answers: _Answers) -> None:
 
 
 def _check_permission(found: Checks, answers: _Answers, permission: str, name: str) -> None:
-    of_it = [endpoint.name for endpoint in ENDPOINTS if endpoint.permission == permission]
-    errors = [answers.errors[name] for name in of_it if name in answers.errors]
-    refused = next((error for error in errors if isinstance(error, PermissionMissing)), None)
-    if refused:
-        found.fail(name, refused)
-    elif any(name in answers.rows for name in of_it):
+    if error := answers.refused.get(permission):
+        found.fail(name, error)
+    elif any(BY_NAME[answered].permission == permission for answered in answers.rows):
         found.add(name, "ok", f"{permission!r} is ticked")
     else:
         found.skip([name], "nothing that needs it was answered")
@@ -165,14 +165,12 @@ def _check_plan(found: Checks, answers: _Answers) -> None:
 def _check_endpoint(found: Checks, answers: _Answers, endpoint: Endpoint) -> None:
     name, error = endpoint.name, answers.errors.get(endpoint.name)
     if name in answers.rows:
-        one = "answers" if answers.rows[name] else "answers, without a row"
-        found.add(name, "ok", one)
-    elif error is None:
-        lacks = answers.is_refused(endpoint.permission)
-        reason = f"the permission {endpoint.permission!r} is missing" if lacks else _no_parent(answers, endpoint)
-        found.skip([name], reason)
-    elif isinstance(error, PermissionMissing):
+        found.add(name, "ok", "answers" if answers.rows[name] else "answers, without a row")
+    elif isinstance(error, PermissionMissing) or (error is None and endpoint.permission in answers.refused):
         found.skip([name], f"the permission {endpoint.permission!r} is missing")
+    elif error is None:
+        none_yet = f"the account has no {endpoint.parent} yet"
+        found.skip([name], none_yet if endpoint.parent in answers.rows else f"{endpoint.parent} could not be listed")
     elif isinstance(error, NotFound) and endpoint.optional:
         found.add(name, "ok", "not offered by Wistia: stays empty")
     elif isinstance(error, NotFound) and endpoint.parent:
@@ -184,8 +182,3 @@ def _check_endpoint(found: Checks, answers: _Answers, endpoint: Endpoint) -> Non
         )
     else:
         found.fail(name, error)
-
-
-def _no_parent(answers: _Answers, endpoint: Endpoint) -> str:
-    parents = endpoint.parent or ""
-    return f"the account has no {parents} yet" if parents in answers.rows else f"{parents} could not be listed"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from importlib.util import find_spec
@@ -125,11 +126,9 @@ def _check_api(found: Checks, account: WistiaAccount, settings: dict[str, Any], 
         found.skip(("reachability", "api_version", "clock", *OF_THE_ACCOUNT), "there is no token to ask with")
         return
     probes = Probes(client, now)
-    try:
+    with closing(client):
         check_account(found, probes, settings["api_version"])
-    finally:
-        client.close()
-        found.requests = probes.metrics.requests
+    found.requests = probes.metrics.requests
 
 
 def _check_destination(found: Checks, destination: TDestinationReferenceArg) -> None:
