@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
-from wistia_source.endpoints import ACCOUNT_ID, BY_NAME, ENDPOINTS, REFRESHES, RESTATEMENTS, Endpoint
+from wistia_source.endpoints import ACCOUNT_ID, BY_NAME, ENDPOINTS, REFRESHES, RESTATEMENTS
 from wistia_source.rows import LOAD_ID
+from wistia_source.windows import midnight
 
 from ..models.build import MODELS
 from ..models.settings import model_names
@@ -97,10 +98,9 @@ def status(reader: Reader, max_age_hours: float, pipelines_dir: str, now: dateti
     held = {(row.account_id, row.resource): row for row in _resources(reader, tables)}
     _read_log(reader, held, now, whose)
     if {REFRESHES.name, RESTATEMENTS.name} <= tables.keys():
-        pipelines = {row.account_id: row.pipeline for row in held.values()}
         settings = {
             account_id: WistiaAccount.of_pipeline(pipeline).settings(accept_partial=True)
-            for account_id, pipeline in pipelines.items()
+            for account_id, pipeline in {(row.account_id, row.pipeline) for row in held.values()}
         }
         _read_refreshes(reader, held, tables, now - max_age_hours * HOUR, settings)
         found.lookbacks = _lookbacks(reader, now, settings)
@@ -109,13 +109,9 @@ def status(reader: Reader, max_age_hours: float, pipelines_dir: str, now: dateti
     watched = [row for row in found.resources if row.is_watched]
     ages = [row.age_hours for row in watched if row.age_hours is not None]
     found.age_hours = max(ages) if ages and len(ages) == len(watched) else None
-    accounts = {row.account_id for row in found.resources}
-    found.fresh = (
-        bool(accounts)
-        # an account of which nothing was ever read is not fresh because there is nothing to be old
-        and accounts == {row.account_id for row in watched}
-        and all(row.is_fresh(max_age_hours) for row in watched)
-    )
+    # an account of which nothing was ever read is not fresh because there is nothing to be old
+    is_each_watched = {row.account_id for row in found.resources} == {row.account_id for row in watched}
+    found.fresh = bool(watched) and is_each_watched and all(row.is_fresh(max_age_hours) for row in watched)
     return found
 
 
@@ -140,16 +136,15 @@ def _read_runs(reader: Reader, found: WarehouseStatus, whose: str) -> None:
             found.running.append({name: row[name] for name in ("pipeline", "run_id", "command", "started_at")})
         else:
             found.last_runs.append(row)
-    midnight = found.checked_at.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     (today,) = reader.rows(
         f"select cast(coalesce(sum(requests), 0) as bigint) as requests from {runs} where started_at >= $1",  # noqa: S608
-        midnight,
+        midnight(found.checked_at.astimezone(UTC).date()),
     )
     found.requests_today = today["requests"]
     ended = {run["run_id"]: run["pipeline"] for run in found.last_runs}
     for row in reader.rows(
         f"select run_id, resource, parent_id, error from {reader.raw}.{SYNC_FAILURES.name} "  # noqa: S608
-        f"where run_id in ({', '.join(f'${number}' for number in range(1, len(ended) + 1)) or 'null'}) "
+        f"where run_id in ({', '.join(f'${number}' for number, _ in enumerate(ended, 1)) or 'null'}) "
         "order by run_id, resource, parent_id",
         *ended,
     ):
@@ -166,7 +161,7 @@ def _read_models(reader: Reader, found: WarehouseStatus) -> None:
     names, built = model_names(), reader.columns(reader.marts).keys()
     # what they share is in schemas of its own
     marts = {name for name in names if name.startswith("wistia__")}
-    failed = (rows[0]["error"] or "").split(", ") if rows[0]["error"] else []
+    failed = rows[0]["error"].split(", ") if rows[0]["error"] else []
     # the project itself, where dbt could not begin
     tests = [name for name in failed if name not in {*names, "wistia"}]
     found.models = {
@@ -233,9 +228,8 @@ def _read_log(reader: Reader, held: dict[tuple[str, str], ResourceStatus], now: 
     for (account_id, resource), found in held.items():
         found.pipeline = pipelines.get(account_id, ONLY)
         # a run that has failed before it knew the account was for that of its pipeline
-        known = [
-            run for run in (last.get((account, found.pipeline, resource)) for account in (account_id, None)) if run
-        ]
+        keys = [(account, found.pipeline, resource) for account in (account_id, None)]
+        known = [last[key] for key in keys if key in last]
         found.last_run = max(known, key=lambda run: run["started_at"], default=None)
 
 
@@ -257,7 +251,8 @@ def _read_refreshes(
     for endpoint in ENDPOINTS:
         if endpoint.parent not in tables:
             continue
-        within = {account_id: _refresh_within(endpoint, own) for account_id, own in settings.items()}
+        name = "captions_refresh_within_hours" if endpoint.name == "captions" else "refresh_within_hours"
+        within = {account_id: timedelta(hours=own[name]) for account_id, own in settings.items()}
         for interval in set(within.values()):
             for row in reader.rows(
                 f"select parents.account_id, cast(count(*) as bigint) as overdue from {reader.raw}.{endpoint.parent} "  # noqa: S608
@@ -272,18 +267,12 @@ def _read_refreshes(
                     found.overdue = row["overdue"]
 
 
-def _refresh_within(endpoint: Endpoint, settings: Mapping[str, Any]) -> timedelta:
-    own = "captions_refresh_within_hours" if endpoint.name == "captions" else "refresh_within_hours"
-    return timedelta(hours=settings[own])
-
-
 def _lookbacks(reader: Reader, now: datetime, settings: Mapping[str, Mapping[str, Any]]) -> list[Lookback]:
-    since = now - OBSERVED
     found = defaultdict(list)
     for row in reader.rows(
         f"select account_id, run_id, resource, age, rows_added, rows_changed from {reader.raw}.{RESTATEMENTS.name} "  # noqa: S608
         "where run_at >= $1",
-        since,
+        now - OBSERVED,
     ):
         found[row["account_id"], row["resource"]].append(row)
     began: dict[str, datetime] = {}
@@ -293,7 +282,7 @@ def _lookbacks(reader: Reader, now: datetime, settings: Mapping[str, Mapping[str
         f"select account_id, run_id, resource, started_at, {GOOD} as is_good from {reader.raw}.{SYNC_RUNS.name} "  # noqa: S608
         f"where started_at >= $1 and resource in ({', '.join(map(repr, feeds))}) and account_id is not null "
         "order by started_at",
-        since,
+        now - OBSERVED,
     ):
         began[row["run_id"]] = row["started_at"]
         if row["is_good"]:
