@@ -7,7 +7,6 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
-from datetime import date
 from functools import wraps
 from typing import TYPE_CHECKING, Any
 
@@ -36,22 +35,6 @@ def warehouse(meaning: str, default: str = "duckdb") -> Callable[[Callable[..., 
 
 
 WHERE_THE_DATA_IS = warehouse(f"Where the data is: {ANY_MODELLED}.")
-
-
-def day(name: str, meaning: str, default: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """An option that is a day; `default` says what goes without it."""
-    return click.option(
-        name,
-        metavar="DAY",
-        type=click.DateTime(["%Y-%m-%d"]),
-        callback=lambda _context, _option, moment: moment and moment.date(),
-        help=f"{meaning}; without it {default}.",
-    )
-
-
-FIRST_DAY, DAY_AFTER = "First day, such as 2026-01-31", "The day after the last one"
-START = day("--start", FIRST_DAY, "from the first one on")
-END = day("--end", DAY_AFTER, "up to the newest")
 
 
 def _account(_context: click.Context, _option: click.Parameter, value: str | None) -> WistiaAccount:
@@ -157,12 +140,6 @@ def counted(count: int, thing: str) -> str:
 def lost(failure: Mapping[str, Any]) -> str:
     """What could not be read, and why."""
     return f"{' of '.join(filter(None, (failure['resource'], failure['parent_id'])))}: {failure['error']}"
-
-
-def require_days(start: date | None, end: date | None) -> None:
-    """Refuses days of which there can be none."""
-    if start and end and start >= end:
-        raise click.UsageError(f"--end {end} must be after --start {start}: it is not read itself.")
 
 
 def name_failures(what: str, failures: Sequence[str]) -> None:

@@ -6,26 +6,24 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 
 import click
 
-from .options import (
-    DAY_AFTER,
-    END,
-    FIRST_DAY,
-    START,
-    WHERE_THE_DATA_IS,
-    counted,
-    day,
-    key,
-    names,
-    reported,
-    require_days,
-)
+from .options import WHERE_THE_DATA_IS, counted, key, names, reported
 
-STANDARD_OUTPUT = "-"
+
+def _day(name: str, meaning: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """An option that is a day."""
+    return click.option(
+        name,
+        metavar="DAY",
+        type=click.DateTime(["%Y-%m-%d"]),
+        callback=lambda _context, _option, moment: moment and moment.date(),
+        help=meaning,
+    )
 
 
 @click.command()
@@ -37,8 +35,8 @@ STANDARD_OUTPUT = "-"
     help="Without it the ending of the file says.",
 )
 @click.option("--output", required=True, callback=key, metavar="FILE", help="The file to write; - is standard output.")
-@START
-@END
+@_day("--start", "First day, such as 2026-01-31; without it from the first one on.")
+@_day("--end", "The day after the last one; without it up to the newest.")
 @click.option("--columns", callback=names, metavar="NAMES", help="Only these columns, in this order: date,...")
 @WHERE_THE_DATA_IS
 @reported
@@ -62,11 +60,11 @@ def export(
     from ..runtime.files import replaced_when_whole
     from ..warehouses.reading import reading
 
-    require_days(start, end)
+    _require_days(start, end)
     mart, file = mart_named(model), Path(output)
     chosen = format_of(file, as_format)
     with reading(make_pipeline(destination)) as reader:
-        if output == STANDARD_OUTPUT:
+        if output == "-":
             _end_with_the_reader_of_a_pipe()
             with os.fdopen(os.dup(sys.stdout.fileno()), "wb") as pipe:
                 write_rows(reader, mart, pipe, chosen, columns, start, end)
@@ -85,8 +83,8 @@ def export(
     metavar="FILE",
     help="The page to write; one that is there is replaced.",
 )
-@day("--start", FIRST_DAY, "90 days before the end")
-@day("--end", DAY_AFTER, "the day after the newest one")
+@_day("--start", "First day, such as 2026-01-31; without it 90 days before the end.")
+@_day("--end", "The day after the last one; without it the day after the newest one.")
 @WHERE_THE_DATA_IS
 @reported
 def report(output: str, start: date | None, end: date | None, destination: str) -> None:
@@ -100,12 +98,18 @@ def report(output: str, start: date | None, end: date | None, destination: str) 
     from ..runtime.files import replaced_when_whole
     from ..warehouses.reading import reading
 
-    require_days(start, end)
+    _require_days(start, end)
     with replaced_when_whole(Path(output)) as whole:
         with reading(make_pipeline(destination)) as reader:
             figures = read_figures(reader, start, end)
         whole.write_text(page(figures), "utf-8")
     click.echo(f"The report of {figures.start} to {figures.last} is {output}; open it in a browser.")
+
+
+def _require_days(start: date | None, end: date | None) -> None:
+    """Refuses days of which there can be none."""
+    if start and end and start >= end:
+        raise click.UsageError(f"--end {end} must be after --start {start}: it is not read itself.")
 
 
 def _end_with_the_reader_of_a_pipe() -> None:
