@@ -9,7 +9,6 @@ import sys
 from collections.abc import Callable
 from dataclasses import asdict
 from datetime import timedelta
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -23,7 +22,6 @@ from .options import (
     MOST_NAMED,
     VERBOSE,
     counted,
-    explained,
     guarded,
     key,
     lost,
@@ -109,8 +107,7 @@ def _load(
     def run() -> None:
         with Progress() as progress:
             pipeline = make_pipeline(destination, progress, account.pipeline_name)
-            words = partial(explained, account=account)
-            run_sync(pipeline, progress, result, request, account, words, models=not no_models)
+            run_sync(pipeline, progress, result, request, account, models=not no_models)
 
     stopped = noted(run, result, verbose, account)
     whoever = "the same command asks for these" if request.is_backfill else "these are asked for"

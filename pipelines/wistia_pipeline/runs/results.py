@@ -42,7 +42,6 @@ class SyncResult:
     new_fields: list[str] = field(default_factory=list)
     """Fields that no release has declared and that came for the first time, as `resource.field`."""
     days_outside_band: list[DayOutsideBand] = field(default_factory=list)
-    """Days with fewer or more viewing sessions than their plays explain."""
     models: ModelsResult | None = None
     """What building the SQL models came to; null where they were not to be built."""
     run_id: str = field(default_factory=lambda: uuid4().hex)

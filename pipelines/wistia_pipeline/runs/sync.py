@@ -25,6 +25,7 @@ from wistia_source.request import RunRequest
 
 from ..models.build import build_models
 from ..runtime.settings import setting
+from ..warehouses.failures import explain
 from ..warehouses.kinds import destination_of, kind_of
 from ..warehouses.locks import Hold
 from ..warehouses.run_log import RunLog
@@ -83,14 +84,11 @@ def run_sync(
     result: SyncResult,
     request: RunRequest = RunRequest(),  # noqa: B008
     account: WistiaAccount = WistiaAccount(),  # noqa: B008
-    explain: Callable[[BaseException], str] = str,
     *,
     models: bool = True,
 ) -> None:
     """Loads what is asked for, builds the models on it and fills `result`, also where it raises; nothing loaded before
     is touched then.
-
-    `explain` words an error for the run log.
     """
     started = monotonic()
     settings = account.settings(accept_partial=True)
@@ -129,7 +127,7 @@ def run_sync(
             failed = failures_of(source) or (result.models and result.models.failures)
             result.status = "partial" if failed else "ok"
         except BaseException as error:
-            result.error = explain(error)
+            result.error = account.worded(explain(error))
             raise
         finally:
             result.seconds = round(monotonic() - started, 3)
