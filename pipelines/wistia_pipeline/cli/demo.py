@@ -12,6 +12,8 @@ from tempfile import TemporaryDirectory
 import duckdb
 from rich.console import Console
 
+from wistia_source.windows import RETENTION
+
 from ..runs.accounts import WistiaAccount
 from ..runs.progress import Progress
 from ..runs.results import SyncResult
@@ -43,7 +45,6 @@ limit 7
 """
 REQUESTS_PER_MINUTE = 30_000
 """The local API lets the demo hurry; Wistia allows 600."""
-HISTORY = timedelta(days=730)
 
 
 def run_demo(output: str) -> None:
@@ -65,7 +66,7 @@ def run_demo(output: str) -> None:
                 # all that a user's own settings could bend
                 own = {
                     "api_version": "v1",
-                    "start_date": (start - HISTORY).date().isoformat(),
+                    "start_date": (start - RETENTION).date().isoformat(),
                     "access_token": sandbox.token,
                     "base_url": sandbox.url,
                     "requests_per_minute": REQUESTS_PER_MINUTE,

@@ -19,7 +19,6 @@ from ..runs.dry_run import Forecast
 from ..runs.results import SyncResult
 from .options import MOST_NAMED, counted, lost
 
-PIPE_WIDTH = 120
 _MARKS: dict[Status, tuple[str, str]] = {
     "ok": ("✓", "green"),
     "warning": ("!", "yellow"),
@@ -77,16 +76,16 @@ def forecast_table(found: Forecast) -> Table:
     return table
 
 
-def plain_console() -> Console:
+def _plain_console() -> Console:
     """Standard output, with colours only on a terminal."""
     console = Console()
     # FORCE_COLOR, which continuous integration likes to set, makes a pipe look like a terminal to rich
-    return console if console.file.isatty() else Console(force_terminal=False, no_color=True, width=PIPE_WIDTH)
+    return console if console.file.isatty() else Console(force_terminal=False, no_color=True, width=120)
 
 
 def show_checks(found: Checks) -> None:
     """A line for each check, and below it what to do about it."""
-    console = plain_console()
+    console = _plain_console()
     for _, same in groupby(found.checks, key=lambda check: check.detail if check.status == "skipped" else check.name):
         check, *more = same
         mark, colour = _MARKS[check.status]
@@ -106,7 +105,7 @@ def show_checks(found: Checks) -> None:
 
 def show_status(found: WarehouseStatus, console: Console | None = None) -> None:
     """A table of the resources, then a line for whatever else there is to say."""
-    console = console or plain_console()
+    console = console or _plain_console()
     for _, rows in groupby(found.resources, key=lambda row: row.account_id):
         console.print(_resources_table(list(rows), found))
     for text in _lines(found):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from time import monotonic
-from types import TracebackType
 
 from dlt.common.runtime.collector import NullCollector
 from dlt.extract import DltSource
@@ -56,9 +55,7 @@ class Progress:
         self._thread.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         self._stop_asked.set()
         self._thread.join()
         if error is None:
