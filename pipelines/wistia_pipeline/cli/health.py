@@ -34,7 +34,8 @@ def check(destination: str, account: WistiaAccount, as_json: bool) -> int:
 
     found = check_all(destination, account=account)
     if as_json:
-        click.echo(json.dumps({"ok": found.ok, **asdict(found)}))
+        checks = [asdict(check) for check in found.checks]
+        click.echo(json.dumps({"ok": found.ok, "checks": checks, "requests": found.requests}))
     else:
         show_checks(found)
     return 0 if found.ok else EXIT_FAILED

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import InitVar, dataclass, field
+from dataclasses import dataclass, field
 from typing import Literal
 
 from wistia_source.endpoints import BY_NAME, READ_MEDIA, READ_STATS
@@ -42,11 +42,8 @@ class Checks:
     checks: list[Check] = field(default_factory=list)
     requests: int = 0
     """Made for them."""
-    worded: InitVar[Callable[[str], str]] = str
+    worded: Callable[[str], str] = field(default=str, repr=False)
     """How what was found is put."""
-
-    def __post_init__(self, worded: Callable[[str], str]) -> None:
-        self._worded = worded
 
     @property
     def ok(self) -> bool:
@@ -55,7 +52,7 @@ class Checks:
 
     def add(self, name: str, status: Status, sentence: str) -> None:
         """Notes a result: what is the case and, behind a semicolon, what to do about it."""
-        text = self._worded(sentence).removesuffix(".")
+        text = self.worded(sentence).removesuffix(".")
         detail, _, advice = text.rpartition("; ") if status in ("warning", "failed") else (text, "", "")
         self.checks.append(Check(name, status, detail or text, (detail and advice) or None))
         self.checks.sort(key=lambda check: ORDER.index(check.name))
