@@ -36,10 +36,8 @@ class ResourceStatus:
     """What dlt calls the pipeline that loads the account."""
     rows: int = 0
     cursor: datetime | date | None = None
-    """How far it is read: its newest row's time or day, or when a media or project was last refreshed.
-
-    Null for lists, which are read as a whole each time.
-    """
+    """How far it is read: its newest row's time or day, or when a media or project was last refreshed; null for lists,
+    which are read as a whole each time."""
     landed_at: datetime | None = None
     """When its newest rows were loaded."""
     read_at: datetime | None = None

@@ -63,10 +63,7 @@ class WistiaAccount:
         return declared(request=request, **{**arguments, **self.given})
 
     def settings(self, *, accept_partial: bool = False) -> dict[str, Any]:
-        """The source's settings as it would get them.
-
-        Raises what dlt says of one that is missing or no good.
-        """
+        """The source's settings as it would get them. Raises what dlt says of one that is missing or no good."""
         spec = get_fun_spec(wistia)
         assert spec is not None
         found = resolve_configuration(spec(), sections=self.section, accept_partial=accept_partial)

@@ -19,10 +19,7 @@ from .results import metrics_of
 
 
 class Progress:
-    """Watches the counts that the resources keep, and the steps that dlt announces to its `collector`.
-
-    A context manager around one or more runs.
-    """
+    """Watches the counts of the resources, and the steps that dlt tells its `collector`, while its context lasts."""
 
     def __init__(self, console: Console | None = None, line_seconds: float = 10.0) -> None:
         self.collector = _Steps(self._loading)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Collection
 from pathlib import Path
 from shutil import rmtree
@@ -48,7 +47,7 @@ def settle(pipeline: dlt.Pipeline, run_id: str, killed: Collection[str] | None, 
 def _write(file: Path, text: str) -> None:
     new = file.with_name(f"{file.name}.new")
     new.write_text(text, "utf-8")
-    os.replace(new, file)
+    new.replace(file)
 
 
 def drop_local_state(pipeline: dlt.Pipeline) -> None:

@@ -87,9 +87,7 @@ def run_sync(
     *,
     models: bool = True,
 ) -> None:
-    """Loads what is asked for, builds the models on it and fills `result`, also where it raises; nothing loaded before
-    is touched then.
-    """
+    """Loads what is asked for and builds the models. Fills `result`, also where it raises: what was loaded stays."""
     started = monotonic()
     settings = account.settings(accept_partial=True)
     now = settings["now"] or datetime.now(UTC)
