@@ -95,8 +95,8 @@ def fan_out(task: Task) -> Iterator[Batch]:
             else:
                 pending.append(outcome)
         if rows >= run.tuning.rows_per_batch:
-            rows = 0
             yield _landed(task, pending)
+            pending, rows = [], 0
         else:
             yield None
     if pending:
@@ -219,7 +219,7 @@ def _days_of(task: Task, parent_id: str) -> tuple[date, date, bool]:
 
 
 def _landed(task: Task, outcomes: list[Outcome]) -> Batch:
-    """What is new of the outcomes; the parents are noted as asked, and the list emptied."""
+    """What is new of the outcomes; the parents are noted as asked."""
     run, endpoint = task.run, task.endpoint
     table = _isolated(task, outcomes)
     for child in endpoint.children:
@@ -231,7 +231,6 @@ def _landed(task: Task, outcomes: list[Outcome]) -> Batch:
     if not run.backfill:
         for outcome in outcomes:
             run.memory.note(endpoint, outcome)
-    outcomes.clear()
     return task.counted(table)
 
 

@@ -197,8 +197,9 @@ def one_row(task: Task, key: str) -> Iterator[Batch]:
     try:
         rows = task.rows({}, key=key)
     except NotFound:
-        name = task.endpoint.name
-        raise SettingInvalid(f"Wistia has no row of {name} with the key {key!r}; check the key.") from None
+        raise SettingInvalid(
+            f"Wistia has no row of {task.endpoint.name} with the key {key!r}; check the key."
+        ) from None
     table = typed_feed(task, rows)
     task.run.memory.learn(task.endpoint, table, are_new=True)
     yield task.counted(table)

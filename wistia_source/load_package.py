@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from math import inf
 from time import monotonic
 from typing import Any, Literal, TypeVar
 
@@ -35,7 +34,7 @@ class LoadPackage:
     carried: dict[str, list[Any]] = field(default_factory=dict)
     """By table: lists found inside other rows that are not loaded yet."""
     _reached: set[tuple[str, Milestone]] = field(default_factory=set)
-    _ends: float = inf
+    _ends: float = 0.0
 
     def begin(self, name: str) -> bool:
         """A resource begins its part; the first one starts the package's time. Returns whether a run begins with it."""

@@ -25,8 +25,10 @@ from .pii import Pii
 from .rows import LOAD_ID, all_columns, to_table, with_key
 from .tuning import Tuning
 from .walks import Walks
-from .warehouse import IDLE_SECONDS
 from .windows import Days
+
+IDLE_SECONDS = 0.5
+"""How long the warehouse is kept open for the next question: an open DuckDB file shuts out its readers."""
 
 Batch = pa.Table | None
 """Rows for dlt, or None: nothing yet, let other resources go on."""

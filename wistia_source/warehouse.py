@@ -30,8 +30,6 @@ from .forgotten import Forgotten
 from .rows import ARROW_TYPES, LOAD_ID, ROW_HASH, all_columns, primary_key
 from .schedule import Refresh
 
-IDLE_SECONDS = 0.5
-"""How long a connection is kept for the next question: an open DuckDB file shuts out its readers."""
 READERS_LEAVE_SECONDS = 15.0
 
 T = TypeVar("T")
