@@ -79,7 +79,7 @@ def to_table(endpoint: Endpoint, rows: Sequence[Row], account_id: str) -> pa.Tab
     fields = [
         pa.field(column.name, ARROW_TYPES[column.data_type], nullable=column.name not in key) for column in columns
     ]
-    arrays = [_array(endpoint, *pair, objects) for pair in zip(columns, [*values, hashes], strict=True)]
+    arrays = [_array(endpoint, *pair, rows) for pair in zip(columns, [*values, hashes], strict=True)]
     for name in sorted(set(chain.from_iterable(undeclared))):
         fields.append(pa.field(name, pa.string()))
         arrays.append(_storable(pa.array([as_text(own.get(name)) for own in undeclared], pa.string())))
@@ -196,16 +196,18 @@ def _name(path: Path) -> str:
     return f"{name[: _LONGEST_NAME - 9].rstrip('_')}_{tag}"
 
 
-def _array(endpoint: Endpoint, column: Column, values: list[Any], objects: Objects) -> pa.Array[Any]:
+def _array(endpoint: Endpoint, column: Column, values: list[Any], rows: Sequence[Row]) -> pa.Array[Any]:
     array = _as_they_are(column, values)
     if array is None:
         fitted = [converted(column.data_type, value) for value in values]
         if MISFIT in fitted:
             number = fitted.index(MISFIT)
+            names = [name for name in endpoint.primary_key if name != column.name]
+            key = ", ".join(f"{name} {value_of(endpoint.column(name), rows[number])!r}" for name in names)
             raise RowUnusable(
                 f"{endpoint.name}.{column.name} should be {column.data_type}, but Wistia sent "
                 f"{_KINDS.get(type(values[number]), 'something')} that does not fit"
-                f"{_place(endpoint, objects, number, column)}; it is not loaded: please report it."
+                f"{f', in the row with {key}' if key else ''}; it is not loaded: please report it."
             )
         array = pa.array(fitted, ARROW_TYPES[column.data_type])
     return _storable(array) if column.data_type == "text" else array
@@ -223,12 +225,6 @@ def _as_they_are(column: Column, values: list[Any]) -> pa.Array[Any] | None:
         return pa.array(values, arrow_type)
     except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):
         return None
-
-
-def _place(endpoint: Endpoint, objects: Objects, number: int, misfit: Column) -> str:
-    key = [(name, _values(endpoint.column(name), objects)[number]) for name in endpoint.primary_key]
-    parts = [f"{name} {value!r}" for name, value in key if name != misfit.name]
-    return f", in the row with {', '.join(parts)}" if parts else ""
 
 
 def _storable(array: pa.Array[Any]) -> pa.Array[Any]:

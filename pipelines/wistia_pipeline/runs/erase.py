@@ -60,7 +60,7 @@ def erase_forgotten(pipeline: dlt.Pipeline, pii: Pii) -> Erased:
         with client.begin_transaction():
             columns = {table: columns_of(client, client.dataset_name, table.name) for table in (VISITORS, EVENTS)}
             tables = {table: names for table, names in columns.items() if names}
-            marts = {_qualified(client, schema, table): names for schema, table, names in _mart_tables(client)}
+            marts = {name: names for *_, name, names in _mart_tables(client)}
             accounts: set[str] = set()
             for table in tables:
                 name = client.make_qualified_table_name(table.name)
@@ -268,25 +268,22 @@ def _outdate_models(client: SqlClientBase[Any]) -> None:
         client.execute_sql(f"update {client.make_qualified_table_name(BUILT_FROM)} set fingerprint = ''")  # noqa: S608
 
 
-def _mart_tables(client: SqlClientBase[Any]) -> Iterator[tuple[str, str, list[str]]]:
-    """The tables of the models that name people: their schema, name and columns."""
+def _mart_tables(client: SqlClientBase[Any]) -> Iterator[tuple[str, str, str, list[str]]]:
+    """The tables of the models that name people: their schema, name, qualified name and columns."""
     for schema in model_schemas(client.dataset_name):
         for table in base_tables(client, schema):
             columns = columns_of(client, schema, table)
             if {*_KEYS, "embed_url"}.intersection(columns):
-                yield schema, table, columns
-
-
-def _qualified(client: SqlClientBase[Any], schema: str, table: str) -> str:
-    with client.with_alternative_dataset_name(schema):
-        return client.make_qualified_table_name(table)
+                with client.with_alternative_dataset_name(schema):
+                    name = client.make_qualified_table_name(table)
+                yield schema, table, name, columns
 
 
 def _tables_with_people(client: SqlClientBase[Any]) -> list[tuple[str, str]]:
     """The tables out of which rows are taken, with their schemas."""
     named = {table.name for table in (VISITORS, EVENTS, *LOG_TABLES)}
     raw = [(client.dataset_name, name) for name in base_tables(client, client.dataset_name) if name in named]
-    return [*raw, *((schema, table) for schema, table, _ in _mart_tables(client))]
+    return [*raw, *((schema, table) for schema, table, *_ in _mart_tables(client))]
 
 
 def _batches(keys: Iterable[str]) -> Iterator[list[str]]:
