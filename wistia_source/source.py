@@ -152,39 +152,36 @@ def wistia(
         task = Task(run, endpoint)
         if endpoint.kind == "feed":
             yield _feed(task, request.refresh.get(endpoint.name), filters.get(endpoint.name))
-        elif endpoint.listing:
-            yield _resource(endpoint, listing)(task)
         else:
-            yield _resource(endpoint, fan_out)(task)
+            yield _resource(task, listing if endpoint.listing else fan_out)
         for child in endpoint.children:
-            yield _resource(child, carried)(Task(run, child), endpoint)
+            yield _resource(Task(run, child), carried, endpoint)
     for endpoint, rows in (
         (REFRESHES, run.memory.take_refreshes),
         (RESTATEMENTS, run.memory.restatements),
         (FORGOTTEN, run.memory.take_forgotten),
     ):
-        yield _resource(endpoint, record)(Task(run, endpoint), rows)
+        yield _resource(Task(run, endpoint), record, rows)
 
 
 def _feed(task: Task, key: str | None, params: Mapping[str, str] | None) -> DltResource:
     """The resource of a feed: days again, one row, a filtered list, or what is new."""
-    endpoint = task.endpoint
     if task.run.backfill:
-        return _resource(endpoint, backfilled_feed)(task)
+        return _resource(task, backfilled_feed)
     if key:
-        return _resource(endpoint, one_row)(task, key)
+        return _resource(task, one_row, key)
     if params:
         # a filtered list must not move the cursor of the whole one
-        return _resource(endpoint, filtered_feed)(task, params)
-    assert endpoint.cursor is not None
+        return _resource(task, filtered_feed, params)
+    assert task.endpoint.cursor is not None
     cursor = dlt.sources.incremental[datetime](
-        endpoint.cursor,
+        task.endpoint.cursor,
         initial_value=midnight(task.run.start_date),
         # the merge key makes overlaps harmless; dlt's own deduplication would keep keys in the state
         primary_key=(),
         on_cursor_value_missing="include",
     )
-    return _resource(endpoint, incremental_feed)(task, cursor)
+    return _resource(task, incremental_feed, cursor)
 
 
 def _with_settings(endpoint: Endpoint, hours: Mapping[str, Mapping[str, float]]) -> Endpoint:
@@ -202,8 +199,9 @@ def _with_settings(endpoint: Endpoint, hours: Mapping[str, Mapping[str, float]])
     return replace(endpoint, **changes)
 
 
-def _resource(endpoint: Endpoint, generate: Callable[..., Any]) -> Callable[..., DltResource]:
+def _resource(task: Task, generate: Callable[..., Any], *arguments: Any) -> DltResource:
     """A dlt resource with everything that the table of endpoints declares."""
+    endpoint = task.endpoint
     columns: dict[str, TColumnSchema] = {}
     for column in all_columns(endpoint):
         columns[column.name] = {
@@ -214,7 +212,7 @@ def _resource(endpoint: Endpoint, generate: Callable[..., Any]) -> Callable[...,
         }
         if column is DELETED:
             columns[column.name]["hard_delete"] = True
-    return dlt.resource(
+    declared = dlt.resource(
         tracked(generate),
         name=endpoint.name,
         primary_key=primary_key(endpoint),
@@ -222,3 +220,4 @@ def _resource(endpoint: Endpoint, generate: Callable[..., Any]) -> Callable[...,
         columns=columns,
         schema_contract={"tables": "evolve", "columns": "evolve", "data_type": "freeze"},
     )
+    return declared(task, *arguments)

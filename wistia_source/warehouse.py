@@ -146,13 +146,12 @@ class Warehouse:
         """A listing's rows as they are held, marked as deleted; without a hash, so that they count as changed if they
         come back."""
         (key,) = endpoint.primary_key
-        columns = sorted(self.columns[endpoint.name] - {LOAD_ID})
         declared = {column.name: column.data_type for column in all_columns(endpoint)}
-        kinds = {name: declared.get(name, "text") for name in columns}
-        rows = self._rows(endpoint, columns, f" and {key} in ({', '.join(['%s'] * len(ids))})", *ids)
+        kinds = {name: declared.get(name, "text") for name in sorted(self.columns[endpoint.name] - {LOAD_ID})}
+        rows = self._rows(endpoint, [*kinds], f" and {key} in ({', '.join(['%s'] * len(ids))})", *ids)
         marks = {DELETED_AT.name: now, ROW_HASH.name: None}
         return pa.Table.from_pylist(
-            [dict(zip(columns, map(_as_loaded, kinds.values(), row), strict=True)) | marks for row in rows],
+            [dict(zip(kinds, map(_as_loaded, kinds.values(), row), strict=True)) | marks for row in rows],
             schema=pa.schema([(name, ARROW_TYPES[kind]) for name, kind in kinds.items()]),
         )
 
