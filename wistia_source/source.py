@@ -1,6 +1,6 @@
 """Declares the dlt source: makes a resource of each endpoint. Makes no request while building."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from math import inf
@@ -145,13 +145,24 @@ def wistia(
         "captions": {"refresh_within": captions_refresh_within_hours},
         "by_date": {"lookback": 24 * by_date_lookback_days},
     }
+    return _resources(run, request.refresh, filters, hours)
+
+
+def _resources(
+    run: Run,
+    keys: Mapping[str, str],
+    filters: Mapping[str, Mapping[str, str]],
+    hours: Mapping[str, Mapping[str, float]],
+) -> Iterator[DltResource]:
+    """A resource for each endpoint and for what the run says of itself. By endpoint: the key of the one row to refresh,
+    the filters of its list, and its lookbacks and turns."""
     for declared in ENDPOINTS:
         endpoint = _with_settings(declared, hours)
         if run.backfill and not endpoint.dated:
             continue
         task = Task(run, endpoint)
         if endpoint.kind == "feed":
-            yield _feed(task, request.refresh.get(endpoint.name), filters.get(endpoint.name))
+            yield _feed(task, keys.get(endpoint.name), filters.get(endpoint.name))
         else:
             yield _resource(task, listing if endpoint.listing else fan_out)
         for child in endpoint.children:
