@@ -88,6 +88,10 @@ def demo(output: str) -> None:
     Starts a local Wistia API, loads its account into a DuckDB file, lets an hour pass, loads again and shows what
     landed and how many requests it took.
     """
-    from .demo import run_demo
 
-    guarded(lambda: run_demo(output))
+    def run() -> None:
+        from .demo import run_demo
+
+        run_demo(output)
+
+    guarded(run)
