@@ -122,7 +122,8 @@ def descend(task: Task, read: Read, first: int) -> Iterator[list[Row]]:
             break
         oldest = time_of(endpoint, page[-1]) if page else None
         read.since, read.page = min(read.since, oldest or read.since), number
-        if number - first + 1 >= PAGES_AT_LEAST and task.run.package.is_full:
+        # a row at the very start may have others of that moment on the next page
+        if number - first + 1 >= PAGES_AT_LEAST and task.run.package.is_full and read.since > start:
             return
     if first > 1 and not any_came:
         yield from descend(task, read, 1)
