@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from time import monotonic
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
-T = TypeVar("T")
 Pause = Iterator[None]
 """A generator that yields None until what it waits for is there: dlt then lets other resources go on."""
 
@@ -53,7 +52,7 @@ class LoadPackage:
         """Whether the package takes no more work."""
         return monotonic() >= self._ends or self.rows >= self.most_rows
 
-    def take(self, left: list[T]) -> Iterator[T]:
+    def take(self, left: list[Any]) -> Iterator[Any]:
         """Takes one after the other from a list until the package is full, but at least one."""
         begun = False
         while left and not (begun and self.is_full):
