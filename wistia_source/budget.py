@@ -1,7 +1,5 @@
 """The request budget: one per run, shared by all threads and resources."""
 
-from __future__ import annotations
-
 import threading
 import time
 from collections import deque

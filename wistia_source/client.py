@@ -1,7 +1,5 @@
 """Sends requests to one Wistia account: its address, its token, the version of the API, the request budget."""
 
-from __future__ import annotations
-
 import re
 import threading
 from collections.abc import Callable, Mapping

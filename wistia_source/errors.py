@@ -1,7 +1,5 @@
 """Errors, named by what the caller can do about them. Every message is one sentence that says it."""
 
-from __future__ import annotations
-
 
 class WistiaError(Exception):
     """Anything that the source stops for; the message is meant for the person who runs it."""

@@ -1,7 +1,5 @@
 """Repairs rows of `stats/events`: fills in keys that some lack, and takes out the account's public token."""
 
-from __future__ import annotations
-
 import hashlib
 import re
 from typing import Any

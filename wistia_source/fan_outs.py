@@ -1,7 +1,5 @@
 """Loads snapshots and days: complete lists, and what is asked once for each media or project that is due."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from datetime import date, datetime

@@ -1,7 +1,5 @@
 """Splits feeds into walks by how busy the days were, walks down them, newest first, and types what they bring."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import date, datetime, timedelta

@@ -1,7 +1,5 @@
 """Reads what all resources share of the account, once a run: its id, and its complete lists."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 

@@ -1,7 +1,5 @@
 """Keeps track of the load package being filled: which resources fill it, when it is full, what is left for the next."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from time import monotonic

@@ -1,7 +1,5 @@
 """Remembers what was asked for and learned, in this run and, by the warehouse, in earlier ones."""
 
-from __future__ import annotations
-
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace

@@ -1,7 +1,5 @@
 """Reads lists: rows without pages, and pages in sequence until the list ends."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from itertools import count
 from typing import Any

@@ -1,7 +1,5 @@
 """Asks each endpoint for as little as it gives: what a run would be told, known within seconds."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 

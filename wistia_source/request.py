@@ -1,7 +1,5 @@
 """Says what one run is asked for: what is new, one row by its key, past days, or only a forecast."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta

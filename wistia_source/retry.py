@@ -1,7 +1,5 @@
 """States which requests are tried again, when, and how long; any other failure is an error that says what to do."""
 
-from __future__ import annotations
-
 import random
 import threading
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """Decides which medias and projects to refresh, and why, from what is known and without a request."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta

@@ -1,7 +1,5 @@
 """One run of the source, and what all its resources do: take turns, type and count rows, declare their table."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime

@@ -1,7 +1,5 @@
 """Converts one value of the API into its column's type: the quirks, each with its reason."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable
 from datetime import date, datetime

@@ -1,7 +1,5 @@
 """Runs walks (iterators that make requests) side by side, each in sequence within itself."""
 
-from __future__ import annotations
-
 from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice

@@ -5,8 +5,6 @@ survives a lost machine. Without a destination, or on one without SQL, nothing i
 and loaded.
 """
 
-from __future__ import annotations
-
 import json
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Sequence

@@ -1,7 +1,5 @@
 """Pure date arithmetic: which stretch of time to ask for, and who is due."""
 
-from __future__ import annotations
-
 import zlib
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, time, timedelta, timezone

@@ -1,7 +1,5 @@
 """The demo: a local Wistia API, a first load, an hour, a second load."""
 
-from __future__ import annotations
-
 import shlex
 import sys
 from contextlib import closing

@@ -1,8 +1,6 @@
 """The commands to try it out, without an account: `sandbox` and `demo`."""
 
 # dlt takes a second to import: the commands that need it do so themselves, so that --help answers at once
-from __future__ import annotations
-
 from collections.abc import Callable
 from datetime import UTC, datetime
 from threading import Event

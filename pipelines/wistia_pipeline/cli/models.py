@@ -1,8 +1,6 @@
 """The commands about the SQL models: `models`, `spark` and `docs`."""
 
 # dlt takes a second to import: the commands that need it do so themselves, so that --help answers at once
-from __future__ import annotations
-
 import re
 from pathlib import Path
 

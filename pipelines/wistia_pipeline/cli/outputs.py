@@ -1,8 +1,6 @@
 """The commands that give the data to people: `export` and `report`."""
 
 # dlt takes a second to import: the commands that need it do so themselves, so that --help answers at once
-from __future__ import annotations
-
 import os
 import signal
 import sys

@@ -1,7 +1,5 @@
 """Shows results on a terminal or in a pipe."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import date, datetime
 from itertools import groupby

@@ -1,7 +1,5 @@
 """Checks the token with Wistia: the account, its permissions and plan, and each endpoint by one request."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field

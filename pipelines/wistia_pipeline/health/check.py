@@ -1,7 +1,5 @@
 """Checks whether a sync would work: settings, token, permissions, each endpoint, and the warehouse. Loads nothing."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterable
 from contextlib import closing

@@ -1,7 +1,5 @@
 """Collects what `check` finds about each thing that a sync needs."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field

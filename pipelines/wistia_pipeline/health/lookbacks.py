@@ -9,8 +9,6 @@ says nothing of them.
 By-day tables are left out: past days move with a lifetime average, and are read from the first once a week in any case.
 """
 
-from __future__ import annotations
-
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Mapping, Sequence

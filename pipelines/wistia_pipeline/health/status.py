@@ -1,7 +1,5 @@
 """Reads from the tables and the run log how fresh the warehouse is."""
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field

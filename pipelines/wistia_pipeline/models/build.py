@@ -1,7 +1,5 @@
 """Builds the SQL models: the dbt project of `sql/`, in the warehouse that was loaded."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime

@@ -1,7 +1,5 @@
 """Runs dbt in this process: the user's own dbt settings do not apply, and its log never shows the command line."""
 
-from __future__ import annotations
-
 import json
 import logging
 import sys

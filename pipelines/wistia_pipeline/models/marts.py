@@ -1,7 +1,5 @@
 """Reads what the marts declare in `sql/`: what identifies a row, and which column is its day."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 

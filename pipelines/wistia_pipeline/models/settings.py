@@ -1,7 +1,5 @@
 """Reads the settings of the models: the vars of the dbt project, and a fingerprint of all that they are made from."""
 
-from __future__ import annotations
-
 import json
 from hashlib import sha256
 from typing import Any

@@ -1,7 +1,5 @@
 """Exports a mart as a file: a batch at a time, so that its size does not matter, and the same from every warehouse."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Proof of completeness: viewing sessions in the warehouse beside the plays that Wistia counted, day by day."""
 
-from __future__ import annotations
-
 from datetime import datetime, timedelta
 
 import dlt

@@ -1,7 +1,5 @@
 """What a sync would ask, without loading anything."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field, replace
 from tempfile import TemporaryDirectory
 from typing import Any

@@ -3,8 +3,6 @@
 Whom to look for is in the table `forgotten` alone, so that what was begun can be ended by any later run.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field

@@ -1,7 +1,5 @@
 """Forgets one person: remembers whom, takes out what the warehouse and this machine hold, and builds the marts anew."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field

@@ -1,7 +1,5 @@
 """What a run finds: a load package that a killed one has left, or tables that somebody has dropped."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Collection
 from pathlib import Path
 from shutil import rmtree

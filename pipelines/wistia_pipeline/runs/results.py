@@ -1,7 +1,5 @@
 """What a run came to: from the counts that its resources keep to the result and the rows of the run log."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any, Literal

@@ -1,7 +1,5 @@
 """One run: pending data first, then whatever is new or a backfill, load package by load package."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from functools import partial

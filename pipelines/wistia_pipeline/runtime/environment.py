@@ -1,7 +1,5 @@
 """Environment variables for as long as a context lasts."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager

@@ -1,7 +1,5 @@
 """Packages that come with an extra, and are not in every installation."""
 
-from __future__ import annotations
-
 from importlib import import_module
 from typing import Any
 

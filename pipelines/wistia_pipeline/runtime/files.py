@@ -1,7 +1,5 @@
 """Files for people: whole or not there at all."""
 
-from __future__ import annotations
-
 import glob
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,7 +1,5 @@
 """What errors say, without secrets."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 

@@ -1,7 +1,5 @@
 """Defaults of every knob, as the last place where dlt looks for configuration."""
 
-from __future__ import annotations
-
 import tomllib
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """Signals that ask this process to end, told as exceptions: what is half done is put away on the way out."""
 
-from __future__ import annotations
-
 import signal
 import threading
 from collections.abc import Callable, Iterator

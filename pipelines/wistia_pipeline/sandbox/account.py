@@ -1,7 +1,5 @@
 """Holds the account that a sandbox serves; its arguments and a moment make all that the API would show then."""
 
-from __future__ import annotations
-
 from datetime import date, datetime
 
 from .clock import day_of, seconds

@@ -1,7 +1,5 @@
 """Converts moments to whole seconds since 1970, and to the three forms in which Wistia writes them."""
 
-from __future__ import annotations
-
 from datetime import UTC, date, datetime
 from math import cos, pi
 

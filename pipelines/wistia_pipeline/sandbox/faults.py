@@ -1,7 +1,5 @@
 """Makes what the next matching requests suffer: faults on demand."""
 
-from __future__ import annotations
-
 import re
 import threading
 from collections import Counter

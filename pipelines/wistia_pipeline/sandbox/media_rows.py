@@ -1,7 +1,5 @@
 """Makes the rows of medias, projects and captions, as the API shows them."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from . import seeded

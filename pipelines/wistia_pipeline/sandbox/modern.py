@@ -1,7 +1,5 @@
 """Turns rows of v1 into the shapes of the modern versions: folders for projects, snake_case for camelCase."""
 
-from __future__ import annotations
-
 import re
 
 from .stats import Row

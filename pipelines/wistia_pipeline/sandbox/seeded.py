@@ -1,7 +1,5 @@
 """Makes bytes, ids and keys that depend on the seed, a name and a number only."""
 
-from __future__ import annotations
-
 from hashlib import blake2b
 
 ALPHABET = "0123456789abcdefghijklmnopqrstuvwxyz"

@@ -1,7 +1,5 @@
 """Invents the visitors from their numbers; none of them is real."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any

@@ -1,7 +1,5 @@
 """Invented words: places, networks, browsers, people and titles that the sandbox's data is made of."""
 
-from __future__ import annotations
-
 # country, region, city, lat, lon; region and city can be "" where the network does not tell
 PLACES: tuple[tuple[str, str, str, float, float], ...] = (
     ("US", "Massachusetts", "Somerville", 42.4, -71.1),

@@ -1,7 +1,5 @@
 """What can be done with any destination that dlt knows: it is loaded, and its tables are queried by its own tools."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from datetime import timedelta

@@ -1,7 +1,5 @@
 """What tables and columns a warehouse has, whoever made them."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """From whatever was raised to one sentence that says what is wrong and what to do about it."""
 
-from __future__ import annotations
-
 import re
 import signal
 import tomllib

@@ -1,7 +1,5 @@
 """Files in a folder or an object storage."""
 
-from __future__ import annotations
-
 from contextlib import AbstractContextManager
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Who may load a warehouse: one run of an account at a time, and one load of all accounts."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Postgres: many readers and, account by account, many writers."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
 from datetime import timedelta

@@ -1,7 +1,5 @@
 """Reads the warehouse for people: one snapshot of it, batch by batch, and never a change."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any

@@ -3,8 +3,6 @@
 That would be a fifth of a small run, and with the DuckDB that each client would open for itself a third.
 """
 
-from __future__ import annotations
-
 from copy import copy
 from dataclasses import fields
 from functools import cached_property

@@ -4,8 +4,6 @@ Written by SQL beside dlt's load packages: a run that fails has none, and its en
 Destinations that are no databases have no run log.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any

@@ -1,7 +1,5 @@
 """What the schemas of a warehouse are called."""
 
-from __future__ import annotations
-
 DATASET = "wistia_raw"
 """The schema that is loaded."""
 

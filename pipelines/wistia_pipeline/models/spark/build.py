@@ -1,7 +1,5 @@
 """Builds the models on Spark and publishes the marts beside the files that they are made from."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path

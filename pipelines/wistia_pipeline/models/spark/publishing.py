@@ -3,8 +3,6 @@
 One build at a time, on whichever machine: object storages have no locks, so a file there names the build that may.
 """
 
-from __future__ import annotations
-
 import json
 import threading
 from collections.abc import Iterable, Iterator

@@ -1,7 +1,5 @@
 """Runs a session of Spark: its noise goes to a log, and it ends with what is done in it."""
 
-from __future__ import annotations
-
 import logging
 import os
 import re

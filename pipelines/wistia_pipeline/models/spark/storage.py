@@ -1,7 +1,5 @@
 """The storage that the pipeline loads, as dlt reaches it and as Spark does."""
 
-from __future__ import annotations
-
 import re
 
 import dlt

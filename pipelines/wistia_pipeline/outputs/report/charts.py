@@ -1,7 +1,5 @@
 """Describes the charts of the report for Vega-Lite: what they show; the page says how they look."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from .figures import Row

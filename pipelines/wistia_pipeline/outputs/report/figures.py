@@ -1,7 +1,5 @@
 """Reads what the report says from the marts: rows of a few numbers, and nobody's name or address."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from itertools import groupby

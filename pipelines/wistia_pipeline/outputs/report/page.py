@@ -1,7 +1,5 @@
 """Makes one HTML page of the figures: everything is inside, and it needs no network."""
 
-from __future__ import annotations
-
 from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """What can be wrong with a DuckDB file, told from the words of DuckDB and of dlt."""
 
-from __future__ import annotations
-
 import re
 
 import duckdb

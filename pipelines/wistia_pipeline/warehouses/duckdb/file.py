@@ -1,7 +1,5 @@
 """DuckDB: a file, which one program at a time may write."""
 
-from __future__ import annotations
-
 import os
 import shutil
 from collections.abc import Iterable, Iterator

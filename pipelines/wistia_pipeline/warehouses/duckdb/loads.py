@@ -6,8 +6,6 @@ the time of the session. Its window over all columns, which leaves one row of ea
 memory, and leaves any of them: here it is the one that arrived last.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Attaches a lake for dbt, by the statements that dlt attaches it with; dbt-duckdb finds the class by its name."""
 
-from __future__ import annotations
-
 import json
 import os
 

@@ -1,7 +1,5 @@
 """What can be wrong with a lake, told from the words of DuckDB and of Postgres."""
 
-from __future__ import annotations
-
 import re
 
 from dlt.common.configuration.specs.exceptions import InvalidConnectionString

@@ -1,7 +1,5 @@
 """Maintenance of a lake's files: every change adds some, and none goes away by itself."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Sequence
 from datetime import timedelta
 from typing import Any

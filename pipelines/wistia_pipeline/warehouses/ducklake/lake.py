@@ -1,7 +1,5 @@
 """DuckLake: Parquet files in storage that many machines share, and their catalog in a Postgres."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator

@@ -5,8 +5,6 @@ run on their signatures. Here those that a process opens to one lake share a Duc
 of them and let go by the last, as DuckDB wants it, and as dlt does for each.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from functools import cache
 from hashlib import sha256
