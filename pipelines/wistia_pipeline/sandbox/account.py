@@ -21,7 +21,7 @@ class Account(History):
             view = self._view
             if view is None or view.now != moment or view.generation != self.generation:
                 self.advance(moment)
-                view = self._view = View(self, moment)
+                view = self._view = View(self, self.counts, moment)
             return view
 
     def counts(self, now: int) -> Counts:

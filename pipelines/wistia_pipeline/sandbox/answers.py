@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from . import modern
 from .clock import day_of
 from .stats import Row
 from .view import NotFound, View
-
-if TYPE_CHECKING:
-    from .server import Sandbox
 
 # the permissions of a token
 READ_STATS = "Read detailed stats"
@@ -32,11 +29,21 @@ class Refusal(Exception):
     code: str | None = None
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
+class Terms:
+    """What a token may read, and how much the API tells at once; may be changed at any time."""
+
+    scopes: Collection[str] = (READ_STATS, READ_MEDIA)
+    plan_has_stats: bool = True
+    page_cap: int = 100
+    project_by_date: bool = True
+
+
 @dataclass(frozen=True)
 class Request:
     """A request as far as an answer depends on it; `key` is the id in its path."""
 
-    sandbox: Sandbox
+    terms: Terms
     view: View
     v1: bool
     edge: bool
@@ -75,13 +82,13 @@ class Request:
 
     def page(self, per_page: int, most: int | None = None) -> slice:
         """The place of a page in the list; a request for more rows than the cap gets the cap, without a word."""
-        size = min(self.number("per_page", per_page), most or self.sandbox.page_cap)
+        size = min(self.number("per_page", per_page), most or self.terms.page_cap)
         begin = (self.number("page", 1) - 1) * size
         return slice(begin, begin + size)
 
 
 def project_by_date(request: Request) -> list[Row]:
-    if not request.sandbox.project_by_date:
+    if not request.terms.project_by_date:
         raise NotFound(request.key)
     return request.view.project_stats_by_date(request.key, *request.days())
 
@@ -155,7 +162,7 @@ def captions(request: Request) -> list[Row]:
 
 
 def token(request: Request) -> Row:
-    scopes = sorted(request.sandbox.scopes)
+    scopes = sorted(request.terms.scopes)
     return {"type": "permanent", "name": "sandbox", "scopes": scopes, "application": None, "expires_at": None}
 
 

@@ -10,7 +10,7 @@ import struct
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -23,7 +23,7 @@ from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from .account import Account
-from .answers import READ_MEDIA, READ_STATS, Refusal, Request, find_route
+from .answers import READ_STATS, Refusal, Request, Terms, find_route
 from .faults import Fault, Faults
 from .modern import is_edge
 
@@ -61,18 +61,14 @@ class Reply:
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class Sandbox:
+class Sandbox(Terms):
     """A Wistia API for one account, on a local port, while the context lasts; how it answers may be set at any time."""
 
     account: Account = field(kw_only=False)
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     token: str = "sandbox-token"  # noqa: S105
-    scopes: Collection[str] = (READ_STATS, READ_MEDIA)
-    plan_has_stats: bool = True
-    page_cap: int = 100
     rate_limit: int | None = 600
     latency: float = 0.0
-    project_by_date: bool = True
     host: str = "127.0.0.1"
     port: int = 0
     clock: Callable[[], float] = time.monotonic

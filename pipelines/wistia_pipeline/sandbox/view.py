@@ -4,22 +4,18 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cached_property
 from itertools import accumulate
-from typing import TYPE_CHECKING
 
 from . import seeded
 from .clock import DAY, day_of
 from .counts import MILLION, Counts
+from .history import History
 from .media import Media, Project
 from .media_rows import captions_of, media_row, project_row
 from .session_rows import event_row, matching, visitor_row
 from .stats import Day, Row, Stats, tidy
-
-if TYPE_CHECKING:
-    from .account import Account
-
 
 EVERYTHING = slice(None)
 
@@ -34,12 +30,14 @@ class View:
     What a test changes in the account afterwards needs a new view.
     """
 
-    def __init__(self, account: Account, now: int) -> None:
+    def __init__(self, history: History, counts: Callable[[int], Counts], now: int) -> None:
+        """`counts` are those of the history at a moment."""
         self.now = now
-        self.generation = account.generation
-        self._account = account
-        self._hidden = account.hidden(now)
-        self._oldest = now - account.retention
+        self.generation = history.generation
+        self._history = history
+        self._counts = counts
+        self._hidden = history.hidden(now)
+        self._oldest = now - history.retention
 
     # lists
 
@@ -50,10 +48,10 @@ class View:
     @cached_property
     def _media_rows(self) -> list[Row]:
         # each page of the list needs all of them
-        return [media_row(self._account, media, self.now) for media in self._listed()]
+        return [media_row(self._history, media, self.now) for media in self._listed()]
 
     def media(self, media_id: str | int) -> Row:
-        return media_row(self._account, self._media(media_id), self.now)
+        return media_row(self._history, self._media(media_id), self.now)
 
     def projects(self) -> list[Row]:
         """All projects, id ascending."""
@@ -70,47 +68,47 @@ class View:
         page: slice = EVERYTHING,
     ) -> list[Row]:
         """Sessions, newest first; dates are inclusive UTC days."""
-        account = self._account
-        media = account.media_numbers.get(str(media_id))
+        history = self._history
+        media = history.media_numbers.get(str(media_id))
         if visitor_key is not None:
-            visitor = account.visitor_of_key(visitor_key)
-            rows = array("q") if visitor is None else self._kept(account.by_visitor[visitor])
+            visitor = history.visitor_of_key(visitor_key)
+            rows = array("q") if visitor is None else self._kept(history.by_visitor[visitor])
             if media_id is not None:
-                rows = array("q", (row for row in rows if account.media_of[row] == media))
+                rows = array("q", (row for row in rows if history.media_of[row] == media))
         elif media_id is not None:
-            rows = array("q") if media is None else self._kept(account.medias[media].sessions)
+            rows = array("q") if media is None else self._kept(history.medias[media].sessions)
         else:
             rows = self._all_kept
         if start_date is not None:
-            rows = rows[account.position(rows, day_of(start_date) * DAY) :]
+            rows = rows[history.position(rows, day_of(start_date) * DAY) :]
         if end_date is not None:
-            rows = rows[: account.position(rows, (day_of(end_date) + 1) * DAY)]
-        return [event_row(account, row, self.now) for row in memoryview(rows)[::-1][page]]
+            rows = rows[: history.position(rows, (day_of(end_date) + 1) * DAY)]
+        return [event_row(history, row, self.now) for row in memoryview(rows)[::-1][page]]
 
     @cached_property
     def _all_kept(self) -> array[int]:
-        return self._kept(self._account.order)
+        return self._kept(self._history.order)
 
     def event(self, event_key: str) -> Row:
         """One session; where two share the key, the first."""
-        row = self._account.row_of_key(event_key)
+        row = self._history.row_of_key(event_key)
         if row is None or not self._kept(array("q", [row])):
             raise NotFound(event_key)
-        return event_row(self._account, row, self.now)
+        return event_row(self._history, row, self.now)
 
     def visitors(self, filter: str | None = None, search: str | None = None, *, page: slice = EVERYTHING) -> list[Row]:
         """Visitors, last active first."""
-        numbers = matching(self._account, self.counts.active, filter, search)
+        numbers = matching(self._history, self.counts.active, filter, search)
         return [self._visitor_row(number) for number in memoryview(numbers)[::-1][page]]
 
     def visitor(self, visitor_key: str) -> Row:
-        number = self._account.visitor_of_key(visitor_key)
-        if number is None or not self._shown(self._account.by_visitor[number]):
+        number = self._history.visitor_of_key(visitor_key)
+        if number is None or not self._shown(self._history.by_visitor[number]):
             raise NotFound(visitor_key)
         return self._visitor_row(number)
 
     def _visitor_row(self, number: int) -> Row:
-        return visitor_row(self._account, number, self._shown(self._account.by_visitor[number]))
+        return visitor_row(self._history, number, self._shown(self._history.by_visitor[number]))
 
     def captions(self, media_id: str | int) -> list[Row]:
         """The captions of one media, drafts too."""
@@ -120,7 +118,7 @@ class View:
 
     def account(self) -> Row:
         return {
-            "id": self._account.account_id,
+            "id": self._history.account_id,
             "name": "Example Films & Söhne",
             "url": "https://example.wistia.com",
             "mediaCount": sum(1 for _ in self._listed()),
@@ -131,11 +129,11 @@ class View:
 
     def account_stats(self) -> Row:
         """Lifetime counts of all medias, deleted ones too."""
-        return self._stats(self._account.medias).lifetime()
+        return self._stats(self._history.medias).lifetime()
 
     def account_stats_by_date(self, start_date: Day | None = None, end_date: Day | None = None) -> list[Row]:
         """Daily counts of all medias, deleted ones too, newest first."""
-        return self._stats(self._account.medias).by_date(self.now, start_date, end_date)[::-1]
+        return self._stats(self._history.medias).by_date(self.now, start_date, end_date)[::-1]
 
     def project_stats(self, project_id: str | int) -> Row:
         """Lifetime counts of the medias that a project shows."""
@@ -178,14 +176,14 @@ class View:
     def media_engagement(self, media_id: str | int) -> Row:
         """How many watched each second; beyond 1,000 seconds, each thousandth."""
         media = self._media(media_id)
-        account = self._account
+        history = self._history
         rows = self._kept(media.sessions)
         if not rows or not media.duration:
             return {"engagement": self._engagement(media), "engagement_data": [], "rewatch_data": []}
         count = max(1, min(1000, int(media.duration)))
-        left = Counter(int(account.percent[row] * count) for row in rows)
+        left = Counter(int(history.percent[row] * count) for row in rows)
         watching = [len(rows) - gone for gone in accumulate(left[cell] for cell in range(count))]
-        salt = seeded.draw(account.seed, "rewatch", media.number)
+        salt = seeded.draw(history.seed, "rewatch", media.number)
         again = [seen * salt[cell % 64] // 2048 for cell, seen in enumerate(watching)]
         return {
             "engagement": self._engagement(media),
@@ -212,13 +210,13 @@ class View:
 
     @cached_property
     def counts(self) -> Counts:
-        return self._account.counts(self.now)
+        return self._counts(self.now)
 
     def _stats(self, medias: list[Media]) -> Stats:
         counts, shown = self.counts, [media for media in medias if media.number in self.counts.plays]
         return Stats(
             loads=[counts.loads[media.number] for media in shown]
-            + [self._account.ambient_loads(media, self.now) for media in medias if media.created <= self.now],
+            + [self._history.ambient_loads(media, self.now) for media in medias if media.created <= self.now],
             plays=[counts.plays[media.number] for media in shown],
             hours=sum(self._hours(media) for media in shown),
         )
@@ -235,16 +233,16 @@ class View:
     # who and what shows
 
     def _listed(self) -> Iterator[Media]:
-        return (media for media in self._account.medias if media.listed(self.now))
+        return (media for media in self._history.medias if media.listed(self.now))
 
     def _projects(self) -> list[Project]:
-        return [project for project in self._account.projects if project.created <= self.now]
+        return [project for project in self._history.projects if project.created <= self.now]
 
     def _media(self, media_id: str | int) -> Media:
-        number = self._account.media_numbers.get(str(media_id))
-        if number is None or not self._account.medias[number].listed(self.now):
+        number = self._history.media_numbers.get(str(media_id))
+        if number is None or not self._history.medias[number].listed(self.now):
             raise NotFound(media_id)
-        return self._account.medias[number]
+        return self._history.medias[number]
 
     def _medias_of(self, project_id: str | int) -> list[Media]:
         for project in self._projects():
@@ -254,14 +252,14 @@ class View:
 
     def _shown(self, rows: array[int]) -> array[int]:
         """Of rows in the order received, those that show; only the newest hours can hold hidden ones."""
-        account = self._account
-        end = account.position(rows, self.now + 1)
-        tail = account.position(rows, min((account.received[row] for row in self._hidden), default=self.now + 1))
+        history = self._history
+        end = history.position(rows, self.now + 1)
+        tail = history.position(rows, min((history.received[row] for row in self._hidden), default=self.now + 1))
         return rows[:tail] + array("q", (row for row in rows[tail:end] if row not in self._hidden))
 
     def _kept(self, rows: array[int]) -> array[int]:
         """Those that show and are not too old."""
-        return self._shown(rows[self._account.position(rows, self._oldest) :])
+        return self._shown(rows[self._history.position(rows, self._oldest) :])
 
 
 def _action(plays: int, kind: str, every: int) -> Row:

@@ -16,7 +16,6 @@ from dlt.destinations.sql_client import SqlClientBase
 from wistia_source.errors import WistiaError
 from wistia_source.warehouse import connected
 
-from .kinds import ALL_MODELLED
 from .locks import Hold, file_held
 from .schemas import model_schemas
 
@@ -112,8 +111,9 @@ class Destination:
         """Makes what builds need to find what is new."""
 
     def snapshot(self) -> AbstractContextManager[Query]:
-        """Reads one state of the warehouse, with moments as UTC. Raises `NotReadable`, and what the database says."""
-        raise NotReadable(f"Only {ALL_MODELLED} can be read, not {self.kind}; query it with its own tools.")
+        """Reads one state of the warehouse, with moments as UTC, where `adapter` names one. Raises `NotReadable`, and
+        what the database says."""
+        raise NotImplementedError
 
     def profile(self) -> Profile:
         """How dbt builds the models in it, where `adapter` names one."""

@@ -7,7 +7,7 @@ from typing import Any
 import dlt
 
 from .base import Destination, NotReadable, Query
-from .kinds import destination_of
+from .kinds import ALL_MODELLED, destination_of
 from .schemas import model_schemas
 
 
@@ -44,6 +44,8 @@ class Reader:
 def reading(pipeline: dlt.Pipeline) -> Iterator[Reader]:
     """A reader of the pipeline's warehouse. Raises `NotReadable`, and what the database says of a wrong address."""
     destination = destination_of(pipeline)
+    if not destination.adapter:
+        raise NotReadable(f"Only {ALL_MODELLED} can be read, not {destination.kind}; query it with its own tools.")
     with destination.snapshot() as query:
         reader = Reader(destination, query)
         if not reader.columns(reader.raw):
