@@ -307,7 +307,7 @@ def test_what_does_not_hold_leaves_the_marts_as_they_were(folder: Folder, earlie
         )
     done = folder.run("spark", "--master", "local[2]")
     assert done.returncode == 3, done.stderr
-    assert "Failed: test wistia__sessions_ranges: " in done.stderr
+    assert "Failed: test int_wistia__sessions_ranges_of_new: " in done.stderr
     assert "Left out because of these: " in done.stderr
     assert done.stderr.splitlines()[-1] == "The marts of the last build stay; wistia-pipeline spark tries again."
     assert "The marts are in" not in done.stdout
